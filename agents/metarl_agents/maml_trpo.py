@@ -1,0 +1,172 @@
+"""MAML with a trust-region outer step (Finn, Abbeel, Levine 2017, algorithm 3; TRPO, section 5.3).
+
+The outer objective is the mean over tasks of the adapted policies' surrogate loss; the trust
+region bounds the mean over tasks of their KL divergence from the policies that collected the query
+data. With J = ∂θ'/∂θ the Jacobian of the inner loop (see `metarl.adaptation`) and F the Fisher
+information of the adapted policy on its query data,
+
+    meta-gradient        g   = mean over tasks of Jᵀ ∇L(θ')
+    curvature product    A v = mean over tasks of Jᵀ F J v + damping · v
+
+At the current θ the KL divergence is 0 and so is its gradient at θ'; the terms with derivatives of
+J vanish, and Jᵀ F J is the exact Hessian of the KL divergence through the adaptation.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.func import grad_and_value
+
+from metarl.adaptation import LinearisedAdaptation, Parameters, adapt, linearise
+from metarl.agents import AgentState, Metrics
+from metarl.config import Config
+from metarl.objectives import fisher_product, mean_kl, reinforce_loss, surrogate_loss
+from metarl.shards import Experience, Shard, Vector, Workers, to_vector
+from metarl.trust_region import (
+    CurvatureError,
+    LineSearch,
+    backtrack,
+    conjugate_gradient,
+    trust_region_step,
+)
+from metarl_agents.settings import TrustRegionSettings
+
+
+class MamlTrpo:
+    """The outer step of MAML-TRPO."""
+
+    def __init__(self, settings: TrustRegionSettings, config: Config) -> None:
+        self._settings = settings
+        self._learning_rates = config.learning_rates
+        self._first_order = config.first_order
+
+    def initial_state(self, theta: Vector) -> AgentState:
+        """Give the state before the first iteration; TRPO remembers nothing but θ."""
+        return AgentState(theta)
+
+    def outer_step(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+        """Take one trust-region step on the experience in the shards."""
+        settings = self._settings
+        theta = torch.as_tensor(state.theta, dtype=torch.float64)
+
+        def evaluate(candidate: torch.Tensor) -> tuple[float, float]:
+            rates = self._learning_rates
+            outcomes = workers.map(surrogate, candidate.numpy(), rates)
+            loss, kl = np.mean(outcomes, axis=0)
+            return float(loss), float(kl)
+
+        def curvature(vector: torch.Tensor) -> torch.Tensor:
+            products = workers.map(curvature_product, vector.numpy())
+            return _mean(products) + settings.cg_damping * vector
+
+        loss_before, kl_before = evaluate(theta)
+        gradient = _mean(
+            workers.map(
+                meta_gradient,
+                state.theta,
+                self._learning_rates,
+                self._first_order,
+                settings.fisher_fraction,
+            )
+        )
+        rejection = None
+        search = LineSearch(theta, False, 0, loss_before, 0.0)
+        if not np.isfinite([loss_before, kl_before, float(gradient.norm())]).all():
+            rejection = "the loss, its gradient or the KL divergence is not finite"
+        else:
+            try:
+                solved = conjugate_gradient(curvature, gradient, settings.cg_iterations)
+                search = backtrack(
+                    evaluate,
+                    theta,
+                    trust_region_step(solved, gradient, settings.max_kl),
+                    loss_before=loss_before,
+                    max_kl=settings.max_kl,
+                    ratio=settings.line_search_ratio,
+                    max_steps=settings.line_search_steps,
+                )
+                if not search.accepted:
+                    rejection = "the line search found no step that lowers the loss within max_kl"
+            except CurvatureError as error:
+                rejection = str(error)
+        metrics = {
+            "loss_before": loss_before,
+            "loss": search.loss,
+            "kl_before": kl_before,
+            "kl": search.kl,
+            "gradient_norm": float(gradient.norm()),
+            "line_search_steps": search.steps,
+            "step_accepted": search.accepted,
+            "rejection": rejection,
+        }
+        if not search.accepted:
+            return state, metrics
+        return AgentState(search.theta.numpy().astype(state.theta.dtype)), metrics
+
+
+@dataclass(frozen=True)
+class _Curvature:
+    """One task's J and F, kept for the products of conjugate gradient."""
+
+    adaptation: LinearisedAdaptation
+    fisher: Callable[[Parameters], Parameters]
+
+
+def meta_gradient(
+    shard: Shard,
+    theta: Vector,
+    learning_rates: tuple[float, ...],
+    first_order: bool,
+    fisher_fraction: float,
+) -> list[Vector]:
+    """Give each task's Jᵀ ∇L(θ'); keep J and F in the shard."""
+    loss = reinforce_loss(shard.policy)
+    stride = max(1, round(1 / fisher_fraction))
+    at = shard.parameters(theta)
+    gradients = []
+    shard.scratch = []
+    for position, data in enumerate(shard.experience):
+        with shard.blame(position):
+            adaptation = linearise(loss, at, data.supports, learning_rates, first_order=first_order)
+            outer, _ = grad_and_value(_outer_loss(shard, data))(adaptation.adapted)
+            gradients.append(to_vector(adaptation.transposed_product(outer)))
+            observations = data.query.observations[::stride]
+            fisher = fisher_product(shard.policy, adaptation.adapted, observations)
+            shard.scratch.append(_Curvature(adaptation, fisher))
+    return gradients
+
+
+def curvature_product(shard: Shard, vector: Vector) -> list[Vector]:
+    """Give each task's Jᵀ F J v; `meta_gradient` must have been mapped before."""
+    direction = shard.parameters(vector)
+    products = []
+    for curvature in shard.scratch:
+        moved = curvature.adaptation.jacobian_product(direction)
+        products.append(to_vector(curvature.adaptation.transposed_product(curvature.fisher(moved))))
+    return products
+
+
+def surrogate(
+    shard: Shard, theta: Vector, learning_rates: tuple[float, ...]
+) -> list[tuple[float, float]]:
+    """Adapt θ anew on each task's support data; give the outer loss and the KL divergence there."""
+    loss = reinforce_loss(shard.policy)
+    at = shard.parameters(theta)
+    outcomes = []
+    for position, data in enumerate(shard.experience):
+        with shard.blame(position):
+            adapted = adapt(loss, at, data.supports, learning_rates)
+            kl = mean_kl(shard.policy, adapted, data.query.observations, data.old_distribution)
+            outcomes.append((float(_outer_loss(shard, data)(adapted)), float(kl)))
+    return outcomes
+
+
+def _outer_loss(shard: Shard, data: Experience) -> Callable[[Parameters], torch.Tensor]:
+    return lambda adapted: surrogate_loss(shard.policy, adapted, data.query, data.old_log_probs)
+
+
+def _mean(contributions: list[Vector]) -> torch.Tensor:
+    """Average over tasks, in float64 and in task order."""
+    return torch.as_tensor(np.mean(np.asarray(contributions, dtype=np.float64), axis=0))

@@ -1,0 +1,32 @@
+"""Settings that agents share."""
+
+import math
+from dataclasses import dataclass
+
+from metarl.config import require
+
+
+@dataclass(frozen=True)
+class TrustRegionSettings:
+    """A trust-region outer step; the defaults are those of Finn, Abbeel, Levine 2017."""
+
+    max_kl: float = 0.01
+    """Trust region δ: largest mean KL divergence of the adapted policies in one step."""
+    cg_iterations: int = 10
+    """Conjugate-gradient iterations."""
+    cg_damping: float = 1e-5
+    """Added to the diagonal of the curvature."""
+    line_search_steps: int = 15
+    """Candidates that the backtracking line search tries."""
+    line_search_ratio: float = 0.8
+    """By how much each candidate's step is shorter than the one before."""
+    fisher_fraction: float = 1.0
+    """Fraction of the query steps the curvature uses: every n-th, n the nearest to 1/fraction."""
+
+    def __post_init__(self) -> None:
+        require(self, "max_kl", 0 < self.max_kl < math.inf, "must be positive and finite")
+        require(self, "cg_damping", 0 <= self.cg_damping < math.inf, "must be 0 or more, finite")
+        for name in ("cg_iterations", "line_search_steps"):
+            require(self, name, getattr(self, name) >= 1, "must be at least 1")
+        require(self, "line_search_ratio", 0 < self.line_search_ratio < 1, "must lie in (0, 1)")
+        require(self, "fisher_fraction", 0 < self.fisher_fraction <= 1, "must lie in (0, 1]")

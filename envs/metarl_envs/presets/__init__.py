@@ -1,0 +1,1 @@
+"""The presets that come with metarl: one TOML file each."""

@@ -1,0 +1,175 @@
+"""The inner loop and its Jacobian: any module, any loss, any number of steps.
+
+Nothing here knows reinforcement learning. Parameters are a dictionary of tensors by name, a loss is
+a function of parameters and one batch, and an inner step is
+
+    θ_{k+1} = θ_k − α ∇L(θ_k; support_k)                    (Finn, Abbeel, Levine 2017, eq. 1)
+
+with α a number or, learned, a tensor per parameter. The functions take one task; `torch.func.vmap`
+turns them into functions of a batch of tasks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import grad, vjp
+
+Parameters = dict[str, Tensor]
+"""A module's parameters, or a direction in their space, by name."""
+
+LearningRate = float | Mapping[str, Tensor]
+"""α: one number, or a tensor per parameter."""
+
+B = TypeVar("B")
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+
+def inner_step(
+    loss: Callable[[Parameters, B], Tensor],
+    theta: Parameters,
+    support: B,
+    learning_rate: LearningRate,
+) -> Parameters:
+    """Take one inner step θ − α ∇L(θ; support); differentiable in θ and α.
+
+    Args:
+        loss: a scalar function of parameters and batch.
+        theta: the parameters to start from.
+        support: the batch to adapt to.
+        learning_rate: α.
+
+    """
+    return _descend(theta, grad(loss)(theta, support), learning_rate)
+
+
+def adapt(
+    loss: Callable[[Parameters, B], Tensor],
+    theta: Parameters,
+    supports: Sequence[B],
+    learning_rates: Sequence[LearningRate],
+) -> Parameters:
+    """Take one inner step on each support batch in turn; differentiable in θ and α.
+
+    Args:
+        loss: a scalar function of parameters and batch.
+        theta: the parameters to start from.
+        supports: a batch for each step.
+        learning_rates: α for each step.
+
+    Raises:
+        ValueError: `supports` and `learning_rates` differ in length.
+
+    """
+    for support, learning_rate in zip(supports, learning_rates, strict=True):
+        theta = inner_step(loss, theta, support, learning_rate)
+    return theta
+
+
+@dataclass(frozen=True)
+class LinearisedAdaptation:
+    """The adapted parameters θ' and the Jacobian J = ∂θ'/∂θ, as products with vectors."""
+
+    adapted: Parameters
+    """θ', the parameters after the last inner step."""
+    jacobian_product: Callable[[Parameters], Parameters]
+    """v ↦ J v."""
+    transposed_product: Callable[[Parameters], Parameters]
+    """g ↦ Jᵀ g; with g = ∇L_outer(θ') this is the meta-gradient."""
+
+
+def linearise(
+    loss: Callable[[Parameters, B], Tensor],
+    theta: Parameters,
+    supports: Sequence[B],
+    learning_rates: Sequence[LearningRate],
+    *,
+    first_order: bool = False,
+) -> LinearisedAdaptation:
+    """Adapt as `adapt` does and keep what is needed to multiply with the Jacobian.
+
+    One step's Jacobian is I − α H with the symmetric Hessian H of the loss at θ_k, so
+
+        J v  = Π (I − α_k H_k) v,  first step first;    Jᵀ g = Π (I − H_k α_k) g,  last step first,
+
+    and each factor costs one Hessian-vector product: no derivative beyond the second is taken. The
+    graph of each step's gradient is kept for repeated products, so memory grows linearly with the
+    number of steps.
+
+    Args:
+        loss: a scalar function of parameters and batch.
+        theta: the parameters to start from.
+        supports: a batch for each step.
+        learning_rates: α for each step.
+        first_order: leave out α H, so that J = I (first-order MAML, Finn et al. 2017, sec. 5.2).
+
+    Raises:
+        ValueError: `supports` and `learning_rates` differ in length.
+
+    """
+    steps: list[tuple[LearningRate, Callable[[Parameters], Parameters]]] = []
+    for support, learning_rate in zip(supports, learning_rates, strict=True):
+        if first_order:
+            theta = inner_step(loss, theta, support, learning_rate)
+            continue
+        # H is symmetric: the reverse-mode product of the gradient function is H v.
+        gradient, hessian_product = transposed_derivative(partial(_gradient, loss, support), theta)
+        steps.append((learning_rate, hessian_product))
+        theta = _descend(theta, gradient, learning_rate)
+
+    def jacobian_product(vector: Parameters) -> Parameters:
+        for learning_rate, hessian_product in steps:
+            vector = _descend(vector, hessian_product(vector), learning_rate)
+        return vector
+
+    def transposed_product(vector: Parameters) -> Parameters:
+        for learning_rate, hessian_product in reversed(steps):
+            scaled = {name: _rate(learning_rate, name) * v for name, v in vector.items()}
+            curved = hessian_product(scaled)
+            vector = {name: v - curved[name] for name, v in vector.items()}
+        return vector
+
+    return LinearisedAdaptation(theta, jacobian_product, transposed_product)
+
+
+def transposed_derivative(function: Callable[[X], Y], at: X) -> tuple[Y, Callable[[Y], X]]:
+    """Give function(at) and the product with the transposed Jacobian there, y ↦ Dᵀ y.
+
+    `torch.func.vjp` for a function of one argument; the graph is kept for repeated products.
+    """
+    value, pull_back, *_ = vjp(function, at)
+    return value, lambda cotangent: pull_back(cotangent)[0]
+
+
+def flatten(parameters: Parameters) -> Float[Tensor, " parameter"]:
+    """Join all parameters, in their order, into one vector."""
+    return torch.cat([value.reshape(-1) for value in parameters.values()])
+
+
+def unflatten(vector: Float[Tensor, " parameter"], like: Parameters) -> Parameters:
+    """Cut a vector into parameters of the names and shapes of `like`."""
+    pieces = torch.split(vector, [value.numel() for value in like.values()])
+    return {
+        name: piece.view(value.shape)
+        for (name, value), piece in zip(like.items(), pieces, strict=True)
+    }
+
+
+def _gradient(loss: Callable[[Parameters, B], Tensor], batch: B, theta: Parameters) -> Parameters:
+    gradient: Parameters = grad(loss)(theta, batch)
+    return gradient
+
+
+def _rate(learning_rate: LearningRate, name: str) -> float | Tensor:
+    return learning_rate[name] if isinstance(learning_rate, Mapping) else learning_rate
+
+
+def _descend(theta: Parameters, gradient: Parameters, learning_rate: LearningRate) -> Parameters:
+    return {
+        name: value - _rate(learning_rate, name) * gradient[name] for name, value in theta.items()
+    }

@@ -1,0 +1,74 @@
+"""The command line: a file for each verb.
+
+Nothing here imports torch before a verb has read its arguments, so that help comes at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from metarl import __version__
+from metarl.errors import MetarlError
+
+_VERBS = {
+    "train": ("metarl.cli.train", "meta-train a policy from a preset"),
+    "evaluate": ("metarl.cli.evaluate", "adapt a trained policy to held-out tasks"),
+    "list": ("metarl.cli.listing", "list presets, environments and agents"),
+}
+
+_EXAMPLES = """\
+examples:
+  metarl list
+  metarl train navigation-2d --iterations 40
+  metarl evaluate runs/navigation-2d
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command `metarl`; give the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"metarl {__version__}")
+        return 0
+    verb, *rest = arguments
+    if verb not in _VERBS:
+        return _complain("metarl", f"unknown verb {verb!r}; there are {', '.join(_VERBS)}", 2)
+    return _run(verb, rest)
+
+
+def train_policy(argv: Sequence[str] | None = None) -> int:
+    """Run the command `train-policy`, which is `metarl train`."""
+    return _run("train", list(sys.argv[1:] if argv is None else argv))
+
+
+def _run(verb: str, arguments: list[str]) -> int:
+    module = import_module(_VERBS[verb][0])
+    try:
+        code: int = module.run(arguments)
+    except MetarlError as error:
+        return _complain(f"metarl {verb}", str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _complain(f"metarl {verb}", "interrupted", 130)
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return code
+
+
+def _complain(command: str, text: str, code: int) -> int:
+    print(f"{command}: error: {text}", file=sys.stderr)
+    return code
+
+
+def _usage() -> str:
+    verbs = "\n".join(f"  {verb:<10} {help_text}" for verb, (_, help_text) in _VERBS.items())
+    return (
+        "usage: metarl VERB [options]\n\n"
+        "Meta-reinforcement learning: policies that adapt to a new task in a few episodes.\n\n"
+        f"verbs:\n{verbs}\n\n{_EXAMPLES}\n"
+        "`metarl VERB --help` describes a verb; `metarl --version` gives the version."
+    )

@@ -1,0 +1,26 @@
+"""How many workers to start."""
+
+import os
+
+from metarl.errors import ConfigError
+
+
+def usable_cores() -> int:
+    """Count the cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def checked_workers(wanted: int, tasks: int) -> tuple[int, str | None]:
+    """Give the number of workers to start, and a note where it is not the number wanted.
+
+    Raises:
+        ConfigError: fewer than one.
+
+    """
+    if wanted < 1:
+        raise ConfigError(f"workers = {wanted} must be at least 1")
+    if wanted > tasks:
+        return tasks, f"using {tasks} workers, one for each task, instead of {wanted}"
+    return wanted, None

@@ -1,0 +1,67 @@
+"""What the verbs share: from a configuration to an environment, a policy, an agent and workers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import torch
+
+from metarl.adaptation import Parameters
+from metarl.agents import Agent
+from metarl.config import Config, read_fields
+from metarl.errors import ConfigError
+from metarl.plugins import load_agent
+from metarl.policies import PolicySpec, parameters_of
+from metarl.shards import ShardSpec, Workers
+from metarl.tasks import make_environment
+from metarl.workers import start_workers
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The light parts of a run, built in the parent."""
+
+    config: Config
+    environment: gym.Env[Any, Any]
+    """Gives spaces and tasks; it is never stepped."""
+    policy: PolicySpec
+    initial: Parameters
+    """The policy's parameters before training."""
+    agent: Agent
+
+    def start_workers(self, count: int, tasks: int, episodes_per_task: int) -> Workers:
+        """Start the pool over some tasks."""
+        spec = ShardSpec(self.config, self.policy, episodes_per_task, range(tasks))
+        return start_workers(spec, count)
+
+
+def build_experiment(config: Config) -> Experiment:
+    """Build environment, policy and agent.
+
+    Raises:
+        ConfigError: the configuration names something that does not exist or does not fit.
+
+    """
+    spec = load_agent(config.agent)
+    settings = read_fields(spec.settings, config.agent_settings, f"agent {config.agent}")
+    try:
+        torch.empty(0, device=config.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"device = {config.device!r} is not to be had here: {reason}") from error
+    environment = make_environment(config.env_id, config.env_kwargs, config.horizon)
+    policy = PolicySpec(
+        environment.observation_space,
+        environment.action_space,
+        config.hidden_sizes,
+        config.activation,
+        config.initial_std,
+        config.minimum_std,
+    )
+    try:
+        module = policy.build(config.seed).to(dtype=getattr(torch, config.dtype))
+    except TypeError as error:
+        raise ConfigError(f"environment {config.env_id!r}: {error}") from error
+    return Experiment(
+        config, environment, policy, parameters_of(module), spec.build(settings, config)
+    )

@@ -1,0 +1,132 @@
+"""A training run: the outer loop, its run folder, its display and its interruptions."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from metarl.checkpoints import Checkpoints
+from metarl.cli.cores import checked_workers
+from metarl.cli.progress import TrainingDisplay
+from metarl.cli.runs import Experiment, build_experiment
+from metarl.config import Config
+from metarl.errors import MetarlError, RunFolderError
+from metarl.metrics import MetricsFile
+from metarl.run_folder import create_run_folder, physics_warning, versions, write_config
+from metarl.shards import to_vector
+from metarl.training import TrainingState, train
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM came."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def run_training(config: Config, run_dir: Path, workers: int, resume: bool) -> int:
+    """Train, from the beginning or from the newest checkpoint; give the exit code.
+
+    Args:
+        config: the experiment.
+        run_dir: the run folder; new, or on resume one that `run_training` wrote.
+        workers: how many workers to use.
+        resume: go on from the newest checkpoint.
+
+    Raises:
+        MetarlError: with what went wrong; the state reached before is saved.
+
+    """
+    workers, note = checked_workers(workers, config.tasks_per_batch)
+    if note:
+        print(f"metarl train: {note}", file=sys.stderr)
+    experiment = build_experiment(config)
+    console = Console()
+    checkpoints, metrics = Checkpoints(run_dir), MetricsFile(run_dir)
+    if resume:
+        state = _resume(experiment, checkpoints, metrics)
+        if state.iteration >= config.iterations:
+            console.print(
+                f"{run_dir} has its {state.iteration} iterations; "
+                f"go on with --iterations {2 * state.iteration} --resume"
+            )
+            return 0
+        write_config(run_dir, config)
+        console.print(f"resuming {run_dir} after iteration {state.iteration}", soft_wrap=True)
+    else:
+        create_run_folder(run_dir, config)
+        agent_state = experiment.agent.initial_state(to_vector(experiment.initial))
+        state = TrainingState(agent_state, iteration=0, env_steps=0)
+
+    saved = -1
+    recorded_versions = versions()
+
+    def save() -> None:
+        nonlocal saved
+        if state.iteration != saved:
+            checkpoints.save(state, experiment.initial, recorded_versions)
+            saved = state.iteration
+
+    again = f"metarl train {config.preset} --run-dir {run_dir} --resume"
+    try:
+        with _signals_raise(), TrainingDisplay(console, config, state) as display:
+            save()
+            pool = experiment.start_workers(
+                workers, config.tasks_per_batch, config.episodes_per_task
+            )
+            with contextlib.closing(pool):
+                outer_loop = train(experiment.agent, experiment.environment, pool, state, config)
+                for state, record in outer_loop:
+                    metrics.append(record)
+                    display.update(record)
+                    if state.iteration % config.checkpoint_interval == 0:
+                        save()
+            save()
+    except Interrupted as interruption:
+        save()
+        print(
+            f"metarl train: {signal.Signals(interruption.number).name} after iteration "
+            f"{state.iteration}, which is saved; go on with: {again}",
+            file=sys.stderr,
+        )
+        return 128 + interruption.number
+    except MetarlError:
+        with contextlib.suppress(RunFolderError):  # the first error is the one to tell
+            save()
+        raise
+    console.print(f"trained; now: metarl evaluate {run_dir}", soft_wrap=True)
+    return 0
+
+
+def _resume(
+    experiment: Experiment, checkpoints: Checkpoints, metrics: MetricsFile
+) -> TrainingState:
+    state, recorded_versions, skipped = checkpoints.load_newest(experiment.initial)
+    for damaged in skipped:
+        print(f"metarl train: passed over checkpoint {damaged}", file=sys.stderr)
+    if warning := physics_warning(recorded_versions):
+        print(f"metarl train: {warning}", file=sys.stderr)
+    metrics.cut_back(state.iteration)
+    return state
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into Interrupted; a second one ends the process at once."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, signal.SIG_DFL)
+        raise Interrupted(number)
+
+    before = {name: signal.signal(name, interrupt) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)

@@ -1,0 +1,187 @@
+"""The configuration of a run: what a preset fixes and what flags change.
+
+Light on purpose: no torch here, so that help and listings come at once.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import tyro
+
+from metarl.errors import ConfigError
+
+V = TypeVar("V")
+NotAFlag = Annotated[V, tyro.conf.Suppress]
+"""A field that the command line does not show."""
+
+Dtype = Literal["float32", "float64"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment: environment, protocol and hyperparameters."""
+
+    preset: NotAFlag[str]
+    """The preset this configuration started from."""
+    description: NotAFlag[str]
+    """What is learned, in one line."""
+    source: NotAFlag[str]
+    """Where task, protocol and hyperparameters come from."""
+    env_id: str
+    """The environment, as package:namespace/Name-v0."""
+    horizon: int
+    """Longest episode, in environment steps."""
+    iterations: int
+    """Meta-iterations in total; a resumed run goes on to this number."""
+    env_kwargs: NotAFlag[dict[str, Any]] = field(default_factory=dict)
+    """Keyword arguments of the environment's constructor."""
+    agent: str = "maml-trpo"
+    """The agent that makes the outer step."""
+    agent_settings: NotAFlag[dict[str, Any]] = field(default_factory=dict)
+    """The agent's own settings."""
+    seed: int = 1
+    """The one integer that all random streams come from."""
+    tasks_per_batch: int = 40
+    """Tasks in a meta-batch."""
+    episodes_per_task: int = 20
+    """Episodes per task and adaptation phase."""
+    adaptation_steps: int = 1
+    """Inner gradient steps in training."""
+    inner_learning_rate: float = 0.1
+    """Step size α of the inner loop in training."""
+    first_order: bool = False
+    """Leave second derivatives out of the meta-gradient (first-order MAML)."""
+    discount: float = 0.99
+    """Discount factor γ."""
+    gae_lambda: float = 1.0
+    """λ of generalised advantage estimation."""
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Widths of the policy's hidden layers."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Nonlinearity between the policy's layers."""
+    initial_std: float = 1.0
+    """Initial standard deviation of a Gaussian policy, in units of the policy's action."""
+    minimum_std: float = 1e-6
+    """Lower bound of the standard deviation of a Gaussian policy."""
+    action_scale: float = 1.0
+    """The policy's action that means the environment's bound; [-scale, scale] is mapped to it."""
+    test_tasks: int = 40
+    """Held-out tasks of an evaluation."""
+    test_episodes_per_task: int = 20
+    """Episodes per held-out task and adaptation phase."""
+    test_adaptation_steps: int = 3
+    """Inner gradient steps in evaluation."""
+    test_learning_rates: tuple[float, ...] = ()
+    """Step sizes α in evaluation, one a step, the last repeated; empty: the inner learning rate."""
+    checkpoint_interval: int = 10
+    """Iterations between two checkpoints."""
+    dtype: Dtype = "float32"
+    """Floating-point type of the policy."""
+    device: str = "cpu"
+    """Torch device of the policy."""
+
+    def __post_init__(self) -> None:
+        for name, at_least in _MINIMUM.items():
+            require(self, name, getattr(self, name) >= at_least, f"must be at least {at_least}")
+        for name in ("inner_learning_rate", "initial_std", "minimum_std", "action_scale"):
+            value = getattr(self, name)
+            require(self, name, 0 < value < math.inf, "must be positive and finite")
+        for name in ("discount", "gae_lambda"):
+            require(self, name, 0 <= getattr(self, name) <= 1, "must lie between 0 and 1")
+        for name, values in (
+            ("hidden_sizes", self.hidden_sizes),
+            ("test_learning_rates", self.test_learning_rates),
+        ):
+            good = all(0 < value < math.inf for value in values)
+            require(self, name, good, "must all be positive and finite")
+        choices = get_args(Literal["tanh", "relu"])
+        require(self, "activation", self.activation in choices, f"must be one of {choices}")
+        require(self, "dtype", self.dtype in get_args(Dtype), f"must be one of {get_args(Dtype)}")
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """α for each inner step of training."""
+        return (self.inner_learning_rate,) * self.adaptation_steps
+
+    def learning_rates_at_test(self, steps: int) -> tuple[float, ...]:
+        """Give α for each of `steps` inner steps of an evaluation."""
+        rates = self.test_learning_rates or (self.inner_learning_rate,)
+        return tuple(rates[min(step, len(rates) - 1)] for step in range(steps))
+
+    def to_json(self) -> str:
+        """Give the configuration as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+_MINIMUM = {
+    "horizon": 1,
+    "iterations": 1,
+    "seed": 0,
+    "tasks_per_batch": 1,
+    "episodes_per_task": 1,
+    "adaptation_steps": 0,
+    "test_tasks": 1,
+    "test_episodes_per_task": 1,
+    "test_adaptation_steps": 0,
+    "checkpoint_interval": 1,
+}
+
+
+def require(owner: object, name: str, good: bool, reason: str) -> None:
+    """Raise ConfigError, quoting field, value and reason, unless the field's value is good."""
+    if not good:
+        raise ConfigError(f"{name} = {getattr(owner, name)!r} {reason}")
+
+
+def read_fields(kind: type[Any], table: Mapping[str, Any], origin: str) -> Any:
+    """Build a configuration dataclass from a table of values, as TOML or JSON gives them.
+
+    Args:
+        kind: the dataclass; `Config`, or the settings of an agent.
+        table: values by field name.
+        origin: where the table comes from, for messages.
+
+    Raises:
+        ConfigError: an unknown key (the nearest field is named), a missing or an impossible value.
+
+    """
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    hints = get_type_hints(kind)
+    values = {}
+    for key, value in table.items():
+        if key not in fields:
+            near = get_close_matches(key, fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(fields)}"
+            raise ConfigError(f"{origin}: unknown key {key!r}; {hint}")
+        values[key] = _convert(value, hints[key], f"{origin}: {key}")
+    required = [
+        name
+        for name, item in fields.items()
+        if item.default is dataclasses.MISSING
+        and item.default_factory is dataclasses.MISSING
+        and name not in values
+    ]
+    if required:
+        raise ConfigError(f"{origin}: missing {', '.join(required)}")
+    try:
+        return kind(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from error
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    """Check a value against a field's type; integers pass for floats and lists for tuples."""
+    if get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(item, get_args(hint)[0], where) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    expected: Any = str if get_origin(hint) is Literal else get_origin(hint) or hint
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        name = getattr(expected, "__name__", expected)
+        raise ConfigError(f"{where} = {value!r} must be of type {name}")
+    return value

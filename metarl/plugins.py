@@ -1,0 +1,139 @@
+"""The doors through which environments, presets and agents enter, ours as well as a stranger's.
+
+A package registers by entry points:
+
+===========================  ====================================================================
+group                        value
+===========================  ====================================================================
+``metarl.environments``      a module that registers its environments with Gymnasium on import
+``metarl.presets``           a package whose ``*.toml`` files are presets, named by their file name
+``metarl.agents``            an `AgentSpec`; the entry point's name is the agent's
+===========================  ====================================================================
+"""
+
+import tomllib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module, resources
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from metarl.config import Config, read_fields
+from metarl.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Something a package brings: its name and the package's."""
+
+    name: str
+    package: str
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """What the command line needs to know of an agent before it is built."""
+
+    entry_point: str
+    """Where its class is, as "module:Class" (see `metarl.agents.Agent`); imported to build it."""
+    settings: type[Any]
+    """Its own settings: a frozen dataclass, all fields with defaults, checked on construction."""
+    description: str
+    """What it does, in one line."""
+    source: str
+    """The paper."""
+
+    def build(self, settings: Any, config: Config) -> Any:
+        """Build the agent (a `metarl.agents.Agent`, which this light module does not import)."""
+        module, _, name = self.entry_point.partition(":")
+        return getattr(import_module(module), name)(settings, config)
+
+
+def environment_ids() -> list[Origin]:
+    """List the environments that installed packages register, in the `module:id` form."""
+    found = []
+    for entry in entry_points(group="metarl.environments"):
+        module = import_module(entry.value)
+        for spec in list(gym.registry.values()):
+            if isinstance(spec.entry_point, str) and spec.entry_point.startswith(module.__name__):
+                found.append(Origin(f"{entry.value}:{spec.id}", _package(entry)))
+    return sorted(found, key=lambda origin: origin.name)
+
+
+def agent_names() -> list[Origin]:
+    """List the agents of all installed packages."""
+    found = [Origin(entry.name, _package(entry)) for entry in entry_points(group="metarl.agents")]
+    return sorted(found, key=lambda origin: origin.name)
+
+
+def load_agent(name: str) -> AgentSpec:
+    """Give what a package says of its agent.
+
+    Raises:
+        ConfigError: no installed package brings it.
+
+    """
+    for entry in entry_points(group="metarl.agents", name=name):
+        spec: AgentSpec = entry.load()
+        return spec
+    known = [origin.name for origin in agent_names()]
+    raise ConfigError(f"unknown agent {name!r}; {_nearest(name, known)}")
+
+
+def preset_names() -> list[Origin]:
+    """List the presets of all installed packages."""
+    found = [Origin(name, package) for name, (package, _) in _preset_files().items()]
+    return sorted(found, key=lambda origin: origin.name)
+
+
+def load_preset(name: str) -> Config:
+    """Read a preset by its name, or from a TOML file of the user's.
+
+    Args:
+        name: the name of an installed preset, or a path that ends in `.toml`.
+
+    Raises:
+        ConfigError: there is no such preset, or its file is not a valid one.
+
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"there is no preset file {name!r}")
+        return _read_preset(path.stem, path)
+    files = _preset_files()
+    if name not in files:
+        raise ConfigError(f"unknown preset {name!r}; {_nearest(name, list(files))}")
+    return _read_preset(name, files[name][1])
+
+
+def _preset_files() -> dict[str, tuple[str, Traversable]]:
+    files = {}
+    for entry in entry_points(group="metarl.presets"):
+        for file in resources.files(entry.value).iterdir():
+            if file.name.endswith(".toml"):
+                files[file.name.removesuffix(".toml")] = (_package(entry), file)
+    return files
+
+
+def _read_preset(name: str, file: Traversable) -> Config:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"preset {name!r} is not valid TOML: {error}") from error
+    config: Config = read_fields(Config, {"preset": name, **table}, f"preset {name!r}")
+    return config
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.4)
+    listing = "`metarl list` shows all of them"
+    return f"did you mean {near[0]!r}? ({listing})" if near else listing
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "?"

@@ -1,0 +1,107 @@
+"""A run's folder: `config.json`, `metrics.jsonl`, `checkpoints/`, `evaluation.json`."""
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from metarl.config import Config, read_fields
+from metarl.errors import ConfigError, RunFolderError
+
+CONFIG_FILE = "config.json"
+EVALUATION_FILE = "evaluation.json"
+_RECORDED_PACKAGES = ("metarl-suite", "torch", "gymnasium", "mujoco", "numpy")
+_PHYSICS_PACKAGES = ("gymnasium", "mujoco")
+
+
+def create_run_folder(path: Path, config: Config) -> None:
+    """Make a new run's folder and write its configuration.
+
+    Raises:
+        RunFolderError: the folder holds something already, or cannot be written.
+
+    """
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunFolderError(
+                f"{path} exists already; continue that run with --resume, or choose another "
+                "--run-dir"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"cannot make the run folder {path}: {error.strerror}") from error
+    write_config(path, config)
+
+
+def write_config(path: Path, config: Config) -> None:
+    """Write a run's configuration.
+
+    Raises:
+        RunFolderError: the folder cannot be written.
+
+    """
+    _write_text(path / CONFIG_FILE, config.to_json())
+
+
+def read_config(path: Path) -> Config:
+    """Read a run's configuration.
+
+    Raises:
+        RunFolderError: the folder is missing or holds no readable configuration.
+
+    """
+    file = path / CONFIG_FILE
+    if not path.is_dir():
+        raise RunFolderError(f"there is no run folder {path}; `metarl train` makes one")
+    try:
+        config: Config = read_fields(Config, json.loads(file.read_text()), str(file))
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path} is not a run folder: it has no {CONFIG_FILE}") from error
+    except (OSError, ValueError, ConfigError) as error:
+        raise RunFolderError(f"{file} cannot be read: {error}") from error
+    return config
+
+
+def _write_text(file: Path, text: str) -> None:
+    """Write a file so that it is either the old one or the new one, whole."""
+    partial = file.with_name(file.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        raise RunFolderError(f"cannot write {file}: {error.strerror}") from error
+
+
+def write_evaluation(path: Path, evaluation: dict[str, Any]) -> Path:
+    """Write `evaluation.json`.
+
+    Raises:
+        RunFolderError: the folder cannot be written.
+
+    """
+    file = path / EVALUATION_FILE
+    _write_text(file, json.dumps(evaluation, indent=2) + "\n")
+    return file
+
+
+def versions() -> dict[str, str]:
+    """Give the versions that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in _RECORDED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def physics_warning(recorded: dict[str, str]) -> str | None:
+    """Say so when the physics may differ from the checkpoint's."""
+    now = versions()
+    changed = [
+        f"{package} {recorded[package]} → {now[package]}"
+        for package in _PHYSICS_PACKAGES
+        if package in recorded and recorded[package] != now[package]
+    ]
+    return f"physics may differ from the checkpoint's: {', '.join(changed)}" if changed else None

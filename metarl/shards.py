@@ -1,0 +1,196 @@
+"""What a worker owns: some tasks of the meta-batch, their environments and their experience.
+
+Trajectories never leave the shard. The functions that agents map over shards take a shard first and
+give one result for each of its tasks, in task order.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metarl.adaptation import Parameters, flatten, inner_step, unflatten
+from metarl.config import Config
+from metarl.environments import make_batch
+from metarl.errors import TaskError
+from metarl.objectives import act, reinforce_loss
+from metarl.policies import Distribution, PolicySpec, parameters_of
+from metarl.returns import prepare_batch
+from metarl.rollout import ActionMap, collect
+from metarl.tasks import Task, describe_task
+from metarl.trajectories import Batch, Trajectories
+
+Vector = Float[np.ndarray, " parameter"]
+"""A flat vector in parameter space, as it travels between processes."""
+
+R = TypeVar("R")
+
+
+class Workers(Protocol):
+    """The pool, as an agent sees it."""
+
+    count: int
+
+    def map(self, function: Callable[..., list[R]], *args: Any) -> list[R]:
+        """Run `function(shard, *args)` on every shard; give all results in task order.
+
+        `function` is defined at the top level of a module and gives one result for each task of
+        the shard; `args` are the same for all shards.
+        """
+
+    def close(self) -> None:
+        """End the workers."""
+
+
+@dataclass(frozen=True)
+class ShardSpec:
+    """Everything a worker needs to build its shard; light, and picklable."""
+
+    config: Config
+    policy: PolicySpec
+    episodes_per_task: int
+    task_indices: range
+
+
+@dataclass(frozen=True)
+class Experience:
+    """One task's data of an iteration: a support batch for each inner step and the query batch."""
+
+    supports: tuple[Batch, ...]
+    query: Batch
+    old_distribution: Distribution
+    """Of the policy that collected the query batch, at its observations."""
+    old_log_probs: Float[Tensor, " step"]
+    """Of the query batch's actions."""
+
+
+@dataclass(frozen=True)
+class TaskStatistics:
+    """What leaves the worker about one task."""
+
+    mean_returns: tuple[float, ...]
+    """Mean undiscounted return in phase 0 (before adaptation), 1, …, K."""
+    env_steps: int
+    """Environment steps taken, all phases together."""
+    rollout_seconds: float
+    """Seconds that the whole shard spent collecting episodes."""
+
+
+class Shard:
+    """The tasks of one worker."""
+
+    def __init__(self, spec: ShardSpec) -> None:
+        config = spec.config
+        self.config = config
+        self.task_indices = spec.task_indices
+        self.episodes_per_task = spec.episodes_per_task
+        self.policy = spec.policy.build(config.seed)
+        self.policy.to(device=config.device, dtype=getattr(torch, config.dtype))
+        self.template = parameters_of(self.policy)
+        self.environments = make_batch(config, spec.episodes_per_task, len(spec.task_indices))
+        self.action_map = ActionMap(spec.policy.action_space, config.action_scale)
+        self.tasks: list[Task] = []
+        self.experience: list[Experience] = []
+        self.scratch: list[Any] = []
+        """What an agent keeps for each task between two of its maps."""
+
+    def parameters(self, vector: Vector) -> Parameters:
+        """Turn a vector that came from the parent into parameters of the policy."""
+        like = next(iter(self.template.values()))
+        return unflatten(
+            torch.as_tensor(vector, dtype=like.dtype, device=like.device), self.template
+        )
+
+    @contextmanager
+    def blame(self, position: int) -> Iterator[None]:
+        """Name the task in any error raised inside."""
+        try:
+            yield
+        except Exception as error:
+            task = describe_task(self.tasks[position])
+            raise TaskError(
+                f"task {self.task_indices[position]} ({task}): {type(error).__name__}: {error}"
+            ) from error
+
+    def collect(self, parameters: Sequence[Parameters], key: tuple[int, ...]) -> list[Trajectories]:
+        """Collect one phase's episodes of every task, with the parameters given for each."""
+        return collect(
+            self.environments,
+            self.policy,
+            parameters,
+            self.tasks,
+            action_map=self.action_map,
+            horizon=self.config.horizon,
+            episodes_per_task=self.episodes_per_task,
+            seed=self.config.seed,
+            keys=[(*key, index) for index in self.task_indices],
+        )
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.environments.close()
+
+
+def collect_and_adapt(
+    shard: Shard,
+    theta: Vector,
+    tasks: Sequence[Task],
+    key: tuple[int, ...],
+    learning_rates: Sequence[float],
+) -> list[TaskStatistics]:
+    """Collect before adaptation and after each inner step; keep the experience in the shard.
+
+    Args:
+        shard: the worker's shard.
+        theta: the meta-parameters.
+        tasks: all tasks of the meta-batch; the shard takes its own.
+        key: the key of the random streams, such as (Split.TRAIN, iteration).
+        learning_rates: α for each inner step; K of them make K + 1 phases.
+
+    """
+    config = shard.config
+    shard.tasks = [tasks[index] for index in shard.task_indices]
+    loss = reinforce_loss(shard.policy)
+    adapted = [shard.parameters(theta)] * len(shard.tasks)
+    batches: list[list[Batch]] = []
+    trajectories: list[list[Trajectories]] = []
+    rollout_seconds = 0.0
+    for phase in range(len(learning_rates) + 1):
+        started = time.perf_counter()
+        trajectories.append(shard.collect(adapted, (*key, phase)))
+        rollout_seconds += time.perf_counter() - started
+        batches.append([])
+        for position, episodes in enumerate(trajectories[-1]):
+            with shard.blame(position):
+                batches[-1].append(prepare_batch(episodes, config.discount, config.gae_lambda))
+        if phase < len(learning_rates):
+            adapted = [
+                inner_step(loss, parameters, support, learning_rates[phase])
+                for parameters, support in zip(adapted, batches[-1], strict=True)
+            ]
+    shard.experience = []
+    for position, parameters in enumerate(adapted):
+        *supports, query = (phase_batches[position] for phase_batches in batches)
+        old = act(shard.policy, parameters, query.observations)
+        old_log_probs = shard.policy.log_prob(old, query.actions)
+        shard.experience.append(Experience(tuple(supports), query, old, old_log_probs))
+    return [
+        TaskStatistics(
+            mean_returns=tuple(float(phase[position].returns.mean()) for phase in trajectories),
+            env_steps=sum(phase[position].env_steps for phase in trajectories),
+            rollout_seconds=rollout_seconds,
+        )
+        for position in range(len(shard.tasks))
+    ]
+
+
+def to_vector(parameters: Parameters) -> Vector:
+    """Turn parameters into the vector that travels."""
+    vector: Vector = flatten(parameters).detach().cpu().numpy()
+    return vector

@@ -1,0 +1,146 @@
+"""What a task-distributed environment is.
+
+It is a `gymnasium.Env` that
+
+- declares `task_space`, a Gymnasium space, which samples, checks and serialises tasks;
+- takes a task through `reset(options={"task": task})` and keeps it across later resets;
+- shows the current task as the settable attribute `task`.
+
+A task distribution that is not the space's own overrides one method, `sample_task(generator)`.
+Ids travel with their module, `package:namespace/Name-v0`, so that a fresh process can make them.
+"""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from metarl.errors import ConfigError
+from metarl.seeding import Purpose, integer_seed, stream
+
+Task = Any
+"""A member of the environment's `task_space`."""
+
+
+class TaskDistribution(Protocol):
+    """The part of an environment that makes it task-distributed."""
+
+    task_space: gym.Space[Any]
+    task: Task
+
+
+def make_environment(
+    env_id: str, env_kwargs: Mapping[str, Any], horizon: int | None = None
+) -> gym.Env[Any, Any]:
+    """Make one task-distributed environment.
+
+    Args:
+        env_id: a Gymnasium id with its module, `package:namespace/Name-v0`.
+        env_kwargs: keyword arguments of the environment's constructor.
+        horizon: the time limit in steps; None keeps the registered one.
+
+    Raises:
+        ConfigError: there is no such environment, or it is not task-distributed.
+
+    """
+    registered(env_id)
+    try:
+        environment = gym.make(
+            env_id, max_episode_steps=horizon, disable_env_checker=True, **env_kwargs
+        )
+    except TypeError as error:
+        # An unknown keyword is the user's; a TypeError from inside the constructor is a bug to see.
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise ConfigError(f"environment {env_id!r} does not take env_kwargs: {error}") from error
+    for attribute in ("task_space", "task"):
+        if not environment.has_wrapper_attr(attribute):
+            environment.close()
+            raise ConfigError(
+                f"environment {env_id!r} is not task-distributed: it has no attribute "
+                f"{attribute!r}; declare task_space and task, and read options['task'] in reset"
+            )
+    return environment
+
+
+def registered(env_id: str) -> EnvSpec:
+    """Give the registration of an id, after importing the module that it names.
+
+    Raises:
+        ConfigError: the module cannot be imported, or registers no such environment.
+
+    """
+    module, _, name = env_id.rpartition(":")
+    try:
+        if module:
+            import_module(module)
+        return gym.spec(name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"environment {env_id!r} needs the module {error.name!r}, which cannot be imported; "
+            "install it, or correct the part before the colon"
+        ) from error
+    except gym.error.Error as error:
+        near = get_close_matches(name, gym.registry, n=1)
+        hint = (
+            f"did you mean {':'.join(filter(None, (module, near[0])))!r}?"
+            if near
+            else "write module:EnvId-v0, so that the module that registers it is imported first"
+        )
+        raise ConfigError(f"no environment {env_id!r} is registered; {hint}") from error
+
+
+def task_space(environment: gym.Env[Any, Any]) -> gym.Space[Any]:
+    """Give the environment's task space, through any wrappers."""
+    space: gym.Space[Any] = environment.get_wrapper_attr("task_space")
+    return space
+
+
+def sample_tasks(
+    environment: gym.Env[Any, Any], seed: int, key: Sequence[int], count: int
+) -> list[Task]:
+    """Draw tasks of the environment's distribution, each from its own stream.
+
+    Args:
+        environment: a task-distributed environment.
+        seed: the run's seed.
+        key: the phase, such as (Split.TRAIN, iteration); task i is drawn from (*key, i).
+        count: how many.
+
+    """
+    tasks = []
+    for index in range(count):
+        if environment.has_wrapper_attr("sample_task"):
+            generator = stream(seed, Purpose.TASK, *key, index)
+            tasks.append(environment.get_wrapper_attr("sample_task")(generator))
+        else:
+            space = task_space(environment)
+            space.seed(integer_seed(seed, Purpose.TASK, *key, index))
+            tasks.append(space.sample())
+    return tasks
+
+
+def to_json(space: gym.Space[Any], tasks: Sequence[Task]) -> Any:
+    """Give tasks as what `json` writes and `space.from_jsonable` reads."""
+    return _without_numpy(space.to_jsonable(tasks))
+
+
+def _without_numpy(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_without_numpy(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_numpy(item) for key, item in value.items()}
+    return value
+
+
+def describe_task(task: Task) -> str:
+    """Give a task as short text for messages."""
+    if isinstance(task, np.ndarray):
+        return np.array2string(task, precision=4, separator=", ", threshold=8)
+    return f"{task:.4g}" if isinstance(task, float | np.floating) else str(task)

@@ -1,0 +1,73 @@
+"""The outer loop."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from metarl.agents import Agent, AgentState
+from metarl.config import Config
+from metarl.seeding import Split
+from metarl.shards import Workers, collect_and_adapt
+from metarl.tasks import sample_tasks
+
+Record = dict[str, Any]
+"""One iteration's metrics, by name."""
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Where training stands after a whole number of iterations."""
+
+    agent: AgentState
+    iteration: int
+    """Iterations completed."""
+    env_steps: int
+    """Environment steps taken so far."""
+
+
+def train(
+    agent: Agent,
+    environment: gym.Env[Any, Any],
+    workers: Workers,
+    state: TrainingState,
+    config: Config,
+) -> Iterator[tuple[TrainingState, Record]]:
+    """Meta-train from `state` on; give the new state and the metrics after each iteration.
+
+    Args:
+        agent: makes the outer step.
+        environment: gives the task distribution; it is never stepped.
+        workers: the pool whose shards collect, adapt and differentiate.
+        state: where to start.
+        config: the experiment; `config.iterations` counts from the beginning of the run.
+
+    """
+    for iteration in range(state.iteration + 1, config.iterations + 1):
+        started = time.perf_counter()
+        key = (Split.TRAIN, iteration)
+
+        tasks = sample_tasks(environment, config.seed, key, config.tasks_per_batch)
+        statistics = workers.map(
+            collect_and_adapt, state.agent.theta, tasks, key, config.learning_rates
+        )
+        agent_state, outer_metrics = agent.outer_step(workers, state.agent)
+
+        env_steps = state.env_steps + sum(task.env_steps for task in statistics)
+        returns = np.mean([task.mean_returns for task in statistics], axis=0)
+        state = TrainingState(agent_state, iteration, env_steps)
+        yield (
+            state,
+            {
+                "iteration": iteration,
+                "env_steps": env_steps,
+                "iteration_seconds": time.perf_counter() - started,
+                "rollout_seconds": max(task.rollout_seconds for task in statistics),
+                "pre_adaptation_return": float(returns[0]),
+                "post_adaptation_return": float(returns[-1]),
+                **outer_metrics,
+            },
+        )

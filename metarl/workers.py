@@ -1,0 +1,257 @@
+"""The pool: where shards live, and the map over them.
+
+`InProcess` runs one shard here; `ProcessPool` runs each in a spawned process of its own. Both give
+the same numbers, to the last bit. Results come back in task order.
+"""
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
+
+import torch
+
+from metarl.errors import MetarlError, WorkerError
+from metarl.shards import Shard, ShardSpec, Workers
+
+R = TypeVar("R")
+
+_CHILD_ENVIRONMENT = {
+    # One thread for each worker: more make processes fight for cores, and change bits of results.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # glibc gives large blocks back to the kernel at once, and every tensor begins with page faults.
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+_POLL_SECONDS = 1.0
+_CLOSE_SECONDS = 2.0
+_PR_SET_PDEATHSIG = 1
+
+
+def partition(tasks: int, workers: int) -> list[range]:
+    """Cut the task indices into contiguous ranges whose lengths differ by at most one."""
+    size, longer = divmod(tasks, workers)
+    starts = [worker * size + min(worker, longer) for worker in range(workers + 1)]
+    return [range(start, stop) for start, stop in pairwise(starts)]
+
+
+def start_workers(spec: ShardSpec, count: int) -> Workers:
+    """Start `count` workers, at most one for each task; one alone runs in this process.
+
+    Args:
+        spec: what all shards have in common, with the task indices of the whole meta-batch.
+        count: how many.
+
+    Raises:
+        WorkerError: a worker could not build its shard.
+
+    """
+    count = min(count, len(spec.task_indices))
+    if count == 1:
+        return InProcess(spec)
+    ranges = partition(len(spec.task_indices), count)
+    return ProcessPool(
+        [ShardSpec(spec.config, spec.policy, spec.episodes_per_task, part) for part in ranges]
+    )
+
+
+class InProcess:
+    """All tasks in one shard, in this process."""
+
+    count = 1
+
+    def __init__(self, spec: ShardSpec) -> None:
+        self._threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        self._shard = Shard(spec)
+
+    def map(self, function: Callable[..., list[R]], *args: Any) -> list[R]:
+        """Run `function(shard, *args)`."""
+        return function(self._shard, *args)
+
+    def close(self) -> None:
+        """Close the environments and give torch its threads back."""
+        self._shard.close()
+        torch.set_num_threads(self._threads)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An exception, as it travels."""
+
+    kind: str
+    text: str
+    trace: str
+
+
+class ProcessPool:
+    """A shard in each of several spawned processes, one duplex pipe to each."""
+
+    def __init__(self, specs: list[ShardSpec]) -> None:
+        self.count = len(specs)
+        self._ranges = [spec.task_indices for spec in specs]
+        self._processes: list[BaseProcess] = []
+        self._pipes: list[Connection] = []
+        context = multiprocessing.get_context("spawn")
+        try:
+            with _environment_of_children():
+                for spec in specs:
+                    ours, theirs = context.Pipe()
+                    process = context.Process(
+                        target=_serve, args=(theirs, spec, os.getpid()), daemon=True
+                    )
+                    self._pipes.append(ours)
+                    process.start()
+                    self._processes.append(process)
+                    theirs.close()
+            self._gather()
+        except BaseException:
+            self._kill()
+            raise
+
+    def map(self, function: Callable[..., list[R]], *args: Any) -> list[R]:
+        """Run `function(shard, *args)` in every worker at once.
+
+        Raises:
+            WorkerError: a worker raised or died. The pool cannot be used any more.
+
+        """
+        try:
+            for pipe in self._pipes:
+                # A pipe to a dead worker: _gather finds the death and says how it came.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    pipe.send((function, args))
+            return self._gather()
+        except BaseException:
+            self._kill()
+            raise
+
+    def close(self) -> None:
+        """Ask the workers to leave, then make them."""
+        for pipe in self._pipes:
+            with contextlib.suppress(OSError):
+                pipe.send(None)
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        for process in self._processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+        self._kill()
+
+    def _gather(self) -> list[Any]:
+        """Wait for one reply of each worker; join the results in task order."""
+        replies: dict[int, list[Any]] = {}
+        while len(replies) < self.count:
+            waiting = [worker for worker in range(self.count) if worker not in replies]
+            handles: list[Any] = [self._pipes[worker] for worker in waiting]
+            handles += [self._processes[worker].sentinel for worker in waiting]
+            wait(handles, timeout=_POLL_SECONDS)
+            for worker in waiting:
+                # A worker that died may have left a last word, so the pipe is read first.
+                if self._pipes[worker].poll():
+                    replies[worker] = self._receive(worker)
+                elif not self._processes[worker].is_alive() and not self._pipes[worker].poll():
+                    raise WorkerError(self._obituary(worker))
+        return [result for worker in range(self.count) for result in replies[worker]]
+
+    def _receive(self, worker: int) -> list[Any]:
+        try:
+            reply = self._pipes[worker].recv()
+        except (EOFError, ConnectionResetError) as error:
+            self._processes[worker].join(_CLOSE_SECONDS)
+            raise WorkerError(self._obituary(worker)) from error
+        if isinstance(reply, _Failure):
+            raise WorkerError(
+                f"{self._name(worker)} failed: {reply.text}\n\n"
+                f"The worker's traceback:\n{reply.trace.rstrip()}"
+            )
+        results: list[Any] = reply
+        return results
+
+    def _name(self, worker: int) -> str:
+        tasks = self._ranges[worker]
+        return f"worker {worker} (tasks {tasks.start} to {tasks.stop - 1})"
+
+    def _obituary(self, worker: int) -> str:
+        code = self._processes[worker].exitcode
+        if code is not None and code < 0:
+            how = f"was killed by {signal.Signals(-code).name}"
+            if -code == signal.SIGKILL:
+                how += ", perhaps because the machine ran out of memory"
+        else:
+            how = f"ended with exit code {code}"
+        return f"{self._name(worker)} {how}; continue the run with --resume"
+
+    def _kill(self) -> None:
+        for process in self._processes:
+            if process.is_alive():
+                process.kill()
+        for process in self._processes:
+            process.join()
+            process.close()
+        for pipe in self._pipes:
+            pipe.close()
+        self._processes, self._pipes = [], []
+
+
+@contextlib.contextmanager
+def _environment_of_children() -> Iterator[None]:
+    """Set the variables that a process reads as it starts, for as long as children are started."""
+    before = {name: os.environ.get(name) for name in _CHILD_ENVIRONMENT}
+    os.environ.update(_CHILD_ENVIRONMENT)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _serve(pipe: Connection, spec: ShardSpec, parent: int) -> None:
+    """Build the shard, then answer one request after the other until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _die_with(parent)
+    torch.set_num_threads(1)
+    try:
+        shard = Shard(spec)
+        pipe.send([])
+    except Exception as error:
+        pipe.send(_describe(error))
+        return
+    with contextlib.suppress(EOFError, OSError):
+        while (request := pipe.recv()) is not None:
+            function, args = request
+            try:
+                reply: Any = function(shard, *args)
+            except Exception as error:
+                reply = _describe(error)
+            pipe.send(reply)
+    shard.close()
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies, where the kernel can (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel was told
+        os._exit(1)
+
+
+def _describe(error: Exception) -> _Failure:
+    # Our own errors say all that is needed; others are told by their type as well.
+    text = str(error) if isinstance(error, MetarlError) else f"{type(error).__name__}: {error}"
+    return _Failure(type(error).__name__, text, traceback.format_exc())
