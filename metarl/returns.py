@@ -85,7 +85,9 @@ def fit_linear_baseline(
     gram, moment = rows.T @ rows, rows.T @ targets
     identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
     for attempt in range(RIDGE_ATTEMPTS):
-        solution, info = torch.linalg.solve_ex(gram + RIDGE * 10**attempt * identity, moment)
+        ridged = gram + RIDGE * 10**attempt * identity
+        solution: Tensor
+        solution, info = torch.linalg.solve_ex(ridged, moment)
         if int(info) == 0 and bool(torch.isfinite(solution).all()):
             return solution
     raise ValueError(
@@ -103,7 +105,7 @@ def normalise(
     become 0.
     """
     taken = advantages[mask]
-    scaled: Tensor = (advantages - taken.mean()) / (taken.std(correction=0) + 1e-8) * mask
+    scaled = (advantages - taken.mean()) / (taken.std(correction=0) + 1e-8) * mask
     return scaled
 
 
