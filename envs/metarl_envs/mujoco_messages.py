@@ -1,4 +1,4 @@
-"""MuJoCo's notes about its model files, which are not the user's concern."""
+"""MuJoCo's messages, of which some are not the user's concern."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,11 +7,12 @@ import mujoco
 
 
 @contextmanager
-def without_deprecation_notes() -> Iterator[None]:
-    """Keep deprecation notes off the terminal and out of a MUJOCO_LOG.TXT; pass on the rest.
+def without_messages(known: str) -> Iterator[None]:
+    """Keep the messages that contain `known` off the terminal and out of a MUJOCO_LOG.TXT.
 
-    Gymnasium's model files use an attribute that MuJoCo has deprecated. Each construction would
-    print a note and append it to a file in the current folder.
+    The others are passed on. Left alone, MuJoCo prints each message and appends it to a file in
+    the current folder: a note on an attribute of Gymnasium's model files at each construction
+    ("deprecated"), and each simulation that diverges ("unstable"), which our environments record.
     """
     messages: list[str] = []
     mujoco.set_mju_user_warning(messages.append)
@@ -20,5 +21,5 @@ def without_deprecation_notes() -> Iterator[None]:
     finally:
         mujoco.set_mju_user_warning(None)
     for message in messages:
-        if "deprecated" not in message:
+        if known not in message:
             mujoco.mju_warning(message)
