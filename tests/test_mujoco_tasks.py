@@ -3,10 +3,12 @@
 import itertools
 
 import gymnasium as gym
-import metarl_envs  # noqa: F401
 import mujoco
 import numpy as np
 import pytest
+from mujoco_episodes import actions_of, heavily_damped, tasks_of
+
+import metarl_envs  # noqa: F401
 
 FAMILIES = [
     name
@@ -19,7 +21,6 @@ IDS_AND_OPTIONS = [
     ("metarl/AntGoalDisc-v0", {"contact_forces": True}),
     ("metarl/HumanoidDir2D-v0", {"contact_forces": True}),
 ]
-NATIVE = [item for item in IDS_AND_OPTIONS if gym.spec(item[0]).vector_entry_point is not None]
 SEEDS = [11, 5, 5, 2**31, 0, 7]
 
 
@@ -27,20 +28,6 @@ SEEDS = [11, 5, 5, 2**31, 0, 7]
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     """Keep MuJoCo's log of Gymnasium's own environments out of the project."""
     monkeypatch.chdir(tmp_path)
-
-
-def tasks_of(env_id, count, seed=0):
-    environment = gym.make(env_id)
-    space = environment.get_wrapper_attr("task_space")
-    space.seed(seed)
-    return [space.sample() for _ in range(count)]
-
-
-def actions_of(env_id, steps, slots, seed=0):
-    space = gym.make(env_id).action_space
-    generator = np.random.default_rng(seed)
-    drawn = generator.uniform(space.low, space.high, (steps, slots, *space.shape))
-    return drawn.astype(np.float32)
 
 
 def alone(env_id, options, task, seed, actions):
@@ -57,10 +44,13 @@ def alone(env_id, options, task, seed, actions):
 
 
 def together(env_id, options, tasks, seeds, actions):
-    """Run a native batch; give what `alone` gives, for each slot until it ends."""
-    vector = gym.make_vec(
-        env_id, num_envs=len(tasks), vectorization_mode="vector_entry_point", **options
-    )
+    """Run a batch; give what `alone` gives, for each slot until it ends.
+
+    The batch is native where MuJoCo has it, else Gymnasium's of single environments.
+    """
+    native = gym.spec(env_id).vector_entry_point is not None
+    mode = "vector_entry_point" if native else "sync"
+    vector = gym.make_vec(env_id, num_envs=len(tasks), vectorization_mode=mode, **options)
     vector.set_attr("task", tasks)
     observations, _ = vector.reset(seed=seeds)
     runs = [[(observation, None, None, None)] for observation in observations]
@@ -83,7 +73,7 @@ def assert_same_run(run, other):
         assert outcome == same_outcome
 
 
-@pytest.mark.parametrize(("env_id", "options"), NATIVE)
+@pytest.mark.parametrize(("env_id", "options"), IDS_AND_OPTIONS)
 def test_one_simulation_and_many_are_bit_equal_whatever_the_company(env_id, options):
     steps = gym.spec(env_id).max_episode_steps
     tasks = tasks_of(env_id, 6)
@@ -203,6 +193,7 @@ def contact_forces(model, data):
     """Give the contact forces of the present state, computed in a simulation of its own."""
     copy = mujoco.MjData(model)
     copy.qpos[:], copy.qvel[:], copy.ctrl[:] = data.qpos, data.qvel, data.ctrl
+    copy.qacc_warmstart[:] = data.qacc_warmstart
     mujoco.mj_forward(model, copy)
     mujoco.mj_rnePostConstraint(model, copy)
     return copy.cfrc_ext
@@ -390,3 +381,24 @@ def test_the_ant_of_finn2017_starts_at_its_models_pose():
     np.testing.assert_allclose(np.delete(spread[:15], [3]), 0.01, atol=0.004)
     np.testing.assert_allclose(spread[15:], 0.1, atol=0.03)
     assert environment.dt == pytest.approx(0.02)
+
+
+def test_an_unstable_simulation_ends_its_episode_with_a_record(tmp_path, capfd):
+    environment = gym.make("metarl/HopperRandParams-v0")
+    start, info = environment.reset(seed=0, options={"task": heavily_damped()})
+    assert info == {}
+    observation, reward, terminated, truncated, info = environment.step(np.ones(3, np.float32))
+    assert np.array_equal(observation, start)
+    assert (reward, terminated, truncated) == (0.0, True, False)
+    assert info["unstable"] in {"position", "velocity", "acceleration"}
+    # An episode that terminated stands still, and the next one starts from nothing.
+    observation, reward, terminated, *_ = environment.step(np.ones(3, np.float32))
+    assert (reward, terminated) == (0.0, True)
+    assert np.array_equal(observation, start)
+    used = environment.reset(seed=1, options={"task": np.zeros(37)})[0]
+    fresh = gym.make("metarl/HopperRandParams-v0")
+    assert np.array_equal(used, fresh.reset(seed=1)[0])
+    action = np.full(3, 0.3, np.float32)
+    assert np.array_equal(environment.step(action)[0], fresh.step(action)[0])
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
