@@ -1,8 +1,7 @@
 """Ant tasks on the physics of Gymnasium's Ant-v5.
 
-All have the action (8,) joint torques in [-1, 1], the control step 0.05 s (5 physics steps of
-0.01 s) and the start: positions + U(−0.1, 0.1), velocities + N(0, 0.1²). v is the mean velocity of
-the torso over the control step (m/s), x, y, z its position after it (m).
+In all of them vx, vy are the mean velocities of the torso over the control step (m/s), x, y, z its
+position after it (m).
 """
 
 from collections.abc import Callable
@@ -95,9 +94,12 @@ def ant_dir(contact_forces: bool = False) -> Family:
     observation  (27,) joint positions without x, y (13: height in m, orientation
                  quaternion, angles in rad) and velocities (14, m/s and rad/s), as
                  in Ant-v5 without its contact forces
+    action       (8,) joint torques, each in [-1, 1]
     reward       d·vx − 0.5·Σa² + 1
     terminates   when z is outside [0, 1]; truncated at the time limit
+    control step 0.05 s (5 physics steps of 0.01 s)
     task         0: backward (d = −1), 1: forward (d = +1), equal odds
+    start        positions + U(−0.1, 0.1), velocities + N(0, 0.1²)
     source       Finn, Abbeel, Levine 2017, section 5.3, in the form of Rothfuss et
                  al. 2019 (ProMP)
     ===========  ==================================================================
@@ -122,7 +124,7 @@ def ant_dir_2d(contact_forces: bool = False) -> Family:
     """Run in a direction of the plane.
 
     ===========  ==================================================================
-    observation  (27,) as in AntDir
+    observation  (27,) as in AntDir, like action, control step and start
     reward       cos φ·vx + sin φ·vy − 0.5·Σa² + 1
     terminates   when z is outside [0, 1]; truncated at the time limit
     task         (1,) angle φ, uniform in [0, 2π] rad
@@ -147,7 +149,7 @@ def ant_vel(contact_forces: bool = False) -> Family:
     """Run at a given speed.
 
     ===========  ==================================================================
-    observation  (27,) as in AntDir
+    observation  (27,) as in AntDir, like action, control step and start
     reward       −|vx − v*| + 1 − 0.005·Σa² + 0.05
     terminates   when z is outside [0.2, 1]; truncated at the time limit
     task         (1,) goal velocity v*, uniform in [0, 3] m/s
@@ -174,7 +176,8 @@ def ant_goal(contact_forces: bool = False) -> Family:
 
     ===========  ==================================================================
     observation  (29,) joint positions (15: x, y, height in m, orientation
-                 quaternion, angles in rad) and velocities (14, m/s and rad/s)
+                 quaternion, angles in rad) and velocities (14, m/s and rad/s);
+                 action, control step and start as in AntDir
     reward       −(|x − gx| + |y − gy|) + 4 − 0.005·Σa² + 0.05
     terminates   when z is outside [0.2, 1]; truncated at the time limit
     task         (2,) goal gx, gy, uniform in [-3, 3]² m
@@ -200,7 +203,7 @@ def ant_goal_disc(contact_forces: bool = False) -> Family:
     """Walk to a goal in a disc.
 
     ===========  ==================================================================
-    observation  (29,) as in AntGoal
+    observation  (29,) as in AntGoal, like action, control step and start
     reward       −(|x − gx| + |y − gy|) − 0.1·Σa²
     terminates   never; truncated at the time limit
     task         (2,) goal gx, gy, uniform over the disc of radius 3 m

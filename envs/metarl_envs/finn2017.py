@@ -1,9 +1,8 @@
 """Half-cheetah and ant tasks as the authors' code of Finn, Abbeel, Levine 2017 has them.
 
 They differ from the tasks at Gymnasium's control rate in the control step, the observation, the
-start and the velocity, which is that of the centre of mass at the end of the step (vx, m/s). Costs
-take the action clipped to its bounds. The bodies are Gymnasium's. The start: positions + N(0,
-0.01²), velocities N(0, 0.1²); the ant's around the pose `init_qpos` of its model.
+start and the velocity: vx is that of the centre of mass at the end of the step (m/s). Costs take
+the action clipped to its bounds. The bodies are Gymnasium's.
 """
 
 import numpy as np
@@ -99,6 +98,7 @@ def half_cheetah_dir_finn2017() -> Family:
     terminates   never; truncated at the time limit
     control step 0.01 s (1 physics step)
     task         0: backward (d = −1), 1: forward (d = +1), equal odds
+    start        positions + N(0, 0.01²), velocities N(0, 0.1²)
     source       Finn, Abbeel, Levine 2017, section 5.3, and the authors' code
     ===========  ==================================================================
     """
@@ -120,6 +120,7 @@ def half_cheetah_vel_finn2017() -> Family:
     terminates   never; truncated at the time limit
     control step 0.01 s (1 physics step)
     task         (1,) goal velocity v*, uniform in [0, 2] m/s
+    start        as in HalfCheetahDirFinn2017
     source       Finn, Abbeel, Levine 2017, section 5.3, and the authors' code
     ===========  ==================================================================
     """
@@ -147,6 +148,8 @@ def ant_vel_finn2017() -> Family:
     terminates   when the torso's z is outside [0.2, 1] m; truncated at the time limit
     control step 0.02 s (1 physics step, Runge-Kutta)
     task         (1,) goal velocity v*, uniform in [0, 3] m/s
+    start        positions N(p, 0.01²) around the pose p = `init_qpos` of the model,
+                 velocities N(0, 0.1²)
     source       Finn, Abbeel, Levine 2017, section 5.3, and the authors' code
     ===========  ==================================================================
     """
@@ -169,6 +172,7 @@ def ant_dir_finn2017() -> Family:
     terminates   when the torso's z is outside [0.2, 1] m; truncated at the time limit
     control step 0.02 s (1 physics step, Runge-Kutta)
     task         0: backward (d = −1), 1: forward (d = +1), equal odds
+    start        as in AntVelFinn2017
     source       Finn, Abbeel, Levine 2017, section 5.3, and the authors' code
     ===========  ==================================================================
     """
@@ -192,6 +196,7 @@ def ant_goal_finn2017() -> Family:
     terminates   when the torso's z is outside [0.2, 1] m; truncated at the time limit
     control step 0.02 s (1 physics step, Runge-Kutta)
     task         (2,) goal gx, gy, uniform in [-3, 3]² m
+    start        as in AntVelFinn2017
     source       the authors' code of Finn, Abbeel, Levine 2017 (not in the paper)
     ===========  ==================================================================
     """

@@ -1,9 +1,6 @@
 """Walker tasks on the physics of Gymnasium's Walker2d-v5.
 
-All have the observation (17,): joint positions without x (8: height in m, angles in rad) and
-velocities (9, m/s and rad/s, clipped to [-10, 10]), as in Walker2d-v5, the action (6,) joint
-torques in [-1, 1], and the start: positions and velocities + U(−0.005, 0.005). v is the mean x
-velocity over the control step (m/s).
+In all of them v is the mean x velocity over the control step (m/s).
 """
 
 from dataclasses import replace
@@ -43,11 +40,16 @@ def walker2d_dir() -> Family:
     """Walk forward or backward.
 
     ===========  ==================================================================
+    observation  (17,) joint positions without x (8: height in m, angles in rad) and
+                 velocities (9, m/s and rad/s, clipped to [-10, 10]), as in
+                 Walker2d-v5
+    action       (6,) joint torques, each in [-1, 1]
     reward       d·v + 1 − 0.001·Σa²
     terminates   unless 0.8 < height < 2 m and |angle| < 1 rad; truncated at the time
                  limit
     control step 0.016 s (8 physics steps of 0.002 s)
     task         0: backward (d = −1), 1: forward (d = +1), equal odds
+    start        positions and velocities + U(−0.005, 0.005)
     source       Rothfuss et al. 2019 (ProMP)
     ===========  ==================================================================
     """
@@ -64,6 +66,7 @@ def walker2d_vel() -> Family:
     """Walk at a given speed.
 
     ===========  ==================================================================
+    observation  (17,) as in Walker2dDir, like action and start
     reward       −|v − v*| + 15 − 0.001·Σa²
     terminates   unless 0.8 < height < 2 m and |angle| < 1 rad; truncated at the time
                  limit
@@ -85,6 +88,7 @@ def walker2d_rand_params(log_scale_limit: float = 3.0) -> Family:
     """Walk forward with unknown masses, inertias, damping and friction.
 
     ===========  ==================================================================
+    observation  (17,) as in Walker2dDir, like action and start
     reward       v + 1 − 0.001·Σa²
     terminates   unless 0.8 < height < 2 m and |angle| < 1 rad; truncated at the time
                  limit
