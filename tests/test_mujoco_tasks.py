@@ -62,6 +62,8 @@ def together(env_id, options, tasks, seeds, actions):
                 (observations[slot], rewards[slot], terminated[slot], truncated[slot])
             )
         running -= set(np.flatnonzero(terminated | truncated))
+        if not running:
+            break
     assert not running
     return runs
 
