@@ -9,6 +9,7 @@ import pytest
 from mujoco_episodes import actions_of, heavily_damped, tasks_of
 
 import metarl_envs  # noqa: F401
+from metarl_envs.mujoco_messages import without_messages
 
 FAMILIES = [
     name
@@ -404,3 +405,20 @@ def test_an_unstable_simulation_ends_its_episode_with_a_record(tmp_path, capfd):
     assert np.array_equal(environment.step(action)[0], fresh.step(action)[0])
     assert capfd.readouterr() == ("", "")
     assert not list(tmp_path.iterdir())
+
+
+def test_other_messages_go_to_the_users_own_handler():
+    messages = []
+    mujoco.set_mju_user_warning(messages.append)
+    try:
+        environment = gym.make("metarl/HopperRandParams-v0")
+        environment.reset(seed=0, options={"task": heavily_damped()})
+        *_, info = environment.step(np.ones(3, np.float32))
+        assert "unstable" in info
+        with without_messages("unstable"):
+            mujoco.mju_warning("the simulation is unstable")
+            mujoco.mju_warning("something else")
+        mujoco.mju_warning("afterwards")
+    finally:
+        mujoco.set_mju_user_warning(None)
+    assert messages == ["something else", "afterwards"]

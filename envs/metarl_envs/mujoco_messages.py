@@ -10,16 +10,17 @@ import mujoco
 def without_messages(known: str) -> Iterator[None]:
     """Keep the messages that contain `known` off the terminal and out of a MUJOCO_LOG.TXT.
 
-    The others are passed on. Left alone, MuJoCo prints each message and appends it to a file in
+    The others go where they went before. Left alone, MuJoCo prints each message and appends it to a file in
     the current folder: a note on an attribute of Gymnasium's model files at each construction
     ("deprecated"), and each simulation that diverges ("unstable"), which our environments record.
     """
     messages: list[str] = []
+    before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(messages.append)
     try:
         yield
     finally:
-        mujoco.set_mju_user_warning(None)
+        mujoco.set_mju_user_warning(before)
     for message in messages:
         if known not in message:
             mujoco.mju_warning(message)
