@@ -111,6 +111,7 @@ def test_a_slot_whose_episode_ended_stands_still():
     for action in actions_of("metarl/Walker2dDir-v0", 120, 5):
         observations, rewards, terminated, truncated, _ = vector.step(action)
         assert np.array_equal(observations[ended], last[ended])
+        assert np.array_equal(vector._fields["qpos"][ended, 1:], last[ended, :8])
         assert not rewards[ended].any()
         assert terminated[ended].all()
         assert not truncated.any()
