@@ -137,6 +137,7 @@ def test_what_is_given_out_is_not_written_again():
 
 def test_threads_do_not_change_results():
     one, two = batch_of(ANT, 9, threads=1), batch_of(ANT, 9, threads=2)
+    assert (one._batch.nthread, two._batch.nthread) == (1, 2)
     assert np.array_equal(one.reset(seed=0)[0], two.reset(seed=0)[0])
     for action in actions_of(ANT, 10, 9):
         for part, same in zip(one.step(action)[:4], two.step(action)[:4], strict=True):

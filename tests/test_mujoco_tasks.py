@@ -395,8 +395,8 @@ def test_an_unstable_simulation_ends_its_episode_with_a_record(tmp_path, capfd):
     assert (reward, terminated, truncated) == (0.0, True, False)
     assert info["unstable"] in {"position", "velocity", "acceleration"}
     # An episode that terminated stands still, and the next one starts from nothing.
-    observation, reward, terminated, *_ = environment.step(np.ones(3, np.float32))
-    assert (reward, terminated) == (0.0, True)
+    observation, reward, terminated, _, info = environment.step(np.ones(3, np.float32))
+    assert (reward, terminated, info) == (0.0, True, {})
     assert np.array_equal(observation, start)
     used = environment.reset(seed=1, options={"task": np.zeros(37)})[0]
     fresh = gym.make("metarl/HopperRandParams-v0")
