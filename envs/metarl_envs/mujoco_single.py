@@ -1,5 +1,6 @@
 """One simulation of a MuJoCo family as a Gymnasium environment."""
 
+import copy
 from typing import Any
 
 import mujoco
@@ -61,7 +62,7 @@ class MujocoTask(MujocoEnv):
             default_camera_config=dict(self._body.camera),
         )
         self.metadata = {**self.metadata, "render_fps": round(1 / self.dt)}
-        self._unchanged_model = load_model(self._body)
+        self._unchanged_model = copy.copy(self.model)
         self._fields = {
             name: getattr(self.data, name)[None] for name in ("qpos", "qvel", *self._body.fields)
         }
