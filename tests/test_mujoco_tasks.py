@@ -319,8 +319,6 @@ def test_rewards_by_hand(name):
 @pytest.mark.parametrize("env_id", FAMILIES)
 def test_two_tasks_differ_in_rewards_or_dynamics(env_id):
     first, second = tasks_of(env_id, 2, seed=1)
-    if np.array_equal(first, second):
-        second = 1 - first
     actions = actions_of(env_id, 10, 1)[:, 0]
     runs = [alone(env_id, {}, task, 0, actions) for task in (first, second)]
     pairs = itertools.zip_longest(*runs)
@@ -358,6 +356,42 @@ def test_randomised_dynamics_scale_what_they_name(env_id):
     environment.reset(options={"task": np.zeros(task.size)})
     assert np.array_equal(model.body_mass, nominal.body_mass)
     assert np.array_equal(model.body_subtreemass, nominal.body_subtreemass)
+
+
+@pytest.mark.parametrize(
+    ("name", "joint", "good", "bad"),
+    [
+        ("AntDir", 2, [0.0, 0.1, 1.0], [-0.01, 1.01, np.nan]),
+        ("AntDir2D", 2, [0.0, 0.1, 1.0], [-0.01, 1.01, np.nan]),
+        ("AntVel", 2, [0.2, 1.0], [0.19, 1.01, np.nan]),
+        ("AntGoal", 2, [0.2, 1.0], [0.19, 1.01, np.nan]),
+        ("AntVelFinn2017", 2, [0.2, 1.0], [0.19, 1.01, np.nan]),
+        ("Walker2dDir", 1, [0.81, 1.99], [0.8, 2.0]),
+        ("Walker2dDir", 2, [-0.99, 0.99], [-1.0, 1.0]),
+        ("HopperRandParams", 1, [0.71, 5.0], [0.7, 0.2]),
+        ("HopperRandParams", 2, [-0.19, 0.19], [-0.2, 0.2]),
+        ("HopperRandParams", 4, [-99.0, 99.0], [-100.0, 100.0]),
+        ("HumanoidDir2D", 2, [1.01, 1.99], [1.0, 2.0]),
+    ],
+)
+def test_where_episodes_terminate(name, joint, good, bad):
+    environment = gym.make(f"metarl/{name}-v0").unwrapped
+    healthy = environment._body.healthy
+    start = environment.model.qpos0.copy()
+    if name.startswith("Ant"):
+        start[2] = 0.5
+    for values, expected in ((good, True), (bad, False)):
+        positions = np.repeat(start[None], len(values), axis=0)
+        positions[:, joint] = values
+        fields = {"qpos": positions, "qvel": np.zeros((len(values), environment.model.nv))}
+        assert healthy(fields).tolist() == [expected] * len(values)
+
+
+def test_the_arms_target_is_seen_where_the_goal_is():
+    environment = gym.make("metarl/ReacherGoal-v0").unwrapped
+    goal = np.array([0.05, -0.12])
+    environment.reset(seed=0, options={"task": goal})
+    np.testing.assert_allclose(environment.data.body("target").xpos[:2], goal)
 
 
 def test_goals_fill_the_disc_evenly():

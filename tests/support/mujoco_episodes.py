@@ -5,8 +5,11 @@ import numpy as np
 
 
 def tasks_of(env_id, count, seed=0):
+    """Give tasks of an environment; of two tasks, both in turn."""
     environment = gym.make(env_id)
     space = environment.get_wrapper_attr("task_space")
+    if isinstance(space, gym.spaces.Discrete):
+        return [index % int(space.n) for index in range(count)]
     space.seed(seed)
     return [space.sample() for _ in range(count)]
 
