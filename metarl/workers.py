@@ -74,13 +74,13 @@ class InProcess:
     count = 1
 
     def __init__(self, spec: ShardSpec) -> None:
-        self._threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         self._name = _name(0, spec.task_indices)
         try:
             self._shard = Shard(spec)
         except Exception as error:
             raise _report(self._name, _describe(error)) from error
+        self._threads = torch.get_num_threads()
+        torch.set_num_threads(1)
 
     def map(self, function: Callable[..., list[R]], *args: Any) -> list[R]:
         """Run `function(shard, *args)`.
@@ -250,10 +250,9 @@ def _serve(pipe: Connection, spec: ShardSpec, parent: int) -> None:
         while (request := pipe.recv()) is not None:
             function, args = request
             try:
-                reply: Any = function(shard, *args)
+                pipe.send(function(shard, *args))
             except Exception as error:
-                reply = _describe(error)
-            pipe.send(reply)
+                pipe.send(_describe(error))
     shard.close()
 
 

@@ -37,7 +37,9 @@ def test_the_readme_lists_every_preset():
     }
 
 
-@pytest.mark.parametrize("verb", sorted(set(re.findall(r"^    metarl (\w+)", README, re.MULTILINE))))
+@pytest.mark.parametrize(
+    "verb", sorted(set(re.findall(r"^    metarl (\w+)", README, re.MULTILINE)))
+)
 def test_every_verb_of_the_readme_exists(verb, capsys):
     with pytest.raises(SystemExit) as leaving:
         main([verb, "--help"])

@@ -174,6 +174,17 @@ def test_one_failure_is_told_when_all_workers_fail():
     assert no_children()
 
 
+def give_what_cannot_travel(shard):
+    return [lambda: None for _ in shard.task_indices]
+
+
+def test_a_result_that_cannot_travel_is_named():
+    experiment = build_experiment(tiny_config(tasks_per_batch=4))
+    with pool(experiment, 2) as workers, pytest.raises(WorkerError, match="pickle"):
+        workers.map(give_what_cannot_travel)
+    assert no_children()
+
+
 def test_workers_die_with_their_parent():
     program = Path(__file__).parent / "support" / "hanging_parent.py"
     parent = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True)
