@@ -86,6 +86,10 @@ def test_categorical_samples_stay_in_range_at_the_ends_of_the_noise():
     logits = torch.zeros(2, 5)
     samples = CATEGORICAL.sample((logits,), torch.tensor([0.0, 1.0 - 2**-24]))
     assert samples.tolist() == [0, 4]
+    # The last cumulative sum of some of these is rounded below the noise.
+    many = torch.randn(1000, 5, generator=torch.Generator().manual_seed(0))
+    ends = torch.full((1000,), 1.0 - 2**-24)
+    assert int(CATEGORICAL.sample((many,), ends).max()) == 4
 
 
 def test_the_standard_deviation_keeps_to_its_minimum():
