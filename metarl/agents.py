@@ -8,7 +8,7 @@ shards (see `metarl.shards`) and sums what comes back.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class AgentState:
     """What else the outer optimiser remembers, by name."""
 
 
+@runtime_checkable
 class Agent(Protocol):
     """An outer step."""
 

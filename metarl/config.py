@@ -99,9 +99,6 @@ class Config:
         ):
             good = all(0 < value < math.inf for value in values)
             require(self, name, good, "must all be positive and finite")
-        choices = get_args(Literal["tanh", "relu"])
-        require(self, "activation", self.activation in choices, f"must be one of {choices}")
-        require(self, "dtype", self.dtype in get_args(Dtype), f"must be one of {get_args(Dtype)}")
 
     @property
     def learning_rates(self) -> tuple[float, ...]:
@@ -180,7 +177,11 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return tuple(_convert(item, get_args(hint)[0], where) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    expected: Any = str if get_origin(hint) is Literal else get_origin(hint) or hint
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ConfigError(f"{where} = {value!r} must be one of {', '.join(get_args(hint))}")
+        return value
+    expected: Any = get_origin(hint) or hint
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         name = getattr(expected, "__name__", expected)
         raise ConfigError(f"{where} = {value!r} must be of type {name}")

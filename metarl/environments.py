@@ -5,7 +5,7 @@ Episodes never restart by themselves; a slot that ended is passed over until the
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -19,6 +19,7 @@ Observations = Float[np.ndarray, "slot obs"]
 StepResult = tuple[Observations, Float[np.ndarray, " slot"], Bool[np.ndarray, " slot"]]
 
 
+@runtime_checkable
 class EnvironmentBatch(Protocol):
     """Slots for the episodes of some tasks, stepped together."""
 
@@ -61,6 +62,7 @@ def make_batch(config: Config, episodes_per_task: int, tasks: int) -> Environmen
     return SingleEnvironments(singles, config.env_id)
 
 
+@runtime_checkable
 class TaskVectorEnv(Protocol):
     """A task-distributed `gymnasium.vector.VectorEnv`: its slots take tasks by `set_attr`."""
 

@@ -6,7 +6,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
 from torch.func import vmap
 
 from metarl.adaptation import Parameters
@@ -102,56 +103,76 @@ def _run(
     noise: Float[np.ndarray, "slot time *act"],
     seeds: list[int],
 ) -> list[Trajectories]:
+    """Run all episodes of some tasks side by side, each to its end."""
     stacked = {name: torch.stack([theta[name] for theta in parameters]) for name in parameters[0]}
     like = next(iter(stacked.values()))
     task_count, (slots, horizon) = len(tasks), noise.shape[:2]
-    episodes = slots // task_count
-    owners = [tasks[slot // episodes] for slot in range(slots)]
-    noise_tensor = torch.as_tensor(noise, dtype=like.dtype, device=like.device)
-    noise_tensor = noise_tensor.reshape(task_count, episodes, *noise.shape[1:])
+    noise_tensor = _by_task(noise, task_count, like)
     # The parameters are stacked by task and every task's rows keep their number, so a task's
     # actions have the same bits whatever other tasks are in the batch.
     policy_of_tasks = vmap(lambda theta, rows: act(policy, theta, rows))
 
+    owners = [task for task in tasks for _ in range(slots // task_count)]
     observation = environments.reset(owners, seeds)
-    observations = np.zeros((slots, horizon, observation.shape[1]))
-    rewards = np.zeros((slots, horizon))
-    mask = np.zeros((slots, horizon), dtype=bool)
-    actions: list[torch.Tensor] = []
+    record = _Record(slots, horizon, observation.shape[1])
     active = np.ones(slots, dtype=bool)
     for time in range(horizon):
         _require_finite(observation, active, owners, seeds, f"an observation before step {time}")
-        observations[active, time] = observation[active]
-        mask[:, time] = active
-        rows = torch.as_tensor(observation, dtype=like.dtype, device=like.device)
-        distribution = policy_of_tasks(stacked, rows.reshape(task_count, episodes, -1))
+        distribution = policy_of_tasks(stacked, _by_task(observation, task_count, like))
         action = policy.sample(distribution, noise_tensor[:, :, time])
-        actions.append(action)
-        chosen = action.reshape(slots, *action.shape[2:]).cpu().numpy()
-        observation, reward, ended = environments.step(action_map(chosen), active)
+        chosen = action.flatten(0, 1).cpu().numpy()
+        following, reward, ended = environments.step(action_map(chosen), active)
         _require_finite(reward, active, owners, seeds, f"the reward of step {time}")
-        rewards[active, time] = reward[active]
+        record.add(time, active, observation, chosen, reward)
+        observation = following
         active = active & ~ended
         if not active.any():
             break
+    return record.trajectories(task_count, like)
 
-    taken = len(actions)
-    padded_actions = torch.zeros(
-        (task_count, episodes, horizon, *actions[0].shape[2:]),
-        dtype=actions[0].dtype,
-        device=like.device,
-    )
-    padded_actions[:, :, :taken] = torch.stack(actions, dim=2)
-    mask_tensor = torch.as_tensor(mask, device=like.device).reshape(task_count, episodes, horizon)
-    padded_actions[~mask_tensor] = 0
-    shape = (task_count, episodes, horizon)
-    observation_tensor = torch.as_tensor(observations, dtype=like.dtype, device=like.device)
-    observation_tensor = observation_tensor.reshape(*shape, -1)
-    reward_tensor = torch.as_tensor(rewards, device=like.device).reshape(shape)
-    return [
-        Trajectories(observation_tensor[i], padded_actions[i], reward_tensor[i], mask_tensor[i])
-        for i in range(task_count)
-    ]
+
+def _by_task(values: np.ndarray, tasks: int, like: Tensor) -> Tensor:
+    """Move (slot, …) to the policy's device and type as (task, episode, …)."""
+    tensor = torch.as_tensor(values, dtype=like.dtype, device=like.device)
+    return tensor.reshape(tasks, -1, *tensor.shape[1:])
+
+
+class _Record:
+    """What the slots saw, did and got; zero where no step was taken."""
+
+    def __init__(self, slots: int, horizon: int, observation_size: int) -> None:
+        self._observations = np.zeros((slots, horizon, observation_size))
+        self._rewards = np.zeros((slots, horizon))
+        self._mask = np.zeros((slots, horizon), dtype=bool)
+        self._actions: np.ndarray | None = None
+
+    def add(
+        self,
+        time: int,
+        active: Bool[np.ndarray, " slot"],
+        observation: Float[np.ndarray, "slot obs"],
+        action: Shaped[np.ndarray, "slot *act"],
+        reward: Float[np.ndarray, " slot"],
+    ) -> None:
+        """Record one step of the active slots."""
+        if self._actions is None:
+            self._actions = np.zeros((*self._mask.shape, *action.shape[1:]), dtype=action.dtype)
+        self._observations[active, time] = observation[active]
+        self._actions[active, time] = action[active]
+        self._rewards[active, time] = reward[active]
+        self._mask[:, time] = active
+
+    def trajectories(self, tasks: int, like: Tensor) -> list[Trajectories]:
+        """Cut the record by task; observations take the policy's type, rewards stay float64."""
+        assert self._actions is not None
+        columns = (
+            torch.as_tensor(self._observations, dtype=like.dtype),
+            torch.as_tensor(self._actions),
+            torch.as_tensor(self._rewards),
+            torch.as_tensor(self._mask),
+        )
+        by_task = zip(*(column.to(like.device).chunk(tasks) for column in columns), strict=True)
+        return [Trajectories(*of_one_task) for of_one_task in by_task]
 
 
 def _require_finite(

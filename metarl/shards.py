@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ Vector = Float[np.ndarray, " parameter"]
 R = TypeVar("R")
 
 
+@runtime_checkable
 class Workers(Protocol):
     """The pool, as an agent sees it."""
 

@@ -74,13 +74,25 @@ class InProcess:
     count = 1
 
     def __init__(self, spec: ShardSpec) -> None:
+        self._name = _name(0, spec.task_indices)
+        try:
+            self._shard = Shard(spec)
+        except Exception as error:
+            raise _report(self._name, _describe(error)) from error
         self._threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        self._shard = Shard(spec)
 
     def map(self, function: Callable[..., list[R]], *args: Any) -> list[R]:
-        """Run `function(shard, *args)`."""
-        return function(self._shard, *args)
+        """Run `function(shard, *args)`.
+
+        Raises:
+            WorkerError: the function raised.
+
+        """
+        try:
+            return function(self._shard, *args)
+        except Exception as error:
+            raise _report(self._name, _describe(error)) from error
 
     def close(self) -> None:
         """Close the environments and give torch its threads back."""
@@ -92,9 +104,18 @@ class InProcess:
 class _Failure:
     """An exception, as it travels."""
 
-    kind: str
     text: str
     trace: str
+
+
+def _name(worker: int, tasks: range) -> str:
+    return f"worker {worker} (tasks {tasks.start} to {tasks.stop - 1})"
+
+
+def _report(name: str, failure: _Failure) -> WorkerError:
+    return WorkerError(
+        f"{name} failed: {failure.text}\n\nThe worker's traceback:\n{failure.trace.rstrip()}"
+    )
 
 
 class ProcessPool:
@@ -172,16 +193,9 @@ class ProcessPool:
             self._processes[worker].join(_CLOSE_SECONDS)
             raise WorkerError(self._obituary(worker)) from error
         if isinstance(reply, _Failure):
-            raise WorkerError(
-                f"{self._name(worker)} failed: {reply.text}\n\n"
-                f"The worker's traceback:\n{reply.trace.rstrip()}"
-            )
+            raise _report(_name(worker, self._ranges[worker]), reply)
         results: list[Any] = reply
         return results
-
-    def _name(self, worker: int) -> str:
-        tasks = self._ranges[worker]
-        return f"worker {worker} (tasks {tasks.start} to {tasks.stop - 1})"
 
     def _obituary(self, worker: int) -> str:
         code = self._processes[worker].exitcode
@@ -191,7 +205,7 @@ class ProcessPool:
                 how += ", perhaps because the machine ran out of memory"
         else:
             how = f"ended with exit code {code}"
-        return f"{self._name(worker)} {how}; continue the run with --resume"
+        return f"{_name(worker, self._ranges[worker])} {how}; continue the run with --resume"
 
     def _kill(self) -> None:
         for process in self._processes:
@@ -236,10 +250,9 @@ def _serve(pipe: Connection, spec: ShardSpec, parent: int) -> None:
         while (request := pipe.recv()) is not None:
             function, args = request
             try:
-                reply: Any = function(shard, *args)
+                pipe.send(function(shard, *args))
             except Exception as error:
-                reply = _describe(error)
-            pipe.send(reply)
+                pipe.send(_describe(error))
     shard.close()
 
 
@@ -254,4 +267,4 @@ def _die_with(parent: int) -> None:
 def _describe(error: Exception) -> _Failure:
     # Our own errors say all that is needed; others are told by their type as well.
     text = str(error) if isinstance(error, MetarlError) else f"{type(error).__name__}: {error}"
-    return _Failure(type(error).__name__, text, traceback.format_exc())
+    return _Failure(text, traceback.format_exc())

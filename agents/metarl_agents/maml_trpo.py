@@ -71,26 +71,7 @@ class MamlTrpo:
                 settings.fisher_fraction,
             )
         )
-        rejection = None
-        search = LineSearch(theta, False, 0, loss_before, 0.0)
-        if not np.isfinite([loss_before, kl_before, float(gradient.norm())]).all():
-            rejection = "the loss, its gradient or the KL divergence is not finite"
-        else:
-            try:
-                solved = conjugate_gradient(curvature, gradient, settings.cg_iterations)
-                search = backtrack(
-                    evaluate,
-                    theta,
-                    trust_region_step(solved, gradient, settings.max_kl),
-                    loss_before=loss_before,
-                    max_kl=settings.max_kl,
-                    ratio=settings.line_search_ratio,
-                    max_steps=settings.line_search_steps,
-                )
-                if not search.accepted:
-                    rejection = "the line search found no step that lowers the loss within max_kl"
-            except CurvatureError as error:
-                rejection = str(error)
+        search, rejection = self._search(evaluate, curvature, theta, gradient, loss_before)
         metrics = {
             "loss_before": loss_before,
             "loss": search.loss,
@@ -101,9 +82,39 @@ class MamlTrpo:
             "step_accepted": search.accepted,
             "rejection": rejection,
         }
-        if not search.accepted:
-            return state, metrics
+        # A search that failed gives θ back; float32 survives the way to float64 and back.
         return AgentState(search.theta.numpy().astype(state.theta.dtype)), metrics
+
+    def _search(
+        self,
+        evaluate: Callable[[torch.Tensor], tuple[float, float]],
+        curvature: Callable[[torch.Tensor], torch.Tensor],
+        theta: torch.Tensor,
+        gradient: torch.Tensor,
+        loss_before: float,
+    ) -> tuple[LineSearch, str | None]:
+        """Search along the natural gradient; give the outcome and, without a step, the reason."""
+        settings = self._settings
+        nothing = LineSearch(theta, False, 0, loss_before, 0.0)
+        if not np.isfinite([loss_before, float(gradient.norm())]).all():
+            return nothing, "the loss or its gradient is not finite"
+        try:
+            solved = conjugate_gradient(curvature, gradient, settings.cg_iterations)
+            step = trust_region_step(solved, gradient, settings.max_kl)
+        except CurvatureError as error:
+            return nothing, str(error)
+        search = backtrack(
+            evaluate,
+            theta,
+            step,
+            loss_before=loss_before,
+            max_kl=settings.max_kl,
+            ratio=settings.line_search_ratio,
+            max_steps=settings.line_search_steps,
+        )
+        if not search.accepted:
+            return search, "the line search found no step that lowers the loss within max_kl"
+        return search, None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Bandits: discrete actions, no state."""
 
-from typing import Any
+from typing import Any, SupportsIndex
 
 import gymnasium as gym
 import numpy as np
@@ -29,7 +29,7 @@ class BernoulliBandit(gym.Env[Float[np.ndarray, "1"], Any]):
 
     def __init__(self, arms: int = 5) -> None:
         self.task_space = spaces.Box(0.0, 1.0, (arms,), np.float64)
-        self.observation_space = spaces.Box(0.0, 0.0, (1,), np.float64)
+        self.observation_space = spaces.Box(0.0, 1.0, (1,), np.float64)
         self.action_space = spaces.Discrete(arms)
         self.task: Float[np.ndarray, " arms"] = np.full(arms, 0.5)
 
@@ -42,7 +42,9 @@ class BernoulliBandit(gym.Env[Float[np.ndarray, "1"], Any]):
             self.task = np.asarray(options["task"], dtype=np.float64)
         return np.zeros(1), {}
 
-    def step(self, action: int) -> tuple[Float[np.ndarray, "1"], float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: SupportsIndex
+    ) -> tuple[Float[np.ndarray, "1"], float, bool, bool, dict[str, Any]]:
         """Pull an arm."""
-        reward = float(self.np_random.random() < self.task[int(action)])
+        reward = float(self.np_random.random() < self.task[action])
         return np.zeros(1), reward, False, False, {}

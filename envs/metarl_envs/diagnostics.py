@@ -27,7 +27,7 @@ class OneStepTarget(gym.Env[Vector, Vector]):
 
     def __init__(self) -> None:
         self.task_space = spaces.Box(-1.0, 1.0, (1,), np.float64)
-        self.observation_space = spaces.Box(1.0, 1.0, (1,), np.float64)
+        self.observation_space = spaces.Box(0.0, 1.0, (1,), np.float64)
         self.action_space = spaces.Box(-2.0, 2.0, (1,), np.float64)
         self.task: Vector = np.zeros(1)
 

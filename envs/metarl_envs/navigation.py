@@ -32,10 +32,10 @@ def action_space() -> spaces.Box:
 
 
 def move(
-    positions: Float[np.ndarray, "*slot 2"],
-    goals: Float[np.ndarray, "*slot 2"],
-    actions: Float[np.ndarray, "*slot 2"],
-) -> tuple[Float[np.ndarray, "*slot 2"], Float[np.ndarray, " *slot"], Bool[np.ndarray, " *slot"]]:
+    positions: Float[np.ndarray, "slot 2"],
+    goals: Float[np.ndarray, "slot 2"],
+    actions: Float[np.ndarray, "slot 2"],
+) -> tuple[Float[np.ndarray, "slot 2"], Float[np.ndarray, " slot"], Bool[np.ndarray, " slot"]]:
     """Move, and give the new positions, the rewards and whether the goals are reached."""
     positions = positions + np.clip(actions, -LARGEST_MOVE, LARGEST_MOVE)
     x, y = positions[..., 0] - goals[..., 0], positions[..., 1] - goals[..., 1]
@@ -76,8 +76,9 @@ class Navigation2D(gym.Env[Point, Point]):
 
     def step(self, action: Point) -> tuple[Point, float, bool, bool, dict[str, Any]]:
         """Move by the action."""
-        self._position, reward, reached = move(self._position, self.task, np.asarray(action))
-        return self._position.copy(), float(reward), bool(reached), False, {}
+        positions, rewards, reached = move(self._position[None], self.task[None], action[None])
+        self._position = positions[0]
+        return self._position.copy(), float(rewards[0]), bool(reached[0]), False, {}
 
 
 class Navigation2DVector(gym.vector.VectorEnv[Any, Any, Any]):

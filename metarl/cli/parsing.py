@@ -2,8 +2,9 @@
 
 import contextlib
 import io
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -12,12 +13,14 @@ from metarl.errors import ConfigError
 
 T = TypeVar("T")
 
-_BOX = re.compile(r"[╭╮╰╯│─]+")
+# What tyro frames its box with, in Unicode or, where the terminal has none, in ASCII.
+_SIDES = " │|╰╯"
+_RULE = "─-"
 _SUGGESTION = "Perhaps you meant:"
 
 
 def parse(
-    kind: type[T],
+    kind: Callable[..., T],
     argv: Sequence[str],
     prog: str,
     description: str,
@@ -52,15 +55,11 @@ def parse(
 
 def _one_line(complaint: str, prog: str) -> str:
     """Take what matters out of tyro's box: the first paragraph and the first suggestion."""
-    lines = [_BOX.sub("", line).strip() for line in complaint.splitlines()]
-    content = [line for line in lines[1:] if line]  # the first line is the box's title
-    message: list[str] = []
-    for line in lines[1:]:
-        if not line:
-            break
-        message.append(line)
+    lines = [line.strip(_SIDES) for line in complaint.splitlines()[1:]]  # without the title
+    lines = [line if line.strip(_RULE) else "" for line in lines]
+    message = list(itertools.takewhile(bool, itertools.dropwhile(lambda line: not line, lines)))
     text = " ".join(message)
-    if _SUGGESTION in content and content.index(_SUGGESTION) + 1 < len(content):
-        near = content[content.index(_SUGGESTION) + 1].split(",")[0].split()[0]
-        text += f"; did you mean {near}?"
+    if _SUGGESTION in lines:
+        following = lines[lines.index(_SUGGESTION) + 1]
+        text += f"; did you mean {re.split(r'[ ,]', following)[0]}?"
     return f"{text}; see `{prog} --help`"

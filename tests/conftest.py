@@ -1,0 +1,11 @@
+"""Shapes are checked while tests run: jaxtyping's annotations by beartype."""
+
+import sys
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+HOOK = install_import_hook(["metarl", "metarl_envs", "metarl_agents"], "beartype.beartype")
+
+# Modules that tests and the workers they spawn import by name; spawn hands sys.path on.
+sys.path.insert(0, str(Path(__file__).parent / "support"))

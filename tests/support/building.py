@@ -1,0 +1,56 @@
+"""Short ways to the objects that many tests need."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from metarl.cli.runs import Experiment, build_experiment
+from metarl.config import Config
+from metarl.plugins import load_preset
+from metarl.shards import Workers, to_vector
+from metarl.training import Record, TrainingState, train
+
+
+def tiny_config(preset: str = "navigation-2d", **changes: Any) -> Config:
+    """A preset, cut down to something that runs in a moment."""
+    small = {"tasks_per_batch": 3, "episodes_per_task": 4, "horizon": 6, "hidden_sizes": (5,)}
+    settings = changes.pop("agent_settings", {})
+    config = load_preset(preset)
+    return dataclasses.replace(
+        config,
+        **{**small, "iterations": 3, **changes},
+        agent_settings={**config.agent_settings, **settings},
+    )
+
+
+@contextlib.contextmanager
+def pool(experiment: Experiment, workers: int = 1) -> Iterator[Workers]:
+    """Workers over the tasks of a meta-batch."""
+    config = experiment.config
+    started = experiment.start_workers(workers, config.tasks_per_batch, config.episodes_per_task)
+    with contextlib.closing(started):
+        yield started
+
+
+def first_state(experiment: Experiment) -> TrainingState:
+    """The state before the first iteration."""
+    return TrainingState(experiment.agent.initial_state(to_vector(experiment.initial)), 0, 0)
+
+
+def run(config: Config, workers: int = 1) -> tuple[TrainingState, list[Record]]:
+    """Train from the beginning to the end."""
+    experiment = build_experiment(config)
+    first = first_state(experiment)
+    with pool(experiment, workers) as started:
+        loop = train(experiment.agent, experiment.environment, started, first, config)
+        states, records = zip(*loop, strict=True)
+    return states[-1], list(records)
+
+
+def without_times(records: list[Record]) -> list[Record]:
+    """Drop what a clock measured."""
+    return [
+        {name: value for name, value in record.items() if not name.endswith("_seconds")}
+        for record in records
+    ]

@@ -1,0 +1,159 @@
+"""Checkpoints and the metrics file: whole, checked, and nothing lost."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from metarl.agents import AgentState
+from metarl.checkpoints import KEPT, Checkpoints
+from metarl.errors import RunFolderError
+from metarl.metrics import MetricsFile
+from metarl.training import TrainingState
+
+TEMPLATE = {"mean.weight": torch.zeros(2, 3), "log_std": torch.zeros(2)}
+
+
+def state(iteration, seed=0):
+    theta = np.random.default_rng(seed + iteration).standard_normal(8).astype(np.float32)
+    optimiser = {"momentum": np.arange(4.0), "count": np.array([iteration])}
+    return TrainingState(AgentState(theta, optimiser), iteration, 100 * iteration)
+
+
+def saved(tmp_path, *iterations):
+    checkpoints = Checkpoints(tmp_path)
+    for iteration in iterations:
+        checkpoints.save(state(iteration), TEMPLATE, {"mujoco": "9"})
+    return checkpoints
+
+
+def test_a_checkpoint_gives_back_every_bit(tmp_path):
+    loaded, versions, skipped = saved(tmp_path, 3, 7).load_newest(TEMPLATE)
+    expected = state(7)
+    assert loaded.agent.theta.tobytes() == expected.agent.theta.tobytes()
+    assert loaded.agent.theta.dtype == np.float32
+    assert (loaded.iteration, loaded.env_steps) == (7, 700)
+    for name, array in expected.agent.optimiser.items():
+        assert loaded.agent.optimiser[name].tobytes() == array.tobytes()
+    assert versions == {"mujoco": "9"}
+    assert skipped == []
+
+
+def test_the_parameters_lie_there_by_name(tmp_path):
+    saved(tmp_path, 1)
+    tensors = load_file(tmp_path / "checkpoints/iteration-000001/parameters.safetensors")
+    assert tensors["policy/mean.weight"].shape == (2, 3)
+    joined = np.append(tensors["policy/mean.weight"], tensors["policy/log_std"])
+    assert np.array_equal(joined, state(1).agent.theta)
+
+
+def test_only_the_newest_few_are_kept(tmp_path):
+    saved(tmp_path, *range(1, 8))
+    folders = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert folders == [f"iteration-{n:06d}" for n in range(8 - KEPT, 8)]
+
+
+@pytest.mark.parametrize("file", ["parameters.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "delete"])
+def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, file, damage):
+    checkpoints = saved(tmp_path, 1, 2)
+    path = tmp_path / "checkpoints" / "iteration-000002" / file
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        path.unlink()
+    loaded, _, skipped = checkpoints.load_newest(TEMPLATE)
+    assert loaded.iteration == 1
+    assert len(skipped) == 1
+    assert "iteration-000002" in skipped[0]
+
+
+def test_what_was_cut_off_while_writing_is_no_checkpoint_and_is_swept_away(tmp_path):
+    checkpoints = saved(tmp_path, 1)
+    leftover = tmp_path / "checkpoints" / "iteration-000002.partial"
+    leftover.mkdir()
+    (leftover / "state.json").write_text("{")
+    assert checkpoints.load_newest(TEMPLATE)[0].iteration == 1
+    checkpoints.save(state(3), TEMPLATE, {})
+    assert not leftover.exists()
+
+
+def test_a_checkpoint_of_another_policy_is_refused(tmp_path):
+    other = {**TEMPLATE, "mean.weight": torch.zeros(2, 4)}
+    with pytest.raises(
+        RunFolderError, match=r"mean.weight has shape \(2, 3\), the policy \(2, 4\)"
+    ):
+        saved(tmp_path, 1).load_newest(other)
+
+
+def test_a_checkpoint_of_a_later_format_is_refused(tmp_path):
+    checkpoints = saved(tmp_path, 1)
+    folder = tmp_path / "checkpoints" / "iteration-000001"
+    later = json.dumps({**json.loads((folder / "state.json").read_text()), "format": 99})
+    (folder / "state.json").write_text(later)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["sha256"]["state.json"] = hashlib.sha256(later.encode()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunFolderError, match="checkpoint format 99"):
+        checkpoints.load_newest(TEMPLATE)
+
+
+def test_no_checkpoint_at_all_is_said(tmp_path):
+    with pytest.raises(RunFolderError, match=r"no usable checkpoint .*none was written"):
+        Checkpoints(tmp_path).load_newest(TEMPLATE)
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    with pytest.raises(RunFolderError, match="cannot write a checkpoint"):
+        Checkpoints(tmp_path).save(state(1), TEMPLATE, {})
+
+
+def records(*iterations):
+    return [{"iteration": iteration, "kl": 0.1 * iteration} for iteration in iterations]
+
+
+def test_metrics_are_cut_back_to_the_checkpoint(tmp_path):
+    metrics = MetricsFile(tmp_path)
+    for record in records(1, 2, 3, 4):
+        metrics.append(record)
+    metrics.cut_back(2)
+    assert metrics.read() == records(1, 2)
+    metrics.append(records(3)[0])
+    assert metrics.read() == records(1, 2, 3)
+
+
+def test_a_last_record_that_was_cut_short_is_passed_over(tmp_path):
+    metrics = MetricsFile(tmp_path)
+    for record in records(1, 2, 3):
+        metrics.append(record)
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(file.read_text()[:-8])
+    assert metrics.read() == records(1, 2)
+    metrics.cut_back(2)
+    assert file.read_text().count("\n") == 2
+
+
+def test_metrics_that_lack_what_the_checkpoint_stands_on_are_refused(tmp_path):
+    metrics = MetricsFile(tmp_path)
+    for record in records(1, 3):
+        metrics.append(record)
+    with pytest.raises(RunFolderError, match="does not hold the 3 records"):
+        metrics.cut_back(3)
+
+
+def test_a_damaged_record_in_the_middle_is_named(tmp_path):
+    metrics = MetricsFile(tmp_path)
+    metrics.append(records(1)[0])
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write("{broken\n")
+    metrics.append(records(3)[0])
+    with pytest.raises(RunFolderError, match="line 2 is damaged"):
+        metrics.read()

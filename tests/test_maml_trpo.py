@@ -1,0 +1,248 @@
+"""MAML-TRPO's meta-gradient, curvature and step, against dense float64 references.
+
+The references adapt by plain gradient descent that autograd differentiates through, take
+distributions from torch, and know nothing of the Jacobian form.
+"""
+
+import numpy as np
+import pytest
+import torch
+from building import first_state, pool, run, tiny_config
+from torch.func import functional_call
+
+from metarl.adaptation import flatten, unflatten
+from metarl.cli.runs import build_experiment
+from metarl.objectives import reinforce_loss
+from metarl.seeding import Split
+from metarl.shards import Shard, ShardSpec, collect_and_adapt, to_vector
+from metarl.tasks import sample_tasks
+from metarl_agents.maml_trpo import curvature_product, meta_gradient, surrogate
+
+PRESETS = {"gaussian": "navigation-2d", "categorical": "bernoulli-bandit"}
+
+
+def shard_with_experience(family, steps, **changes):
+    """A shard of three tasks that has collected real episodes with K inner steps; θ is random."""
+    config = tiny_config(
+        PRESETS[family],
+        hidden_sizes=(3,),
+        activation="tanh",
+        adaptation_steps=steps,
+        dtype="float64",
+        inner_learning_rate=0.4,
+        **changes,
+    )
+    experiment = build_experiment(config)
+    shard = Shard(ShardSpec(config, experiment.policy, config.episodes_per_task, range(3)))
+    generator = np.random.default_rng(11)
+    theta = to_vector(experiment.initial) + 0.3 * generator.standard_normal(
+        flatten(experiment.initial).numel()
+    )
+    key = (Split.TRAIN, 1)
+    tasks = sample_tasks(experiment.environment, config.seed, key, 3)
+    collect_and_adapt(shard, theta, tasks, key, config.learning_rates)
+    return shard, theta
+
+
+def distribution(shard, parameters, observations):
+    outputs = functional_call(shard.policy, parameters, (observations,))
+    if len(outputs) == 1:
+        return torch.distributions.Categorical(logits=outputs[0])
+    return torch.distributions.Independent(
+        torch.distributions.Normal(outputs[0], outputs[1].exp()), 1
+    )
+
+
+def reference_adapt(shard, vector, supports):
+    parameters = unflatten(vector, shard.template)
+    for batch in supports:
+        log_probs = distribution(shard, parameters, batch.observations).log_prob(batch.actions)
+        loss = -(log_probs * batch.advantages).mean()
+        gradients = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
+        rate = shard.config.inner_learning_rate
+        parameters = {
+            name: value - rate * gradient
+            for (name, value), gradient in zip(parameters.items(), gradients, strict=True)
+        }
+    return parameters
+
+
+def reference_loss(shard, vector, at):
+    """Mean over tasks of the surrogate, with the data collected at `at`."""
+    losses = []
+    for data in shard.experience:
+        query = data.query
+        new = distribution(shard, reference_adapt(shard, vector, data.supports), query.observations)
+        old = distribution(shard, reference_adapt(shard, at, data.supports), query.observations)
+        ratio = (new.log_prob(query.actions) - old.log_prob(query.actions).detach()).exp()
+        losses.append(-(ratio * query.advantages).mean())
+    return torch.stack(losses).mean()
+
+
+def reference_kl(shard, vector, at):
+    """Mean over tasks of the adapted policies' KL divergence from those adapted from `at`."""
+    divergences = []
+    for data in shard.experience:
+        observations = data.query.observations
+        old_parameters = {
+            name: value.detach()
+            for name, value in reference_adapt(shard, at, data.supports).items()
+        }
+        old = distribution(shard, old_parameters, observations)
+        new = distribution(shard, reference_adapt(shard, vector, data.supports), observations)
+        divergences.append(torch.distributions.kl_divergence(old, new).mean())
+    return torch.stack(divergences).mean()
+
+
+def leaf(theta):
+    return torch.as_tensor(theta).clone().requires_grad_()
+
+
+CASES = pytest.mark.parametrize(
+    ("family", "steps"), [(family, steps) for family in PRESETS for steps in (1, 3)]
+)
+
+
+@CASES
+def test_the_meta_gradient_equals_autograd_through_the_whole_adaptation(family, steps):
+    shard, theta = shard_with_experience(family, steps)
+    rates = shard.config.learning_rates
+    contributions = meta_gradient(shard, theta, rates, False, 1.0)
+    vector, at = leaf(theta), leaf(theta)
+    (expected,) = torch.autograd.grad(reference_loss(shard, vector, at), vector)
+    np.testing.assert_allclose(np.mean(contributions, axis=0), expected.numpy(), rtol=1e-8)
+
+
+@CASES
+def test_the_meta_gradient_equals_finite_differences(family, steps):
+    shard, theta = shard_with_experience(family, steps)
+    rates = shard.config.learning_rates
+    gradient = np.mean(meta_gradient(shard, theta, rates, False, 1.0), axis=0)
+    for index in range(0, len(theta), 3):
+        shift = np.zeros_like(theta)
+        shift[index] = 1e-5
+        above, below = (
+            np.mean(surrogate(shard, theta + sign * shift, rates), axis=0)[0] for sign in (1, -1)
+        )
+        assert gradient[index] == pytest.approx((above - below) / 2e-5, rel=1e-5, abs=1e-8)
+
+
+@CASES
+def test_the_curvature_product_equals_the_full_hessian_of_the_mean_kl(family, steps):
+    shard, theta = shard_with_experience(family, steps)
+    meta_gradient(shard, theta, shard.config.learning_rates, False, 1.0)
+    at = leaf(theta)
+    dense = torch.autograd.functional.hessian(
+        lambda vector: reference_kl(shard, vector, at), torch.as_tensor(theta)
+    ).numpy()
+    product = np.stack(
+        [np.mean(curvature_product(shard, unit), axis=0) for unit in np.eye(len(theta))], axis=1
+    )
+    np.testing.assert_allclose(product, dense, rtol=1e-6, atol=1e-9)
+
+
+@CASES
+def test_the_kl_has_value_and_gradient_0_where_the_data_were_collected(family, steps):
+    shard, theta = shard_with_experience(family, steps)
+    rates = shard.config.learning_rates
+    assert [kl for _, kl in surrogate(shard, theta, rates)] == [0.0] * 3
+    vector = leaf(theta)
+    (gradient,) = torch.autograd.grad(reference_kl(shard, vector, leaf(theta)), vector)
+    assert float(gradient.abs().max()) < 1e-12
+
+
+def test_first_order_differs_by_exactly_the_dropped_term():
+    shard, theta = shard_with_experience("gaussian", 1)
+    rates = shard.config.learning_rates
+    second = meta_gradient(shard, theta, rates, False, 1.0)
+    first = meta_gradient(shard, theta, rates, True, 1.0)
+    loss = reinforce_loss(shard.policy)
+    for data, with_hessian, without in zip(shard.experience, second, first, strict=True):
+        hessian = torch.autograd.functional.hessian(
+            lambda vector, on=data.supports[0]: loss(unflatten(vector, shard.template), on),
+            torch.as_tensor(theta),
+        ).numpy()
+        assert np.abs(with_hessian - without).max() > 1e-4
+        np.testing.assert_allclose(
+            with_hessian - without, -rates[0] * hessian @ without, rtol=1e-7, atol=1e-12
+        )
+
+
+def test_the_fisher_fraction_takes_every_nth_step_of_the_query_data():
+    shard, theta = shard_with_experience("gaussian", 1)
+    rates = shard.config.learning_rates
+    vector = np.random.default_rng(0).standard_normal(len(theta))
+    meta_gradient(shard, theta, rates, False, 1.0)
+    full = curvature_product(shard, vector)
+    meta_gradient(shard, theta, rates, False, 0.5)
+    half = curvature_product(shard, vector)
+    at = leaf(theta)
+    data = shard.experience[0]
+    observations = data.query.observations[::2]
+    old_parameters = {
+        name: value.detach() for name, value in reference_adapt(shard, at, data.supports).items()
+    }
+
+    def divergence(moved):
+        new = distribution(shard, reference_adapt(shard, moved, data.supports), observations)
+        old = distribution(shard, old_parameters, observations)
+        return torch.distributions.kl_divergence(old, new).mean()
+
+    dense = torch.autograd.functional.hessian(divergence, torch.as_tensor(theta)).numpy()
+    np.testing.assert_allclose(half[0], dense @ vector, rtol=1e-6, atol=1e-9)
+    assert np.abs(half[0] - full[0]).max() > 1e-6
+
+
+def outer_step(**settings):
+    config = tiny_config(agent_settings=settings)
+    experiment = build_experiment(config)
+    state = first_state(experiment)
+    key = (Split.TRAIN, 1)
+    with pool(experiment) as workers:
+        tasks = sample_tasks(experiment.environment, config.seed, key, config.tasks_per_batch)
+        workers.map(collect_and_adapt, state.agent.theta, tasks, key, config.learning_rates)
+        after, metrics = experiment.agent.outer_step(workers, state.agent)
+        losses = workers.map(surrogate, after.theta, config.learning_rates)
+    return state.agent, after, metrics, np.mean(losses, axis=0)
+
+
+def test_an_accepted_step_lowers_the_loss_within_the_trust_region():
+    before, after, metrics, (loss, kl) = outer_step(max_kl=0.01)
+    assert metrics["step_accepted"]
+    assert metrics["rejection"] is None
+    assert metrics["kl_before"] == 0.0
+    assert metrics["loss"] < metrics["loss_before"]
+    assert 0 < metrics["kl"] <= 0.01
+    assert not np.array_equal(before.theta, after.theta)
+    # What the metrics say is what the new parameters do.
+    assert (loss, kl) == (metrics["loss"], metrics["kl"])
+
+
+def test_a_line_search_that_fails_leaves_theta_bit_identical():
+    before, after, metrics, _ = outer_step(max_kl=1e6, line_search_steps=1)
+    assert not metrics["step_accepted"]
+    assert "line search" in metrics["rejection"]
+    assert metrics["line_search_steps"] == 1
+    assert metrics["kl"] == 0.0
+    assert before.theta.tobytes() == after.theta.tobytes()
+
+
+def test_equal_rewards_make_no_step_and_no_error():
+    # One pull, and every arm pays with probability 1: all advantages are 0.
+    config = tiny_config("bernoulli-bandit", iterations=1, horizon=1)
+    experiment = build_experiment(config)
+    state = first_state(experiment)
+    key = (Split.TRAIN, 1)
+    with pool(experiment) as workers:
+        tasks = [np.ones(5)] * config.tasks_per_batch
+        workers.map(collect_and_adapt, state.agent.theta, tasks, key, config.learning_rates)
+        after, metrics = experiment.agent.outer_step(workers, state.agent)
+    assert not metrics["step_accepted"]
+    assert after.theta.tobytes() == state.agent.theta.tobytes()
+    assert np.isfinite(metrics["loss"])
+
+
+def test_no_inner_step_is_plain_trpo_on_many_tasks():
+    _, records = run(tiny_config(adaptation_steps=0, iterations=2))
+    assert records[0]["pre_adaptation_return"] == records[0]["post_adaptation_return"]
+    assert records[0]["step_accepted"]
