@@ -394,6 +394,17 @@ def test_the_arms_target_is_seen_where_the_goal_is():
     np.testing.assert_allclose(environment.data.body("target").xpos[:2], goal)
 
 
+@pytest.mark.parametrize(("env_id", "options"), IDS_AND_OPTIONS)
+def test_every_observation_element_varies_or_is_declared(env_id, options):
+    environment = gym.make(env_id, **options)
+    observations = []
+    for seed, task in enumerate(tasks_of(env_id, 6)):
+        actions = actions_of(env_id, 30, 1, seed)[:, 0]
+        observations += [step[0] for step in alone(env_id, options, task, seed, actions)]
+    constant = set(np.flatnonzero(np.ptp(observations, axis=0) == 0))
+    assert constant <= set(environment.get_wrapper_attr("constant_observation"))
+
+
 def test_goals_fill_the_disc_evenly():
     environment = gym.make("metarl/AntGoalDisc-v0").unwrapped
     generator = np.random.default_rng(0)

@@ -30,6 +30,10 @@ from metarl_envs.task_distributions import (
 CONTACT_COST_WEIGHT = 0.0005
 CONTACT_SENSORS = (("framelinacc", {"objtype": "body", "objname": "torso"}),)
 """A sensor whose only use is that MuJoCo computes contact forces for models that have it."""
+CONTACT_FORCES = 84
+"""Contact torques and forces on 14 bodies; the first is the world, whose six are always 0."""
+JOINTS = 29
+"""Joint positions and velocities."""
 
 Reward = Callable[[Transition], Float[np.ndarray, " slot"]]
 
@@ -67,6 +71,7 @@ def _body(
             parts.append(clipped_forces(fields))
         return np.concatenate(parts, axis=1)
 
+    unforced = JOINTS - first_observed
     return Body(
         model_file="ant.xml",
         frame_skip=5,
@@ -77,6 +82,9 @@ def _body(
         fields=("cfrc_ext",) if contact_forces else (),
         sensors=CONTACT_SENSORS if contact_forces else (),
         up_to_date=contact_forces,
+        constant_observation=(
+            tuple(range(unforced, unforced + CONTACT_FORCES)) if contact_forces else ()
+        ),
         camera=DEFAULT_CAMERA_CONFIG,
     )
 

@@ -55,6 +55,7 @@ _HALF_CHEETAH = Body(
     fields=("subtree_com", "sensordata"),
     sensors=_VELOCITY_SENSOR,
     up_to_date=True,
+    constant_observation=(18,),  # the centre of mass's y, in a body that moves in the plane
     camera=half_cheetah.BODY.camera,
 )
 _ANT = Body(
@@ -67,6 +68,7 @@ _ANT = Body(
     sensors=(*_VELOCITY_SENSOR, *ant.CONTACT_SENSORS),
     up_to_date=True,
     timestep=0.02,
+    constant_observation=tuple(range(29, 29 + ant.CONTACT_FORCES)),
     camera={"distance": 4.0},
 )
 

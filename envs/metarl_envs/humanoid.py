@@ -85,6 +85,7 @@ def humanoid_dir_2d(contact_forces: bool = False) -> Family:
         ),
         sensors=CONTACT_SENSORS if contact_forces else (),
         up_to_date=contact_forces,
+        constant_observation=tuple(range(257, 335)) if contact_forces else (),
         camera=DEFAULT_CAMERA_CONFIG,
     )
     return Family(body, angles(), reward)

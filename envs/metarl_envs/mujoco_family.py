@@ -70,6 +70,8 @@ class Body:
     last physics step left: one physics step behind, as in Gymnasium's environments."""
     timestep: float | None = None
     """The physics step in seconds, where it is not the model file's."""
+    constant_observation: tuple[int, ...] = ()
+    """Observation elements that may stay constant for long, as contact forces on a hip do."""
     camera: Mapping[str, Any] = field(default_factory=dict)
     """The camera's position when rendering."""
 

@@ -70,6 +70,7 @@ class MujocoTask(MujocoEnv):
         self._last = self._observe()
         self._terminated = False
         self.observation_space = spaces.Box(-np.inf, np.inf, self._last.shape, np.float64)
+        self.constant_observation = self._body.constant_observation
         self.task_space = self._family.tasks.space
         self.task = self._family.tasks.default
         if self._family.tasks.sample is not None:
