@@ -92,17 +92,19 @@ class Bare:
         self.batch.step(nstep=self.frame_skip)
 
 
-def measure(ways: list[Vectorised | Bare], controls: np.ndarray) -> list[float]:
+def measure(ways: list[Vectorised | Bare], controls: np.ndarray, episodes: int = 1) -> list[float]:
     """Give each way's env steps/s over the same controls, one step of each after the other."""
     seconds = [0.0] * len(ways)
-    for way in ways:
-        way.reset()
-    for actions in controls:
-        for index, way in enumerate(ways):
-            started = time.perf_counter()
-            way.step(actions)
-            seconds[index] += time.perf_counter() - started
-    return [len(controls) * way.slots / spent for way, spent in zip(ways, seconds, strict=True)]
+    for _ in range(episodes):
+        for way in ways:
+            way.reset()
+        for actions in controls:
+            for index, way in enumerate(ways):
+                started = time.perf_counter()
+                way.step(actions)
+                seconds[index] += time.perf_counter() - started
+    steps = episodes * len(controls)
+    return [steps * way.slots / spent for way, spent in zip(ways, seconds, strict=True)]
 
 
 def compare(name: str, rounds: int, slots_per_core: int, cores: int) -> dict[str, float]:
@@ -122,9 +124,9 @@ def compare(name: str, rounds: int, slots_per_core: int, cores: int) -> dict[str
     for number in range(rounds + 1):
         measured = measure([ways["native"], ways["bare"]], controls)
         for way in GYMNASIUMS:
-            # The small ones make more steps, to be measured for as long.
-            repeats = 1 if way == "sync-many" else 5
-            measured += measure([ways[way]], np.tile(controls, (repeats, 1, 1)))
+            # The small ones make more episodes, to be measured for as long.
+            episodes = 1 if way == "sync-many" else 5
+            measured += measure([ways[way]], controls, episodes)
         if number > 0:  # the first round warms up
             for way, rate in zip(WAYS, measured, strict=True):
                 rates[way].append(rate)
