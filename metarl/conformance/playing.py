@@ -32,9 +32,9 @@ class Subject:
     seed: int
 
     @contextmanager
-    def environment(self, horizon: int | None = None) -> Iterator[Env]:
+    def environment(self) -> Iterator[Env]:
         """Make a fresh one, for a while."""
-        environment = make_environment(self.env_id, self.env_kwargs, horizon or self.horizon)
+        environment = make_environment(self.env_id, self.env_kwargs, self.horizon)
         with closing(environment):
             yield environment
 
@@ -82,7 +82,9 @@ def advance(environment: Env, actions: list[Any]) -> list[Step]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Compare observations, steps or episodes bit for bit."""
+    """Compare tasks, observations, steps or episodes bit for bit."""
+    if isinstance(one, dict):
+        return set(one) == set(other) and all(same(one[key], other[key]) for key in one)
     if isinstance(one, tuple | list):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(np.array_equal(one, other))
