@@ -7,6 +7,7 @@ from gymnasium import spaces
 from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 from jaxtyping import Float
 
+from metarl.rendering import replace_renderer
 from metarl_envs.mujoco_messages import without_deprecation_notes
 
 CONTROL_COST_WEIGHT = 0.05
@@ -21,6 +22,8 @@ class _HalfCheetah(HalfCheetahEnv):
     def __init__(self, **kwargs: Any) -> None:
         with without_deprecation_notes():
             super().__init__(ctrl_cost_weight=CONTROL_COST_WEIGHT, **kwargs)
+        if self.render_mode == "rgb_array":
+            replace_renderer(self)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
