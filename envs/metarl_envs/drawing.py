@@ -18,7 +18,7 @@ AGENT: Colour = (31, 99, 180)
 PATH: Colour = (150, 185, 222)
 GOAL: Colour = (214, 120, 40)
 
-Point = Float[np.ndarray, "2"] | tuple[float, float]
+Point = Float[np.ndarray, "2"] | tuple[float | int, float | int]
 
 
 class Canvas:
@@ -75,6 +75,6 @@ class Canvas:
         x, y = float(point[0]), float(point[1])
         return middle + x * self._scale, middle - y * self._scale
 
-    def _around(self, centre: Point, radius: float) -> tuple[float, float, float, float]:
+    def _around(self, centre: Point, radius: float | int) -> tuple[float, float, float, float]:
         x, y = self._pixel(centre)
         return x - radius, y - radius, x + radius, y + radius

@@ -1,7 +1,7 @@
 """Navigation of a point in the plane to a goal it cannot see."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -84,9 +84,7 @@ class NavigationSemicircle(SlotEnv):
 
     fixed_start = True
 
-    def __init__(
-        self, reward: Literal["sparse", "dense"] = "sparse", render_mode: str | None = None
-    ) -> None:
+    def __init__(self, reward: str = "sparse", render_mode: str | None = None) -> None:
         if reward not in ("sparse", "dense"):
             raise ValueError(f"reward = {reward!r} must be 'sparse' or 'dense'")
         self._sparse = reward == "sparse"
