@@ -55,7 +55,7 @@ def run(argv: list[str]) -> int:
             presets.add_row(
                 name,
                 _described(config.description, config.source if arguments.sources else ""),
-                escape(_tasks(config.env_id, config.env_kwargs)),
+                escape(_preset_tasks(config)),
                 _protocol(config),
             )
         console.print(presets)
@@ -89,6 +89,20 @@ def _protocol(config: Config) -> str:
 
 def _described(description: str, source: str) -> str:
     return escape(description) + (f"\n[dim]{escape(source)}[/]" if source else "")
+
+
+def _preset_tasks(config: Config) -> str:
+    whole = _tasks(config.env_id, config.env_kwargs)
+    if not (config.train_range or config.test_ranges):
+        return whole
+    training = _range(config.train_range) if config.train_range else whole
+    tests = [f"test {name}: {_range(ends)}" for name, ends in config.test_ranges.items()]
+    return "\n".join([training, *tests])
+
+
+def _range(task_range: Mapping[str, Any]) -> str:
+    low, high = (np.asarray(task_range[end], dtype=np.float64) for end in ("low", "high"))
+    return describe_space(gym.spaces.Box(low, high, dtype=np.float64))
 
 
 def _tasks(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
