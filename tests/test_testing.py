@@ -213,6 +213,10 @@ class ConstantElement(Reach):
         return np.array([self.position[0], 1.0])
 
 
+class OtherConstantDeclared(ConstantElement):
+    constant_observation = (0,)
+
+
 class FixedStart(Reach):
     random_walk = 0.1
 
@@ -347,6 +351,7 @@ def test_a_conforming_environment_passes_everything(
         (BufferReused, "memory", "writes into an array it has given away"),
         (StateGivenAway, "memory", "goes on using an array it has given away"),
         (ConstantElement, "elements vary", "elements [1] never changed"),
+        (OtherConstantDeclared, "elements vary", "elements [1] never changed"),
         (FixedStart, "random starts", "declare fixed_start = True"),
         (FixedStartUntrue, "random starts", "yet starts differ"),
         (ClockTerminates, "time limit", "leave the clock to max_episode_steps"),
@@ -391,6 +396,10 @@ class DeclaredConstant(ConstantElement):
     constant_observation = True
 
 
+class DeclaredConstantElement(ConstantElement):
+    constant_observation = (1,)
+
+
 class PinnedConstant(ConstantElement):
     def __init__(self) -> None:
         super().__init__()
@@ -403,8 +412,9 @@ class PinnedConstant(ConstantElement):
     [
         (DeclaredOracle, "task hidden", "declared an oracle"),
         (DeclaredFixedStart, "random starts", "declared fixed"),
-        (DeclaredConstant, "elements vary", "as constant_observation declares"),
-        (PinnedConstant, "elements vary", "1 of 2 elements are constant by their bounds"),
+        (DeclaredConstant, "elements vary", "elements [1] never changed, as declared"),
+        (DeclaredConstantElement, "elements vary", "elements [1] never changed, as declared"),
+        (PinnedConstant, "elements vary", "elements [1] never changed, as declared"),
     ],
 )
 def test_what_is_declared_passes_and_is_said(

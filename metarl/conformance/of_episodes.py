@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from metarl.config import Config
-from metarl.conformance.playing import TASKS, Failure, Subject, declared, play, same
+from metarl.conformance.playing import TASKS, Failure, Subject, declaration, play, same
 from metarl.environments import NativeBatch, make_batch
 from metarl.tasks import registered
 
@@ -44,7 +44,7 @@ def starts_are_random(subject: Subject) -> str:
             deepcopy(environment.reset(seed=subject.reset_seed(n), options={"task": task})[0])
             for n in range(5)
         ]
-        fixed = declared(environment, "fixed_start")
+        fixed = declaration(environment, "fixed_start")
     random = not all(same(starts[0], start) for start in starts)
     if fixed and random:
         raise Failure("fixed_start is declared, yet starts differ between reset seeds")

@@ -5,7 +5,7 @@ from copy import deepcopy
 
 import numpy as np
 
-from metarl.conformance.playing import Env, Failure, Subject, advance, declared, play, same
+from metarl.conformance.playing import Env, Failure, Subject, advance, declaration, play, same
 from metarl.tasks import Task, describe_task, task_space, to_json
 
 ATTEMPTS_TO_DIFFER = 100
@@ -123,7 +123,7 @@ def task_is_hidden(subject: Subject) -> str:
     """
     with subject.environment() as environment:
         tasks = subject.tasks(environment, 6)
-        oracle = declared(environment, "observes_task")
+        oracle = declaration(environment, "observes_task")
         firsts = {}
         constants = []
         for index, task in enumerate(tasks):

@@ -90,6 +90,8 @@ def same(one: Any, other: Any) -> bool:
     return bool(np.array_equal(one, other))
 
 
-def declared(environment: Env, attribute: str) -> bool:
-    """Tell whether the environment declares something about itself."""
-    return environment.has_wrapper_attr(attribute) and bool(environment.get_wrapper_attr(attribute))
+def declaration(environment: Env, attribute: str) -> Any:
+    """Give what the environment declares about itself by an attribute; None: nothing."""
+    if not environment.has_wrapper_attr(attribute):
+        return None
+    return environment.get_wrapper_attr(attribute)
