@@ -42,13 +42,22 @@ def render(environment: gym.Env[Any, Any]) -> Frame:
 
 
 def replace_renderer(world: Any) -> None:
-    """Let a Gymnasium MuJoCo environment, without its wrappers, draw by `MujocoFrames`.
+    """Let a Gymnasium MuJoCo environment draw by `MujocoFrames`, if its mode is "rgb_array".
 
-    Gymnasium's own renderer gives black frames once another environment was closed.
+    Gymnasium's own renderer needs MUJOCO_GL to be set before MuJoCo is imported, and gives black
+    frames once another environment was closed.
+
+    Args:
+        world: the environment itself, without its wrappers.
+
     """
+    if world.render_mode != "rgb_array":
+        return
     camera = getattr(world.mujoco_renderer, "default_cam_config", None)
     world.mujoco_renderer.close()
-    world.mujoco_renderer = MujocoFrames(world.model, world.data, camera_settings=camera)
+    world.mujoco_renderer = MujocoFrames(
+        world.model, world.data, world.width, world.height, camera_settings=camera
+    )
 
 
 class MujocoFrames:

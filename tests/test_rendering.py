@@ -15,7 +15,7 @@ import pytest
 from metarl.errors import RenderingError
 from metarl.opengl import PACKAGES, opengl_backend
 from metarl.plugins import environment_ids
-from metarl.rendering import MujocoFrames, render
+from metarl.rendering import MujocoFrames, render, replace_renderer
 
 IDS = [origin.name for origin in environment_ids()]
 
@@ -116,6 +116,19 @@ def test_frames_open_only_for_pictures_and_close_twice() -> None:
     assert frames.render(None) is None
     frames.close()
     frames.close()
+
+
+def test_size_and_mode_stay_what_was_asked_for() -> None:
+    small: Any = gym.make("Hopper-v5", render_mode="rgb_array", width=120, height=90)
+    small.reset(seed=1)
+    if opengl_is_here():
+        assert render(small).shape == (90, 120, 3)
+    small.close()
+    depth: Any = gym.make("Hopper-v5", render_mode="depth_array").unwrapped
+    theirs = depth.mujoco_renderer
+    replace_renderer(depth)
+    assert depth.mujoco_renderer is theirs
+    depth.close()
 
 
 class Painted(gym.Env[Any, Any]):

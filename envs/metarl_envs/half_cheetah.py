@@ -22,8 +22,7 @@ class _HalfCheetah(HalfCheetahEnv):
     def __init__(self, **kwargs: Any) -> None:
         with without_deprecation_notes():
             super().__init__(ctrl_cost_weight=CONTROL_COST_WEIGHT, **kwargs)
-        if self.render_mode == "rgb_array":
-            replace_renderer(self)
+        replace_renderer(self)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
