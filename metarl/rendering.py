@@ -44,7 +44,7 @@ def render(environment: gym.Env[Any, Any]) -> Frame:
 def replace_renderer(world: Any) -> None:
     """Let a Gymnasium MuJoCo environment draw by `MujocoFrames`, if its mode is "rgb_array".
 
-    Gymnasium's own renderer needs MUJOCO_GL to be set before MuJoCo is imported, and gives black
+    Without a display Gymnasium's own renderer fails unless MUJOCO_GL is set, and it gives black
     frames once another environment was closed.
 
     Args:
