@@ -7,12 +7,23 @@ from metarl.tasks import make_environment
 from metarl.testing import check_task_env
 
 
-@pytest.mark.parametrize("name", [origin.name for origin in preset_names()])
+PRESETS = {origin.name: load_preset(origin.name) for origin in preset_names()}
+# Without arguments the environment is the one that tests/test_testing.py checks.
+WITH_ARGUMENTS = [name for name, config in PRESETS.items() if config.env_kwargs]
+
+
+@pytest.mark.parametrize("name", WITH_ARGUMENTS)
 def test_a_presets_environment_conforms(name: str) -> None:
-    config = load_preset(name)
-    assert config.source
+    config = PRESETS[name]
     verdicts = check_task_env(config.env_id, config.env_kwargs, horizon=min(config.horizon, 20))
     assert [verdict for verdict in verdicts if not verdict.passed] == []
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_names_its_source_and_its_environment_is_to_be_had(name: str) -> None:
+    config = PRESETS[name]
+    assert config.source
+    make_environment(config.env_id, config.env_kwargs, config.horizon).close()
 
 
 @pytest.mark.parametrize(
