@@ -6,7 +6,6 @@ from metarl.plugins import load_preset, preset_names
 from metarl.tasks import make_environment
 from metarl.testing import check_task_env
 
-
 PRESETS = {origin.name: load_preset(origin.name) for origin in preset_names()}
 # Without arguments the environment is the one that tests/test_testing.py checks.
 WITH_ARGUMENTS = [name for name, config in PRESETS.items() if config.env_kwargs]
