@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from building import tiny_config
+from conforming_and_not import Reach
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
@@ -186,7 +187,9 @@ def config_of(env_id, **changes) -> Config:
 
 def test_a_native_batch_is_used_where_there_is_one():
     native = make_batch(config_of("metarl_envs:metarl/Navigation2D-v0"), 4, 3)
-    single = make_batch(config_of("metarl_envs:metarl/PendulumRandParams-v0"), 4, 3)
+    gym.register("tests/Reach-v0", entry_point=Reach, max_episode_steps=8)
+    single = make_batch(config_of("tests/Reach-v0"), 4, 3)
+    del gym.registry["tests/Reach-v0"]
     assert isinstance(native, NativeBatch)
     assert isinstance(single, SingleEnvironments)
     assert (native.tasks_at_once, single.tasks_at_once) == (3, 1)

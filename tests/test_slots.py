@@ -36,8 +36,8 @@ def draw_actions(environment: gym.Env[Any, Any], count: int) -> np.ndarray:
     return np.array([environment.action_space.sample() for _ in range(count)])
 
 
-def test_all_worlds_without_physics_but_the_pendulum_have_slots() -> None:
-    assert len(IDS) >= 6
+def test_all_worlds_without_physics_have_slots() -> None:
+    assert len(IDS) >= 7
 
 
 @pytest.mark.parametrize("env_id", IDS)

@@ -55,5 +55,6 @@ gym.register(
 gym.register(
     "metarl/PendulumRandParams-v0",
     entry_point="metarl_envs.classic_control:PendulumRandParams",
+    vector_entry_point="metarl_envs.classic_control:pendulum_rand_params_vector",
     max_episode_steps=200,
 )
