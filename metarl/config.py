@@ -6,6 +6,7 @@ Light on purpose: no torch here, so that help and listings come at once.
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -40,6 +41,12 @@ class Config:
     """Meta-iterations in total; a resumed run goes on to this number."""
     env_kwargs: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """Keyword arguments of the environment's constructor."""
+    train_range: NotAFlag[dict[str, Any]] = field(default_factory=dict)
+    """Where the tasks of training lie: `low` and `high`, an element for each of a task's.
+    Empty: the environment's own distribution."""
+    test_ranges: NotAFlag[dict[str, Any]] = field(default_factory=dict)
+    """Other ranges of held-out tasks, each with a name, `low` and `high`; `metarl evaluate
+    --task-range NAME` adapts to them."""
     agent: str = "maml-trpo"
     """The agent that makes the outer step."""
     agent_settings: NotAFlag[dict[str, Any]] = field(default_factory=dict)
@@ -100,6 +107,10 @@ class Config:
             good = all(0 < value < math.inf for value in values)
             require(self, name, good, "must all be positive and finite")
 
+        for name, task_range in {"train_range": self.train_range, **self.test_ranges}.items():
+            if task_range or name != "train_range":
+                _check_range(name, task_range)
+
     @property
     def learning_rates(self) -> tuple[float, ...]:
         """α for each inner step of training."""
@@ -133,6 +144,25 @@ def require(owner: object, name: str, good: bool, reason: str) -> None:
     """Raise ConfigError, quoting field, value and reason, unless the field's value is good."""
     if not good:
         raise ConfigError(f"{name} = {getattr(owner, name)!r} {reason}")
+
+
+def _check_range(name: str, task_range: Any) -> None:
+    numbers = (
+        isinstance(task_range, dict)
+        and set(task_range) == {"low", "high"}
+        and all(isinstance(ends, list | tuple) for ends in task_range.values())
+        and len(task_range["low"]) == len(task_range["high"])
+        and all(isinstance(end, int | float) for ends in task_range.values() for end in ends)
+    )
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ConfigError(f"task range {name!r} must have a name of letters, digits, - and _")
+    if not numbers or any(
+        not low < high for low, high in zip(task_range["low"], task_range["high"], strict=True)
+    ):
+        raise ConfigError(
+            f"task range {name} = {task_range!r} must have low and high, two lists of equally many "
+            "numbers, low below high"
+        )
 
 
 def read_fields(kind: type[Any], table: Mapping[str, Any], origin: str) -> Any:

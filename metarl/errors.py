@@ -25,3 +25,9 @@ class TaskError(MetarlError):
     """An environment or the adaptation to its task failed; the text names the task."""
 
     exit_code = 1
+
+
+class RenderingError(MetarlError):
+    """No picture can be made here; the text says what is missing."""
+
+    exit_code = 1

@@ -73,14 +73,16 @@ def _write_text(file: Path, text: str) -> None:
         raise RunFolderError(f"cannot write {file}: {error.strerror}") from error
 
 
-def write_evaluation(path: Path, evaluation: dict[str, Any]) -> Path:
-    """Write `evaluation.json`.
+def write_evaluation(path: Path, evaluation: dict[str, Any], task_range: str = "") -> Path:
+    """Write `evaluation.json`, or `evaluation-NAME.json` for the tasks of a range with a name.
 
     Raises:
         RunFolderError: the folder cannot be written.
 
     """
     file = path / EVALUATION_FILE
+    if task_range:
+        file = file.with_stem(f"{file.stem}-{task_range}")
     _write_text(file, json.dumps(evaluation, indent=2) + "\n")
     return file
 

@@ -101,7 +101,11 @@ def task_space(environment: gym.Env[Any, Any]) -> gym.Space[Any]:
 
 
 def sample_tasks(
-    environment: gym.Env[Any, Any], seed: int, key: Sequence[int], count: int
+    environment: gym.Env[Any, Any],
+    seed: int,
+    key: Sequence[int],
+    count: int,
+    task_range: Mapping[str, Any] | None = None,
 ) -> list[Task]:
     """Draw tasks of the environment's distribution, each from its own stream.
 
@@ -110,11 +114,20 @@ def sample_tasks(
         seed: the run's seed.
         key: the phase, such as (Split.TRAIN, iteration); task i is drawn from (*key, i).
         count: how many.
+        task_range: draw uniformly between its `low` and `high` instead, which need not lie in the
+            task space.
+
+    Raises:
+        ConfigError: the environment's tasks have no such range.
 
     """
+    chosen = ranged(task_space(environment), task_range) if task_range else None
     tasks = []
     for index in range(count):
-        if environment.has_wrapper_attr("sample_task"):
+        if chosen is not None:
+            chosen.seed(integer_seed(seed, Purpose.TASK, *key, index))
+            tasks.append(chosen.sample())
+        elif environment.has_wrapper_attr("sample_task"):
             generator = stream(seed, Purpose.TASK, *key, index)
             tasks.append(environment.get_wrapper_attr("sample_task")(generator))
         else:
@@ -122,6 +135,25 @@ def sample_tasks(
             space.seed(integer_seed(seed, Purpose.TASK, *key, index))
             tasks.append(space.sample())
     return tasks
+
+
+def ranged(space: gym.Space[Any], task_range: Mapping[str, Any]) -> gym.spaces.Box:
+    """Give the Box between `low` and `high`, of the shape and dtype of a task space.
+
+    Raises:
+        ConfigError: the task space is no Box, or has another number of elements.
+
+    """
+    if not isinstance(space, gym.spaces.Box):
+        raise ConfigError(f"task_range = {dict(task_range)} needs a Box of tasks, not {space}")
+    low, high = (np.asarray(task_range[end], dtype=space.dtype) for end in ("low", "high"))
+    if low.size != space.low.size:
+        raise ConfigError(
+            f"task_range = {dict(task_range)} has {low.size} elements where a task has "
+            f"{space.low.size}"
+        )
+    dtype: Any = space.dtype
+    return gym.spaces.Box(low.reshape(space.shape), high.reshape(space.shape), dtype=dtype)
 
 
 def to_json(space: gym.Space[Any], tasks: Sequence[Task]) -> Any:

@@ -50,7 +50,9 @@ def train(
         started = time.perf_counter()
         key = (Split.TRAIN, iteration)
 
-        tasks = sample_tasks(environment, config.seed, key, config.tasks_per_batch)
+        tasks = sample_tasks(
+            environment, config.seed, key, config.tasks_per_batch, config.train_range
+        )
         statistics = workers.map(
             collect_and_adapt, state.agent.theta, tasks, key, config.learning_rates
         )

@@ -9,6 +9,7 @@ from gymnasium import spaces
 from gymnasium.envs.mujoco import MujocoEnv
 from jaxtyping import Float
 
+from metarl.rendering import replace_renderer
 from metarl_envs.mujoco_family import (
     DIVERGED_NAMES,
     DIVERGED_WARNINGS,
@@ -61,6 +62,7 @@ class MujocoTask(MujocoEnv):
             height=height,
             default_camera_config=dict(self._body.camera),
         )
+        replace_renderer(self)
         self.metadata = {**self.metadata, "render_fps": round(1 / self.dt)}
         self._unchanged_model = copy.copy(self.model)
         self._fields = {

@@ -3,145 +3,211 @@
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
-LARGEST_MOVE = 0.1
-GOAL_RANGE = 0.5
-GOAL_TOLERANCE = 0.01
+from metarl_envs.drawing import AGENT, GOAL, PATH, Canvas
+from metarl_envs.slots import Frame, Generators, Moment, Outcome, SlotEnv, SlotVector
 
-Point = Float[np.ndarray, "2"]
+Points = Float[np.ndarray, "slot 2"]
 
-
-def task_space() -> spaces.Box:
-    """Give the space of goals, uniform in [-0.5, 0.5]²."""
-    return spaces.Box(-GOAL_RANGE, GOAL_RANGE, (2,), np.float64)
+REWARD_RADIUS = 0.2
+CORNERS = np.array([[-2.0, -2.0], [2.0, -2.0], [-2.0, 2.0], [2.0, 2.0]])
+CORNERS_SILENT_RADIUS = 0.5
 
 
-def observation_space() -> spaces.Box:
-    """Give the space of positions."""
-    return spaces.Box(-np.inf, np.inf, (2,), np.float64)
-
-
-def action_space() -> spaces.Box:
-    """Give the space of moves."""
-    return spaces.Box(-LARGEST_MOVE, LARGEST_MOVE, (2,), np.float64)
-
-
-def move(
-    positions: Float[np.ndarray, "slot 2"],
-    goals: Float[np.ndarray, "slot 2"],
-    actions: Float[np.ndarray, "slot 2"],
-) -> tuple[Float[np.ndarray, "slot 2"], Float[np.ndarray, " slot"], Bool[np.ndarray, " slot"]]:
-    """Move, and give the new positions, the rewards and whether the goals are reached."""
-    positions = positions + np.clip(actions, -LARGEST_MOVE, LARGEST_MOVE)
-    x, y = positions[..., 0] - goals[..., 0], positions[..., 1] - goals[..., 1]
-    reached = (np.abs(x) < GOAL_TOLERANCE) & (np.abs(y) < GOAL_TOLERANCE)
-    return positions, -np.sqrt(x * x + y * y), reached
-
-
-class Navigation2D(gym.Env[Point, Point]):
+class Navigation2D(SlotEnv):
     """A point moves in the plane towards a hidden goal.
 
     ===========  ==================================================================
-    observation  (2,) position x, y; unbounded; starts at (0, 0)
+    observation  (2,) position x, y; unbounded
     action       (2,) move in x, y for this step, each in [-0.1, 0.1]
     reward       −√((x − gx)² + (y − gy)²), after the move
     terminates   when |x − gx| < 0.01 and |y − gy| < 0.01
     task         (2,) goal gx, gy, uniform in [-0.5, 0.5]²
+    start        always (0, 0)
     source       Finn, Abbeel, Levine 2017, section 5.3. Their text says squared
                  distance; their code and published returns are Euclidean
     ===========  ==================================================================
     """
 
-    def __init__(self) -> None:
-        self.task_space = task_space()
-        self.observation_space = observation_space()
-        self.action_space = action_space()
-        self.task: Point = np.zeros(2)
-        self._position = np.zeros(2)
+    fixed_start = True
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Point, dict[str, Any]]:
-        """Start at the origin; `options["task"]` sets the goal, which stays."""
-        super().reset(seed=seed)
-        if options is not None and "task" in options:
-            self.task = np.asarray(options["task"], dtype=np.float64)
-        self._position = np.zeros(2)
-        return self._position.copy(), {}
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.task_space = spaces.Box(-0.5, 0.5, (2,), np.float64)
+        self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+        self.action_space = spaces.Box(-0.1, 0.1, (2,), np.float64)
+        super().__init__(np.zeros(2), render_mode)
 
-    def step(self, action: Point) -> tuple[Point, float, bool, bool, dict[str, Any]]:
+    def start(self, generators: Generators) -> Points:
+        """Start at the origin."""
+        return np.zeros((len(generators), 2))
+
+    def observe(self, states: Points) -> Points:
+        """See the position."""
+        return states.copy()
+
+    def advance(self, states: Points, tasks: Points, actions: Points, _: Generators) -> Outcome:
         """Move by the action."""
-        positions, rewards, reached = move(self._position[None], self.task[None], action[None])
-        self._position = positions[0]
-        return self._position.copy(), float(rewards[0]), bool(reached[0]), False, {}
+        states = states + np.clip(actions, -0.1, 0.1)
+        offsets = np.abs(states - tasks)
+        reached = (offsets[:, 0] < 0.01) & (offsets[:, 1] < 0.01)
+        return Outcome(states, -_distance(states, tasks), reached)
+
+    def draw(self, moments: Sequence[Moment]) -> Frame:
+        """Draw the goal, the path so far and the agent."""
+        return _draw_path(moments, [np.asarray(self.task)], 0.02, 0.75)
 
 
-class Navigation2DVector(gym.vector.VectorEnv[Any, Any, Any]):
-    """Many `Navigation2D` side by side, a goal for each; bit-equal to single ones.
+class NavigationSemicircle(SlotEnv):
+    """A point moves in the plane to a hidden goal on the upper half of the unit circle.
 
-    `set_attr("task", goals)` gives each slot its own goal. Episodes do not restart by themselves.
+    ===========  ==================================================================
+    observation  (2,) position x, y; unbounded
+    action       (2,) move in x, y for this step, each in [-0.1, 0.1]
+    reward       d = √((x − cos φ)² + (y − sin φ)²), after the move.
+                 sparse: 1 − d where d ≤ 0.2, else 0; dense: −d
+    terminates   never; truncated at the time limit
+    task         (1,) the goal's angle φ, uniform in [0, π] rad
+    start        always (0, 0)
+    source       Rakelly et al. 2019 (PEARL), the sparse point robot of the authors'
+                 code, which has 100 fixed goals at equal distances and trains on the
+                 dense reward
+    ===========  ==================================================================
+
+    Args:
+        reward: "sparse" or "dense".
+        render_mode: "rgb_array" or None.
+
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
+    fixed_start = True
 
-    def __init__(self, num_envs: int = 1, max_episode_steps: int | None = None) -> None:
-        self.num_envs = num_envs
-        self.task_space = task_space()
-        self.single_observation_space = observation_space()
-        self.single_action_space = action_space()
-        self.observation_space = gym.vector.utils.batch_space(observation_space(), num_envs)
-        self.action_space = gym.vector.utils.batch_space(action_space(), num_envs)
-        self._max_episode_steps = np.inf if max_episode_steps is None else max_episode_steps
-        self._tasks = np.zeros((num_envs, 2))
-        self._positions = np.zeros((num_envs, 2))
-        self._steps = np.zeros(num_envs, dtype=np.int64)
+    def __init__(self, reward: str = "sparse", render_mode: str | None = None) -> None:
+        if reward not in ("sparse", "dense"):
+            raise ValueError(f"reward = {reward!r} must be 'sparse' or 'dense'")
+        self._sparse = reward == "sparse"
+        self.task_space = spaces.Box(0.0, np.pi, (1,), np.float64)
+        self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+        self.action_space = spaces.Box(-0.1, 0.1, (2,), np.float64)
+        super().__init__(np.full(1, np.pi / 2), render_mode)
 
-    def get_attr(self, name: str) -> tuple[Any, ...]:
-        """Give each slot's `task`, or the attribute of the batch itself."""
-        if name == "task":
-            return tuple(self._tasks.copy())
-        return (getattr(self, name),) * self.num_envs
+    def start(self, generators: Generators) -> Points:
+        """Start at the origin."""
+        return np.zeros((len(generators), 2))
 
-    def set_attr(self, name: str, values: Sequence[Any]) -> None:
-        """Set each slot's `task`."""
-        if name != "task":
-            raise AttributeError(f"Navigation2DVector has no settable attribute {name!r}")
-        self._tasks = np.array(values, dtype=np.float64).reshape(self.num_envs, 2)
+    def observe(self, states: Points) -> Points:
+        """See the position."""
+        return states.copy()
 
-    def reset(
-        self,
-        *,
-        seed: int | Sequence[int | None] | None = None,
-        options: dict[str, Any] | None = None,
-    ) -> tuple[Float[np.ndarray, "slot 2"], dict[str, Any]]:
-        """Start every slot at the origin; `options["task"]` sets one goal for all of them.
+    def advance(
+        self, states: Points, tasks: Float[np.ndarray, "slot 1"], actions: Points, _: Generators
+    ) -> Outcome:
+        """Move by the action."""
+        states = states + np.clip(actions, -0.1, 0.1)
+        distance = _distance(states, np.concatenate([np.cos(tasks), np.sin(tasks)], axis=1))
+        rewards = -distance
+        if self._sparse:
+            rewards = np.where(distance <= REWARD_RADIUS, 1 - distance, 0.0)
+        return Outcome(states, rewards, np.zeros(len(states), dtype=bool))
 
-        With `options["reset_mask"]` only the slots marked True start anew. The start is not
-        random, so `seed` changes nothing.
-        """
-        options = options or {}
-        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
-        if "task" in options:
-            self._tasks[mask] = np.asarray(options["task"], dtype=np.float64)
-        self._positions[mask] = 0
-        self._steps[mask] = 0
-        return self._positions.copy(), {}
+    def draw(self, moments: Sequence[Moment]) -> Frame:
+        """Draw the goal, the path so far and the agent."""
+        angle = float(np.asarray(self.task).reshape(()))
+        goal = np.array([np.cos(angle), np.sin(angle)])
+        return _draw_path(moments, [goal], REWARD_RADIUS, 1.4)
 
-    def step(
-        self, actions: Float[np.ndarray, "slot 2"]
-    ) -> tuple[
-        Float[np.ndarray, "slot 2"],
-        Float[np.ndarray, " slot"],
-        Bool[np.ndarray, " slot"],
-        Bool[np.ndarray, " slot"],
-        dict[str, Any],
-    ]:
-        """Move every slot by its action."""
-        self._positions, rewards, reached = move(self._positions, self._tasks, np.asarray(actions))
-        self._steps += 1
-        return self._positions.copy(), rewards, reached, self._steps >= self._max_episode_steps, {}
+
+class NavigationCorners(SlotEnv):
+    """A point moves in the plane to one of four corners, rewarded only on the way to the right one.
+
+    ===========  ==================================================================
+    observation  (2,) position x, y; unbounded
+    action       (2,) move in x, y for this step, each in [-0.2, 0.2]
+    reward       the decrease of the distance to the goal in this step, where
+                 |x| + |y| ≥ 0.5 and no other corner is nearer; else 0 (x, y after
+                 the move)
+    terminates   never; truncated at the time limit
+    task         the corner: 0 (−2, −2), 1 (2, −2), 2 (−2, 2), 3 (2, 2), equal odds
+    start        x, y uniform in [-0.2, 0.2]
+    source       Rothfuss et al. 2019 (ProMP), the sparse point environment of the
+                 authors' code
+    ===========  ==================================================================
+    """
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.task_space = spaces.Discrete(4)
+        self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+        self.action_space = spaces.Box(-0.2, 0.2, (2,), np.float64)
+        super().__init__(0, render_mode)
+
+    def start(self, generators: Generators) -> Points:
+        """Start near the origin."""
+        return np.array([generator.uniform(-0.2, 0.2, 2) for generator in generators])
+
+    def observe(self, states: Points) -> Points:
+        """See the position."""
+        return states.copy()
+
+    def advance(
+        self, states: Points, tasks: Int[np.ndarray, " slot"], actions: Points, _: Generators
+    ) -> Outcome:
+        """Move by the action."""
+        moved = states + np.clip(actions, -0.2, 0.2)
+        goals = CORNERS[tasks]
+        nearest = np.min([_distance(moved, corner) for corner in CORNERS], axis=0)
+        distance = _distance(moved, goals)
+        counts = (np.abs(moved[:, 0]) + np.abs(moved[:, 1]) >= CORNERS_SILENT_RADIUS) & (
+            distance == nearest
+        )
+        rewards = np.where(counts, _distance(states, goals) - distance, 0.0)
+        return Outcome(moved, rewards, np.zeros(len(moved), dtype=bool))
+
+    def draw(self, moments: Sequence[Moment]) -> Frame:
+        """Draw the corners, the goal among them, the path so far and the agent."""
+        goal = CORNERS[int(self.task)]
+        return _draw_path(moments, [goal, *CORNERS], 0.15, 2.6)
+
+
+def _distance(points: Points, goals: Float[np.ndarray, "*slot 2"]) -> Float[np.ndarray, " slot"]:
+    """Give Euclidean distances, by operations whose bits do not depend on the number of slots."""
+    offsets = points - goals
+    x, y = offsets[:, 0], offsets[:, 1]
+    distance: np.ndarray = np.sqrt(x * x + y * y)
+    return distance
+
+
+def _draw_path(
+    moments: Sequence[Moment], marks: Sequence[Any], radius: float, half_width: float
+) -> Frame:
+    """Draw the first mark as the goal, the others as rings, and the path; zoom out to hold it."""
+    path = np.array([moment.state for moment in moments])
+    canvas = Canvas(max(half_width, 1.1 * float(np.abs(path).max())))
+    for other in marks[1:]:
+        canvas.ring(other, radius, GOAL)
+    canvas.disc(marks[0], radius, GOAL)
+    canvas.line(path, PATH)
+    for point in path[:-1]:
+        canvas.dot(point, 3, PATH)
+    canvas.dot(path[-1], 8, AGENT)
+    return canvas.frame()
+
+
+def navigation_2d_vector(num_envs: int = 1, max_episode_steps: int | None = None) -> SlotVector:
+    """Make many `Navigation2D` side by side."""
+    return SlotVector(Navigation2D(), num_envs, max_episode_steps)
+
+
+def navigation_semicircle_vector(
+    num_envs: int = 1, max_episode_steps: int | None = None, **kwargs: Any
+) -> SlotVector:
+    """Make many `NavigationSemicircle` side by side."""
+    return SlotVector(NavigationSemicircle(**kwargs), num_envs, max_episode_steps)
+
+
+def navigation_corners_vector(
+    num_envs: int = 1, max_episode_steps: int | None = None
+) -> SlotVector:
+    """Make many `NavigationCorners` side by side."""
+    return SlotVector(NavigationCorners(), num_envs, max_episode_steps)

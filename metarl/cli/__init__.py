@@ -15,6 +15,7 @@ _VERBS = {
     "train": ("metarl.cli.train", "meta-train a policy from a preset"),
     "evaluate": ("metarl.cli.evaluate", "adapt a trained policy to held-out tasks"),
     "list": ("metarl.cli.listing", "list presets, environments and agents"),
+    "check": ("metarl.cli.check", "check that an environment can be meta-trained on"),
 }
 
 _EXAMPLES = """\

@@ -1,10 +1,12 @@
 """Adapt a trained policy to held-out tasks and print its returns before and after each step.
 
 Fresh episodes are collected before every inner step and after the last. The run folder gets
-evaluation.json. Defaults come from the run's preset.
+evaluation.json. Defaults come from the run's preset. The held-out tasks have a seed of their own;
+they are distributed as in training, or lie in another range that the preset names.
 
 Examples:
   metarl evaluate runs/navigation-2d
+  metarl evaluate runs/navigation-2d-halves --task-range right
   metarl evaluate runs/navigation-2d --adaptation-steps 5 --tasks 100 --seed 3
 """
 
@@ -19,6 +21,7 @@ import tyro
 
 from metarl.cli.cores import checked_workers, usable_cores
 from metarl.cli.parsing import parse
+from metarl.errors import ConfigError
 from metarl.run_folder import physics_warning, read_config, versions, write_evaluation
 
 
@@ -34,6 +37,8 @@ class EvaluateArguments:
     """Held-out tasks. None: the preset's number."""
     episodes_per_task: int | None = None
     """Episodes per task and phase. None: the preset's number."""
+    task_range: str = ""
+    """Draw the held-out tasks from this range of the preset. Empty: as in training."""
     seed: int = 1
     """Seeds the held-out tasks and their episodes; the same seed gives the same tasks."""
     workers: int = dataclasses.field(default_factory=usable_cores)
@@ -53,6 +58,14 @@ def run(argv: list[str]) -> int:
     config = dataclasses.replace(
         trained, **{name: value for name, value in given.items() if value is not None}
     )
+    named_range = config.train_range
+    if arguments.task_range:
+        if arguments.task_range not in config.test_ranges:
+            raise ConfigError(
+                f"there is no task range {arguments.task_range!r}; preset {config.preset!r} has "
+                f"{', '.join(config.test_ranges) or 'none'}"
+            )
+        named_range = config.test_ranges[arguments.task_range]
     workers, note = checked_workers(arguments.workers, config.test_tasks)
     if note:
         print(f"metarl evaluate: {note}", file=sys.stderr)
@@ -72,7 +85,9 @@ def run(argv: list[str]) -> int:
         print(f"metarl evaluate: passed over checkpoint {damaged}", file=sys.stderr)
     if warning := physics_warning(recorded):
         print(f"metarl evaluate: {warning}", file=sys.stderr)
-    tasks = sample_tasks(experiment.environment, config.seed, (Split.TEST, 0), config.test_tasks)
+    tasks = sample_tasks(
+        experiment.environment, config.seed, (Split.TEST, 0), config.test_tasks, named_range
+    )
     learning_rates = config.learning_rates_at_test(config.test_adaptation_steps)
     console = Console()
     with (
@@ -95,15 +110,17 @@ def run(argv: list[str]) -> int:
         "mean_return": curve.mean_return.tolist(),
         "ci95": curve.ci95.tolist(),
         "per_task_return": curve.per_task_return.tolist(),
+        "task_range": named_range,
         "tasks": to_json(space, tasks),
         "env_steps": curve.env_steps,
         "versions": versions(),
     }
-    file = write_evaluation(arguments.run_dir, evaluation)
+    file = write_evaluation(arguments.run_dir, evaluation, arguments.task_range)
 
+    where = f" of range {arguments.task_range}" if arguments.task_range else ""
     table = Table(
         title=f"{config.preset} after {state.iteration} iterations: mean return on "
-        f"{len(tasks)} held-out tasks"
+        f"{len(tasks)} held-out tasks{where}"
     )
     for heading in ("adaptation steps", "mean return", "95 % confidence interval"):
         table.add_column(heading, justify="right")

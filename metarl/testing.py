@@ -1,0 +1,105 @@
+"""The conformance kit: does an environment keep the promises that meta-training builds on?
+
+For authors of plug-ins, in a test of theirs::
+
+    from metarl.testing import check_task_env
+
+    def test_my_environment_conforms():
+        verdicts = check_task_env("my_package:mine/Reach-v0")
+        assert all(verdict.passed for verdict in verdicts), verdicts
+
+`metarl check ENV_ID` prints the same verdicts. Three things that are usually mistakes may be meant;
+an environment says so by an attribute:
+
+========================  =======================================================================
+``observes_task``         True: an oracle, whose observation shows the task
+``fixed_start``           True: every episode starts in the same state
+``constant_observation``  indices of observation elements that may stay constant for long, or True
+                          for all; elements with equal bounds in the observation space need none
+========================  =======================================================================
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metarl.conformance import of_episodes, of_observations, of_tasks
+from metarl.conformance.playing import Failure, Subject
+from metarl.tasks import make_environment, registered
+
+LONGEST_EPISODE = 40
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check found."""
+
+    name: str
+    """What was checked, in two or three words."""
+    passed: bool
+    explanation: str
+    """What was seen, and for a failure what to do about it."""
+
+
+CHECKS: dict[str, Callable[[Subject], str]] = {
+    "spaces": of_observations.spaces_fit,
+    "tasks sampled": of_tasks.tasks_are_members,
+    "tasks written": of_tasks.tasks_survive_json,
+    "task set": of_tasks.task_is_settable,
+    "task kept": of_tasks.task_persists,
+    "observations": of_observations.observations_are_members,
+    "deterministic": of_episodes.episodes_repeat,
+    "task decides": of_tasks.same_task_same_episode,
+    "tasks differ": of_tasks.tasks_differ,
+    "task hidden": of_tasks.task_is_hidden,
+    "memory": of_observations.observations_are_fresh,
+    "elements vary": of_observations.elements_vary,
+    "random starts": of_episodes.starts_are_random,
+    "time limit": of_episodes.time_limit_is_apart,
+    "native batch": of_episodes.native_batch_agrees,
+}
+"""The checks; each explains what it saw, or raises `Failure` with what is wrong."""
+
+
+def check_task_env(
+    env_id: str,
+    env_kwargs: Mapping[str, Any] | None = None,
+    *,
+    horizon: int | None = None,
+    seed: int = 1,
+) -> list[Verdict]:
+    """Check a task-distributed environment, and give a verdict for every check.
+
+    Where the spaces are not ones that a policy can have, that is the only verdict.
+
+    Args:
+        env_id: a Gymnasium id with its module, `package:namespace/Name-v0`.
+        env_kwargs: keyword arguments of the environment's constructor.
+        horizon: the time limit to check with, in steps; None: the registered one, at most 40.
+        seed: the tasks, episodes and actions tried all come from it.
+
+    Raises:
+        ConfigError: there is no such environment, or it is not task-distributed.
+
+    """
+    kwargs = dict(env_kwargs or {})
+    limit = registered(env_id).max_episode_steps
+    if horizon is None:
+        horizon = min(limit or LONGEST_EPISODE, LONGEST_EPISODE)
+    make_environment(env_id, kwargs, horizon).close()
+    subject = Subject(env_id, kwargs, horizon, seed)
+    verdicts = []
+    for name, check in CHECKS.items():
+        verdicts.append(_judge(name, check, subject))
+        if name == "spaces" and not verdicts[-1].passed:
+            break
+    return verdicts
+
+
+def _judge(name: str, check: Callable[[Subject], str], subject: Subject) -> Verdict:
+    try:
+        return Verdict(name, True, check(subject))
+    except Failure as failure:
+        return Verdict(name, False, str(failure))
+    except Exception as error:  # whatever the environment raises is a finding about it
+        return Verdict(name, False, f"the environment raised {type(error).__name__}: {error}")
