@@ -1,51 +1,30 @@
 """Half-cheetah tasks on the physics of Gymnasium's HalfCheetah-v5."""
 
-from typing import Any
-
 import numpy as np
-from gymnasium import spaces
-from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
+from gymnasium.envs.mujoco.half_cheetah_v5 import DEFAULT_CAMERA_CONFIG
 from jaxtyping import Float
 
-from metarl.rendering import replace_renderer
-from metarl_envs.mujoco_messages import without_deprecation_notes
+from metarl_envs import starts
+from metarl_envs.mujoco_family import Body, Family, Fields, Transition, sum_of_squares
+from metarl_envs.task_distributions import backward_or_forward, velocities
 
 CONTROL_COST_WEIGHT = 0.05
-FASTEST = 3.0
-
-Observation = Float[np.ndarray, " obs"]
 
 
-class _HalfCheetah(HalfCheetahEnv):
-    """What the half-cheetah tasks share: the body, the control cost, the handling of tasks."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        with without_deprecation_notes():
-            super().__init__(ctrl_cost_weight=CONTROL_COST_WEIGHT, **kwargs)
-        replace_renderer(self)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Start near the default pose; `options["task"]` sets the task, which stays."""
-        if options is not None and "task" in options:
-            self.task = options["task"]
-        result: tuple[Observation, dict[str, Any]] = super().reset(seed=seed, options=options)
-        return result
-
-    def _get_rew(self, x_velocity: float, action: Observation) -> tuple[float, dict[str, float]]:
-        forward_reward = self._task_reward(float(x_velocity))
-        control_cost = CONTROL_COST_WEIGHT * float(np.sum(np.square(action)))
-        return forward_reward - control_cost, {
-            "reward_forward": forward_reward,
-            "reward_ctrl": -control_cost,
-        }
-
-    def _task_reward(self, x_velocity: float) -> float:
-        raise NotImplementedError
+def _observe(fields: Fields) -> Float[np.ndarray, "slot 17"]:
+    return np.concatenate((fields["qpos"][:, 1:], fields["qvel"]), axis=1)
 
 
-class HalfCheetahDir(_HalfCheetah):
+BODY = Body(
+    model_file="half_cheetah.xml",
+    frame_skip=5,
+    start=starts.uniform_and_normal(0.1),
+    observe=_observe,
+    camera=DEFAULT_CAMERA_CONFIG,
+)
+
+
+def half_cheetah_dir() -> Family:
     """Run forward or backward.
 
     ===========  ==================================================================
@@ -62,20 +41,19 @@ class HalfCheetahDir(_HalfCheetah):
     ===========  ==================================================================
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        self.task_space = spaces.Discrete(2)
-        self.task = 1
-        super().__init__(**kwargs)
+    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
+        cost = CONTROL_COST_WEIGHT * sum_of_squares(step.actions)
+        total: np.ndarray = step.tasks[:, 0] * step.velocity[:, 0] - cost
+        return total
 
-    def _task_reward(self, x_velocity: float) -> float:
-        return x_velocity if int(self.task) == 1 else -x_velocity
+    return Family(BODY, backward_or_forward(), reward)
 
 
-class HalfCheetahVel(_HalfCheetah):
+def half_cheetah_vel() -> Family:
     """Run at a given speed.
 
     ===========  ==================================================================
-    observation  (17,) as in `HalfCheetahDir`
+    observation  (17,) as in HalfCheetahDir
     action       (6,) joint torques, each in [-1, 1]
     reward       −|v − v*| − 0.05·Σa², v the mean x velocity over the control step
                  (m/s)
@@ -88,10 +66,9 @@ class HalfCheetahVel(_HalfCheetah):
     ===========  ==================================================================
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        self.task_space = spaces.Box(0.0, FASTEST, (1,), np.float64)
-        self.task = np.zeros(1)
-        super().__init__(**kwargs)
+    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
+        cost = CONTROL_COST_WEIGHT * sum_of_squares(step.actions)
+        total: np.ndarray = -np.abs(step.velocity[:, 0] - step.tasks[:, 0]) - cost
+        return total
 
-    def _task_reward(self, x_velocity: float) -> float:
-        return -abs(x_velocity - float(np.asarray(self.task).reshape(())))
+    return Family(BODY, velocities(0.0, 3.0), reward)

@@ -1,5 +1,6 @@
-"""MuJoCo's notes about its model files, which are not the user's concern."""
+"""MuJoCo's messages, of which some are not the user's concern."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,18 +8,25 @@ import mujoco
 
 
 @contextmanager
-def without_deprecation_notes() -> Iterator[None]:
-    """Keep deprecation notes off the terminal and out of a MUJOCO_LOG.TXT; pass on the rest.
+def without_messages(known: str) -> Iterator[None]:
+    """Keep the messages that contain `known` off the terminal and out of a MUJOCO_LOG.TXT.
 
-    Gymnasium's model files use an attribute that MuJoCo has deprecated. Each construction would
-    print a note and append it to a file in the current folder.
+    The others go to the handler that the user has set, else become Python warnings. Left alone,
+    MuJoCo prints each message and appends it to a file in the current folder: a note on an
+    attribute of Gymnasium's model files at each construction ("deprecated"), and each simulation
+    that diverges ("unstable"), which our environments record.
     """
     messages: list[str] = []
+    before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(messages.append)
     try:
         yield
     finally:
-        mujoco.set_mju_user_warning(None)
+        mujoco.set_mju_user_warning(before)
     for message in messages:
-        if "deprecated" not in message:
-            mujoco.mju_warning(message)
+        if known in message:
+            continue
+        if before is not None:
+            before(message)
+        else:
+            warnings.warn(f"MuJoCo: {message}", RuntimeWarning, stacklevel=3)
