@@ -173,6 +173,9 @@ def _without_numpy(value: Any) -> Any:
 
 def describe_task(task: Task) -> str:
     """Give a task as short text for messages."""
+    if isinstance(task, dict):
+        return ", ".join(f"{name} {describe_task(part)}" for name, part in task.items())
     if isinstance(task, np.ndarray):
-        return np.array2string(task, precision=4, separator=", ", threshold=8)
+        ends = 3 if task.ndim < 2 else 1
+        return np.array2string(task, precision=4, separator=", ", threshold=8, edgeitems=ends)
     return f"{task:.4g}" if isinstance(task, float | np.floating) else str(task)

@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from metarl.seeding import Split
-from metarl.tasks import sample_tasks
+from metarl.tasks import describe_task, sample_tasks
 
 
 def make(**kwargs: Any) -> Any:
@@ -25,6 +25,14 @@ def test_tasks_have_the_papers_distribution() -> None:
     assert np.allclose(transitions.sum(-1), 1)
     # A flat Dirichlet over n outcomes has the variance (n − 1)/(n²(n + 1)) in each.
     assert abs(transitions.var() - 9 / (100 * 11)) < 3e-4
+
+
+def test_a_task_of_hundreds_of_numbers_is_short_in_messages() -> None:
+    task, *_ = sample_tasks(make(), 1, (Split.TEST, 0), 1)
+    words = describe_task(task)
+    assert words.startswith("mean_rewards [[")
+    assert ", transitions [[[" in words
+    assert len(words) < 800
 
 
 def test_rewards_and_transitions_follow_the_task() -> None:
