@@ -3,6 +3,14 @@
 import gymnasium as gym
 import numpy as np
 
+import metarl_envs  # noqa: F401
+
+FAMILIES = [
+    name
+    for name, spec in gym.registry.items()
+    if spec.entry_point == "metarl_envs.mujoco_single:MujocoTask"
+]
+
 
 def tasks_of(env_id, count, seed=0):
     """Give tasks of an environment; of two tasks, both in turn."""
