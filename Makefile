@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo install test lint format clean
+OLD_MUJOCO := .venv-mujoco-3.3
+
+.PHONY: demo install test test-mujoco-3.3 lint format clean
 
 install: $(INSTALLED)
 
@@ -23,6 +25,14 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
+# The oldest MuJoCo supported has no native batch: everything runs through single environments.
+test-mujoco-3.3:
+	$(PYTHON) -m venv $(OLD_MUJOCO)
+	grep -v '^mujoco' constraints.txt > $(OLD_MUJOCO)/constraints.txt
+	$(OLD_MUJOCO)/bin/python -m pip install --quiet --constraint $(OLD_MUJOCO)/constraints.txt \
+		--editable ".[dev]" mujoco==3.3.0
+	$(OLD_MUJOCO)/bin/python -m pytest
+
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -34,4 +44,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(OLD_MUJOCO) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

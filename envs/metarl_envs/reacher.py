@@ -2,7 +2,6 @@
 
 import mujoco
 import numpy as np
-from gymnasium.envs.mujoco.reacher_v5 import DEFAULT_CAMERA_CONFIG
 from jaxtyping import Float
 
 from metarl_envs.mujoco_family import Body, Family, Fields, Start, Transition, sum_of_squares
@@ -35,7 +34,7 @@ _BODY = Body(
     start=_start,
     observe=_observe,
     fields=("xpos",),
-    camera=DEFAULT_CAMERA_CONFIG,
+    camera={"distance": 1.0, "elevation": -70.0},
 )
 
 
