@@ -102,11 +102,13 @@ class Shard:
         """What an agent keeps for each task between two of its maps."""
 
     def parameters(self, vector: Vector) -> Parameters:
-        """Turn a vector that came from the parent into parameters of the policy."""
+        """Turn a vector that came from the parent into parameters of the policy.
+
+        The copy gives them torch's alignment in memory, on which the last bits of products depend.
+        """
         like = next(iter(self.template.values()))
-        return unflatten(
-            torch.as_tensor(vector, dtype=like.dtype, device=like.device), self.template
-        )
+        copy = torch.tensor(vector, dtype=like.dtype, device=like.device)
+        return unflatten(copy, self.template)
 
     @contextmanager
     def blame(self, position: int) -> Iterator[None]:

@@ -10,7 +10,8 @@ from metarl.cli.runs import build_experiment
 from metarl.objectives import act
 from metarl.rollout import ActionMap
 from metarl.seeding import Purpose, integer_seed, stream
-from metarl.shards import Shard, ShardSpec
+from metarl.shards import Shard, ShardSpec, to_vector
+from metarl.tasks import sample_tasks
 
 KEY = (0, 1, 0)
 
@@ -108,3 +109,50 @@ def test_discrete_actions_are_recorded_as_integers():
     assert episodes.actions.dtype == torch.int64
     assert episodes.actions.shape == (config.episodes_per_task, config.horizon)
     assert set(episodes.rewards.unique().tolist()) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("preset", "episodes", "hidden_sizes"),
+    [
+        ("half-cheetah-vel", 2, (64, 64)),  # 17 observations: rows that share no alignment
+        ("half-cheetah-vel", 3, (100, 100)),
+        ("navigation-2d", 5, (33,)),
+        ("bernoulli-bandit", 1, (7,)),
+    ],
+)
+def test_a_tasks_trajectories_have_the_same_bits_in_any_company(preset, episodes, hidden_sizes):
+    config = tiny_config(preset, episodes_per_task=episodes, hidden_sizes=hidden_sizes)
+    experiment = build_experiment(config)
+    tasks = sample_tasks(experiment.environment, config.seed, KEY[:2], 5)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        together = collected(config, experiment, tasks, range(5))
+        for part in (range(1), range(1, 2), range(3, 4), range(3, 5), range(1, 4)):
+            for index, alone in zip(part, collected(config, experiment, tasks, part), strict=True):
+                for field in ("observations", "actions", "rewards", "mask"):
+                    assert torch.equal(getattr(together[index], field), getattr(alone, field))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def collected(config, experiment, tasks, indices):
+    shard = Shard(ShardSpec(config, experiment.policy, config.episodes_per_task, indices))
+    shard.tasks = [tasks[index] for index in indices]
+    # Parameters that differ by task, as after adaptation.
+    parameters = [
+        {name: value * (1 + 0.1 * index) for name, value in shard.template.items()}
+        for index in indices
+    ]
+    return shard.collect(parameters, KEY)
+
+
+@pytest.mark.parametrize("offset", [1, 3, 7])
+def test_parameters_do_not_keep_the_alignment_they_came_with(offset):
+    config = tiny_config()
+    shard = shard_of(config, [np.zeros(2)])
+    vector = to_vector(shard.template)
+    buffer = np.zeros(len(vector) + offset, dtype=vector.dtype)
+    buffer[offset:] = vector
+    first = next(iter(shard.parameters(buffer[offset:]).values()))
+    assert first.data_ptr() % 64 == 0

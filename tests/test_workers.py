@@ -8,16 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
-import torch
 from building import first_state, pool, run, tiny_config, without_times
-from torch.func import vmap
 
 from metarl.cli.runs import build_experiment
 from metarl.errors import WorkerError
-from metarl.objectives import act
 from metarl.training import train
 from metarl.workers import partition
 
@@ -198,28 +194,3 @@ def test_workers_die_with_their_parent():
     while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(psutil.pid_exists(pid) for pid in pids)
-
-
-def test_stacked_policies_act_with_the_same_bits_in_any_company():
-    torch_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for preset in ("navigation-2d", "half-cheetah-dir"):
-            experiment = build_experiment(tiny_config(preset, hidden_sizes=(100, 100)))
-            policy = experiment.policy.build(1)
-            generator = torch.Generator().manual_seed(0)
-            for rows in (1, 2, 20):
-                size = experiment.environment.observation_space.shape[0]
-                observations = torch.randn(7, rows, size, generator=generator)
-                stacked = {
-                    name: value + 0.1 * torch.randn(7, *value.shape, generator=generator)
-                    for name, value in experiment.initial.items()
-                }
-                act_all = vmap(lambda theta, at, policy=policy: act(policy, theta, at))
-                together = act_all(stacked, observations)[0]
-                for first, last in ((0, 1), (1, 3), (3, 7)):
-                    part = {name: value[first:last] for name, value in stacked.items()}
-                    alone = act_all(part, observations[first:last])[0]
-                    assert np.array_equal(alone, together[first:last])
-    finally:
-        torch.set_num_threads(torch_threads)
