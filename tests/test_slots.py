@@ -102,7 +102,7 @@ def test_attributes_are_each_slots() -> None:
     vector.set_attr("task", [0, 3, 1])
     assert vector.get_attr("task") == (0, 3, 1)
     assert vector.get_attr("render_mode") == (None,) * 3
-    with pytest.raises(AttributeError, match="NavigationCorners has no settable 'goal'"):
+    with pytest.raises(AttributeError, match="NavigationCorners has no settable attribute 'goal'"):
         vector.set_attr("goal", [0, 0, 0])
     with pytest.raises(ValueError, match="2 tasks for 3 slots"):
         vector.set_attr("task", [0, 1])

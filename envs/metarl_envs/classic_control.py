@@ -7,7 +7,8 @@ from gymnasium import spaces
 from jaxtyping import Float
 
 from metarl_envs.drawing import AGENT, FAINT, INK, PATH, Canvas
-from metarl_envs.slots import Frame, Generators, Moment, Observations, Outcome, SlotEnv, SlotVector
+from metarl_envs.slots import Frame, Generators, Moment, Outcome, SlotEnv, SlotVector
+from metarl_envs.task_vector import Observations
 
 LARGEST_TORQUE = 2.0
 LARGEST_SPEED = 8.0

@@ -1,15 +1,12 @@
 """Many simulations of a MuJoCo family in one native batch, as a Gymnasium vector environment."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
-import gymnasium as gym
 import mujoco
 import numpy as np
 from gymnasium import spaces
-from gymnasium.utils.seeding import np_random
-from gymnasium.vector import AutoresetMode
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from mujoco.batch import Batch
 
 from metarl_envs.mujoco_family import (
@@ -20,16 +17,16 @@ from metarl_envs.mujoco_family import (
     load_model,
 )
 from metarl_envs.mujoco_messages import without_messages
+from metarl_envs.task_vector import Observations, Slots, TaskVector
 
-Observations = Float[np.ndarray, "slot obs"]
 Flags = Bool[np.ndarray, " slot"]
 
 
-class MujocoTaskVector(gym.vector.VectorEnv[Any, Any, Any]):
+@final
+class MujocoTaskVector(TaskVector):
     """Many `MujocoTask` side by side, a task for each; bit-equal to single ones.
 
-    `set_attr("task", tasks)` gives each slot its own task. Episodes do not restart by themselves: a
-    slot whose episode ended stands still until it is reset (its last observation, reward 0).
+    A slot whose episode ended stands still until it is reset (its last observation, reward 0).
     A slot whose simulation MuJoCo reports as unstable terminates with the observation before and
     reward 0; `info["unstable"]` names what was NaN, infinite or huge, `info["_unstable"]` where.
 
@@ -42,8 +39,6 @@ class MujocoTaskVector(gym.vector.VectorEnv[Any, Any, Any]):
 
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
-
     def __init__(
         self,
         family: str,
@@ -52,7 +47,6 @@ class MujocoTaskVector(gym.vector.VectorEnv[Any, Any, Any]):
         threads: int = 1,
         **family_kwargs: Any,
     ) -> None:
-        self.num_envs = num_envs
         self._family = load_family(family, **family_kwargs)
         self._body = self._family.body
         self._model = load_model(self._body)
@@ -65,80 +59,25 @@ class MujocoTaskVector(gym.vector.VectorEnv[Any, Any, Any]):
             mujoco.mjtStage.mjSTAGE_ACC if self._body.up_to_date else mujoco.mjtStage.mjSTAGE_NONE
         ).value
         self._control_step = self._model.opt.timestep * self._body.frame_skip
-        self._max_episode_steps = np.inf if max_episode_steps is None else max_episode_steps
-        self._generators = [np_random()[0] for _ in range(num_envs)]
-        self._steps = np.zeros(num_envs, dtype=np.int64)
         self._terminated = np.zeros(num_envs, dtype=bool)
         self._ended = np.zeros(num_envs, dtype=bool)
         self._batch.reset()
         self._last = self._body.observe(self._fields)
-        self.task_space = self._family.tasks.space
-        self._set_tasks([self._family.tasks.default] * num_envs)
         bounds = self._model.actuator_ctrlrange.astype(np.float32)
-        shape = self._last.shape[1:]
-        self.single_observation_space = spaces.Box(-np.inf, np.inf, shape, np.float64)
-        self.single_action_space = spaces.Box(bounds[:, 0], bounds[:, 1], dtype=np.float32)
-        self.observation_space = gym.vector.utils.batch_space(
-            self.single_observation_space, num_envs
+        super().__init__(
+            num_envs,
+            max_episode_steps,
+            shared=self,
+            task_space=self._family.tasks.space,
+            observation_space=spaces.Box(-np.inf, np.inf, self._last.shape[1:], np.float64),
+            action_space=spaces.Box(bounds[:, 0], bounds[:, 1], dtype=np.float32),
+            task=self._family.tasks.default,
         )
-        self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
 
-    def _set_tasks(self, tasks: Sequence[Any]) -> None:
-        if len(tasks) != self.num_envs:
-            raise ValueError(f"{len(tasks)} tasks for {self.num_envs} slots")
-        self._tasks = list(tasks)
+    def _use_tasks(self, tasks: Sequence[Any]) -> None:
         self._task_numbers = self._family.tasks.to_rows(tasks)
 
-    def get_attr(self, name: str) -> tuple[Any, ...]:
-        """Give each slot's `task`, or the attribute of the batch itself."""
-        if name == "task":
-            return tuple(self._tasks)
-        return (getattr(self, name),) * self.num_envs
-
-    def set_attr(self, name: str, values: Sequence[Any]) -> None:
-        """Set each slot's `task`: rewards change at once, dynamics at the slot's reset."""
-        if name != "task":
-            raise AttributeError(f"{type(self).__name__} has no settable attribute {name!r}")
-        self._set_tasks(values)
-
-    def reset(
-        self,
-        *,
-        seed: int | Sequence[int | None] | None = None,
-        options: dict[str, Any] | None = None,
-    ) -> tuple[Observations, dict[str, Any]]:
-        """Start an episode in every slot; `options["task"]` sets one task for all of them.
-
-        An integer seed gives slot i the seed + i. With `options["reset_mask"]` only the slots
-        marked True start anew, and only they take seed and task.
-        """
-        options = options or {}
-        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
-        slots = np.flatnonzero(mask)
-        if "task" in options:
-            self._set_tasks(
-                [
-                    options["task"] if new else old
-                    for old, new in zip(self._tasks, mask, strict=True)
-                ]
-            )
-        seeds = (
-            [seed + slot for slot in range(self.num_envs)]
-            if isinstance(seed, int | np.integer)
-            else [None] * self.num_envs
-            if seed is None
-            else list(seed)
-        )
-        for slot in slots:
-            if seeds[slot] is not None:
-                self._generators[slot] = np_random(seeds[slot])[0]
-        self._start(slots)
-        self._steps[slots] = 0
-        self._terminated[slots] = self._ended[slots] = False
-        self._last[slots] = self._body.observe(self._fields)[slots]
-        return self._last.copy(), {}
-
-    def _start(self, slots: Int[np.ndarray, " slot"]) -> None:
+    def _start(self, slots: Slots) -> Observations:
         """Put the bodies of some slots where their episodes start."""
         if self._family.parameters is not None:
             changed = self._family.parameters(self._model, self._task_numbers[slots])
@@ -152,6 +91,9 @@ class MujocoTaskVector(gym.vector.VectorEnv[Any, Any, Any]):
                 self._family.place(positions, self._task_numbers[slot])
             self._fields["qpos"][slot], self._fields["qvel"][slot] = positions, velocities
         self._batch.forward(slots)
+        self._terminated[slots] = self._ended[slots] = False
+        self._last[slots] = self._body.observe(self._fields)[slots]
+        return self._last.copy()
 
     def step(
         self, actions: Float[np.ndarray, "slot act"]

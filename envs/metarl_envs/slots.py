@@ -12,15 +12,14 @@ from typing import Any, NamedTuple, final
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.utils import seeding
-from gymnasium.vector import AutoresetMode
-from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
+from gymnasium.vector.utils import concatenate, create_empty_array
 from jaxtyping import Bool, Float, Shaped, UInt8
+
+from metarl_envs.task_vector import Observations, Slots, TaskVector
 
 Generators = Sequence[np.random.Generator]
 States = Shaped[np.ndarray, "slot ..."]
 Observation = Float[np.ndarray, " obs"]
-Observations = Float[np.ndarray, "slot obs"]
 Frame = UInt8[np.ndarray, "height width 3"]
 
 
@@ -128,10 +127,8 @@ def stack_tasks(space: gym.Space[Any], tasks: Sequence[Any]) -> Any:
 
 
 @final
-class SlotVector(gym.vector.VectorEnv[Any, Any, Any]):
+class SlotVector(TaskVector):
     """Many slots of one `SlotEnv` side by side, a task for each; bit-equal to single ones.
-
-    `set_attr("task", tasks)` gives each slot its own task. Episodes do not restart by themselves.
 
     Args:
         world: gives the rules; it is never stepped itself.
@@ -140,61 +137,26 @@ class SlotVector(gym.vector.VectorEnv[Any, Any, Any]):
 
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
-
     def __init__(self, world: SlotEnv, num_envs: int, max_episode_steps: int | None) -> None:
-        self.num_envs = num_envs
-        self.task_space = world.task_space
-        self.single_observation_space = world.observation_space
-        self.single_action_space = world.action_space
-        self.observation_space = batch_space(world.observation_space, num_envs)
-        self.action_space = batch_space(world.action_space, num_envs)
         self._world = world
-        self._max_episode_steps = np.inf if max_episode_steps is None else max_episode_steps
-        self._generators = [seeding.np_random()[0] for _ in range(num_envs)]
-        self._steps = np.zeros(num_envs, dtype=np.int64)
-        self._set_tasks([world.task] * num_envs)
+        super().__init__(
+            num_envs,
+            max_episode_steps,
+            shared=world,
+            task_space=world.task_space,
+            observation_space=world.observation_space,
+            action_space=world.action_space,
+            task=world.task,
+        )
         self._states = world.start(self._generators)
 
-    def get_attr(self, name: str) -> tuple[Any, ...]:
-        """Give each slot's `task`, or the attribute of the world, which is everybody's."""
-        if name == "task":
-            return tuple(self._given)
-        return (getattr(self._world, name),) * self.num_envs
+    def _use_tasks(self, tasks: Sequence[Any]) -> None:
+        self._stacked_tasks = stack_tasks(self.task_space, tasks)
 
-    def set_attr(self, name: str, values: Sequence[Any]) -> None:
-        """Set each slot's `task`."""
-        if name != "task":
-            raise AttributeError(f"{type(self._world).__name__} has no settable {name!r}")
-        self._set_tasks(values)
-
-    def reset(
-        self,
-        *,
-        seed: int | Sequence[int | None] | None = None,
-        options: dict[str, Any] | None = None,
-    ) -> tuple[Observations, dict[str, Any]]:
-        """Start every slot; `options["task"]` sets one task for all of them.
-
-        With `options["reset_mask"]` only the slots marked True start anew. One integer as `seed`
-        seeds slot i with seed + i; None leaves the generators where they are.
-        """
-        options = options or {}
-        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
-        chosen = [int(slot) for slot in np.flatnonzero(mask)]
-        for slot in chosen:
-            if seeds is not None and seeds[slot] is not None:
-                self._generators[slot] = seeding.np_random(seeds[slot])[0]
-        if "task" in options:
-            given = list(self._given)
-            for slot in chosen:
-                given[slot] = options["task"]
-            self._set_tasks(given)
+    def _start(self, slots: Slots) -> Observations:
         self._states = self._states.copy()
-        self._states[mask] = self._world.start([self._generators[slot] for slot in chosen])
-        self._steps[mask] = 0
-        return self._world.observe(self._states), {}
+        self._states[slots] = self._world.start([self._generators[slot] for slot in slots])
+        return self._world.observe(self._states)
 
     def step(
         self, actions: Shaped[np.ndarray, "slot *act"]
@@ -207,14 +169,8 @@ class SlotVector(gym.vector.VectorEnv[Any, Any, Any]):
     ]:
         """Take one step in every slot."""
         self._states, rewards, terminated = self._world.advance(
-            self._states, self._tasks, np.asarray(actions), self._generators
+            self._states, self._stacked_tasks, np.asarray(actions), self._generators
         )
         self._steps += 1
         truncated = self._steps >= self._max_episode_steps
         return self._world.observe(self._states), rewards, terminated, truncated, {}
-
-    def _set_tasks(self, tasks: Sequence[Any]) -> None:
-        if len(tasks) != self.num_envs:
-            raise ValueError(f"{len(tasks)} tasks for {self.num_envs} slots")
-        self._tasks = stack_tasks(self.task_space, tasks)
-        self._given = deepcopy(list(tasks))

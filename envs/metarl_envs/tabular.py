@@ -12,11 +12,11 @@ from metarl_envs.slots import (
     Frame,
     Generators,
     Moment,
-    Observations,
     Outcome,
     SlotEnv,
     SlotVector,
 )
+from metarl_envs.task_vector import Observations
 
 States = Int[np.ndarray, " slot"]
 
