@@ -119,19 +119,26 @@ def test_resuming_goes_back_to_the_newest_good_checkpoint(capsys):
     assert without_times(metrics("r")) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_signal_stops_cleanly_and_the_run_can_be_resumed(number, workers):
+def endless_training(workers, **how):
+    """Start a run that goes on until it is disturbed; wait for its first record."""
     options = [*SMALL, "--iterations", 100_000, "--workers", workers, "--run-dir", "r"]
     process = subprocess.Popen(
         command("train", "navigation-2d", *options),
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        **how,
     )
     deadline = time.monotonic() + 60
     while not Path("r/metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_stops_cleanly_and_the_run_can_be_resumed(number, workers):
+    process = endless_training(workers)
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= workers - 1
     process.send_signal(number)
@@ -155,17 +162,7 @@ def test_a_signal_stops_cleanly_and_the_run_can_be_resumed(number, workers):
 
 def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_still_stops_cleanly():
     """A terminal sends SIGINT to the whole process group, not to the parent alone."""
-    options = [*SMALL, "--iterations", 100_000, "--workers", 2, "--run-dir", "r"]
-    process = subprocess.Popen(
-        command("train", "navigation-2d", *options),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 60
-    while not Path("r/metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = endless_training(2, start_new_session=True)
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=20)
     assert process.returncode == 130
@@ -173,17 +170,8 @@ def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_still_stops_cleanly():
     assert "SIGINT after iteration" in error
 
 
-def test_a_killed_worker_ends_the_run_with_a_checkpoint_and_exit_code_1(monkeypatch):
-    options = [*SMALL, "--iterations", 100_000, "--workers", 2, "--run-dir", "r"]
-    process = subprocess.Popen(
-        command("train", "navigation-2d", *options),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not Path("r/metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+def test_a_killed_worker_ends_the_run_with_a_checkpoint_and_exit_code_1():
+    process = endless_training(2)
     workers = [
         child
         for child in psutil.Process(process.pid).children()

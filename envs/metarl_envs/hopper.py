@@ -2,10 +2,10 @@
 
 import numpy as np
 from gymnasium.envs.mujoco.hopper_v5 import DEFAULT_CAMERA_CONFIG
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from metarl_envs import starts, walker2d
-from metarl_envs.mujoco_family import Body, Family, Fields, Transition, sum_of_squares
+from metarl_envs.mujoco_family import Body, Family, Fields
 from metarl_envs.random_parameters import RandomParameters
 
 
@@ -49,9 +49,10 @@ def hopper_rand_params(log_scale_limit: float = 3.0) -> Family:
 
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
-        total: np.ndarray = step.velocity[:, 0] + 1.0 - 0.001 * sum_of_squares(step.actions)
-        return total
-
     parameters = RandomParameters(bodies=4, dofs=6, geoms=5)
-    return Family(_BODY, parameters.tasks(log_scale_limit), reward, parameters=parameters.scaled)
+    return Family(
+        _BODY,
+        parameters.tasks(log_scale_limit),
+        walker2d.forward_and_alive,
+        parameters=parameters.scaled,
+    )

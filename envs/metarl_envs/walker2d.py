@@ -84,6 +84,12 @@ def walker2d_vel() -> Family:
     return Family(_BODY, velocities(0.0, 10.0), reward)
 
 
+def forward_and_alive(step: Transition) -> Float[np.ndarray, " slot"]:
+    """Reward v + 1 − 0.001·Σa², for bodies of unknown dynamics."""
+    total: np.ndarray = step.velocity[:, 0] + 1.0 - 0.001 * sum_of_squares(step.actions)
+    return total
+
+
 def walker2d_rand_params(log_scale_limit: float = 3.0) -> Family:
     """Walk forward with unknown masses, inertias, damping and friction.
 
@@ -104,14 +110,10 @@ def walker2d_rand_params(log_scale_limit: float = 3.0) -> Family:
 
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
-        total: np.ndarray = step.velocity[:, 0] + 1.0 - 0.001 * sum_of_squares(step.actions)
-        return total
-
     parameters = RandomParameters(bodies=7, dofs=9, geoms=8)
     return Family(
         replace(_BODY, frame_skip=5),
         parameters.tasks(log_scale_limit),
-        reward,
+        forward_and_alive,
         parameters=parameters.scaled,
     )

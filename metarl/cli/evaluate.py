@@ -22,7 +22,7 @@ import tyro
 from metarl.cli.cores import checked_workers, usable_cores
 from metarl.cli.parsing import parse
 from metarl.errors import ConfigError
-from metarl.run_folder import physics_warning, read_config, versions, write_evaluation
+from metarl.run_folder import read_config, versions, write_evaluation
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,13 @@ def run(argv: list[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from metarl.checkpoints import Checkpoints
-    from metarl.cli.runs import build_experiment
+    from metarl.cli.runs import build_experiment, load_newest_state
     from metarl.evaluation import evaluate
     from metarl.seeding import Split
     from metarl.tasks import sample_tasks, task_space, to_json
 
     experiment = build_experiment(config)
-    state, recorded, skipped = Checkpoints(arguments.run_dir).load_newest(experiment.initial)
-    for damaged in skipped:
-        print(f"metarl evaluate: passed over checkpoint {damaged}", file=sys.stderr)
-    if warning := physics_warning(recorded):
-        print(f"metarl evaluate: {warning}", file=sys.stderr)
+    state = load_newest_state(arguments.run_dir, experiment, "metarl evaluate")
     tasks = sample_tasks(
         experiment.environment, config.seed, (Split.TEST, 0), config.test_tasks, named_range
     )

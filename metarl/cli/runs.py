@@ -1,6 +1,8 @@
 """What the verbs share: from a configuration to an environment, a policy, an agent and workers."""
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -8,12 +10,15 @@ import torch
 
 from metarl.adaptation import Parameters
 from metarl.agents import Agent
+from metarl.checkpoints import Checkpoints
 from metarl.config import Config, read_fields
 from metarl.errors import ConfigError
 from metarl.plugins import load_agent
 from metarl.policies import PolicySpec, parameters_of
+from metarl.run_folder import physics_warning
 from metarl.shards import ShardSpec, Workers
 from metarl.tasks import make_environment
+from metarl.training import TrainingState
 from metarl.workers import start_workers
 
 
@@ -33,6 +38,21 @@ class Experiment:
         """Start the pool over some tasks."""
         spec = ShardSpec(self.config, self.policy, episodes_per_task, range(tasks))
         return start_workers(spec, count)
+
+
+def load_newest_state(run_dir: Path, experiment: Experiment, command: str) -> TrainingState:
+    """Load a run's newest good checkpoint; say on standard error what is doubtful about it.
+
+    Raises:
+        RunFolderError: there is no good checkpoint.
+
+    """
+    state, recorded, skipped = Checkpoints(run_dir).load_newest(experiment.initial)
+    for damaged in skipped:
+        print(f"{command}: passed over checkpoint {damaged}", file=sys.stderr)
+    if warning := physics_warning(recorded):
+        print(f"{command}: {warning}", file=sys.stderr)
+    return state
 
 
 def build_experiment(config: Config) -> Experiment:

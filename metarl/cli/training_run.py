@@ -12,11 +12,11 @@ from rich.console import Console
 from metarl.checkpoints import Checkpoints
 from metarl.cli.cores import checked_workers
 from metarl.cli.progress import TrainingDisplay
-from metarl.cli.runs import Experiment, build_experiment
+from metarl.cli.runs import build_experiment, load_newest_state
 from metarl.config import Config
 from metarl.errors import MetarlError, RunFolderError
 from metarl.metrics import MetricsFile
-from metarl.run_folder import create_run_folder, physics_warning, versions, write_config
+from metarl.run_folder import create_run_folder, versions, write_config
 from metarl.shards import to_vector
 from metarl.training import TrainingState, train
 
@@ -49,7 +49,8 @@ def run_training(config: Config, run_dir: Path, workers: int, resume: bool) -> i
     console = Console()
     checkpoints, metrics = Checkpoints(run_dir), MetricsFile(run_dir)
     if resume:
-        state = _resume(experiment, checkpoints, metrics)
+        state = load_newest_state(run_dir, experiment, "metarl train")
+        metrics.cut_back(state.iteration)
         if state.iteration >= config.iterations:
             console.print(
                 f"{run_dir} has its {state.iteration} iterations; "
@@ -101,18 +102,6 @@ def run_training(config: Config, run_dir: Path, workers: int, resume: bool) -> i
         raise
     console.print(f"trained; now: metarl evaluate {run_dir}", soft_wrap=True)
     return 0
-
-
-def _resume(
-    experiment: Experiment, checkpoints: Checkpoints, metrics: MetricsFile
-) -> TrainingState:
-    state, recorded_versions, skipped = checkpoints.load_newest(experiment.initial)
-    for damaged in skipped:
-        print(f"metarl train: passed over checkpoint {damaged}", file=sys.stderr)
-    if warning := physics_warning(recorded_versions):
-        print(f"metarl train: {warning}", file=sys.stderr)
-    metrics.cut_back(state.iteration)
-    return state
 
 
 @contextlib.contextmanager
