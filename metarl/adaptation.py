@@ -66,32 +66,41 @@ def adapt(
         ValueError: `supports` and `learning_rates` differ in length.
 
     """
-    for support, learning_rate in zip(supports, learning_rates, strict=True):
-        theta = inner_step(loss, theta, support, learning_rate)
-    return theta
+    return adaptation_path(loss, theta, supports, learning_rates)[-1]
 
 
-@dataclass(frozen=True)
-class LinearisedAdaptation:
-    """The adapted parameters θ' and the Jacobian J = ∂θ'/∂θ, as products with vectors."""
-
-    adapted: Parameters
-    """θ', the parameters after the last inner step."""
-    jacobian_product: Callable[[Parameters], Parameters]
-    """v ↦ J v."""
-    transposed_product: Callable[[Parameters], Parameters]
-    """g ↦ Jᵀ g; with g = ∇L_outer(θ') this is the meta-gradient."""
-
-
-def linearise(
+def adaptation_path(
     loss: Callable[[Parameters, B], Tensor],
     theta: Parameters,
     supports: Sequence[B],
     learning_rates: Sequence[LearningRate],
+) -> list[Parameters]:
+    """Adapt as `adapt` does; give the parameters before and after every step, θ_0 … θ_K."""
+    path = [theta]
+    for support, learning_rate in zip(supports, learning_rates, strict=True):
+        path.append(inner_step(loss, path[-1], support, learning_rate))
+    return path
+
+
+@dataclass(frozen=True)
+class AdaptationJacobian:
+    """The Jacobian J = ∂θ_K/∂θ_0 of an adaptation, as products with vectors."""
+
+    product: Callable[[Parameters], Parameters]
+    """v ↦ J v."""
+    transposed_product: Callable[[Parameters], Parameters]
+    """g ↦ Jᵀ g; with g = ∇L_outer(θ_K) this is the meta-gradient."""
+
+
+def linearise(
+    loss: Callable[[Parameters, B], Tensor],
+    path: Sequence[Parameters],
+    supports: Sequence[B],
+    learning_rates: Sequence[LearningRate],
     *,
     first_order: bool = False,
-) -> LinearisedAdaptation:
-    """Adapt as `adapt` does and keep what is needed to multiply with the Jacobian.
+) -> AdaptationJacobian:
+    """Keep what is needed to multiply with the Jacobian of an adaptation along `path`.
 
     One step's Jacobian is I − α H with the symmetric Hessian H of the loss at θ_k, so
 
@@ -103,8 +112,9 @@ def linearise(
 
     Args:
         loss: a scalar function of parameters and batch.
-        theta: the parameters to start from.
-        supports: a batch for each step.
+        path: the parameters before each step, θ_0 … θ_{K−1}; a last θ_K is not used.
+        supports: a batch for each step. They may be a sample of those that made the path, which
+            gives the products of an estimate of J.
         learning_rates: α for each step.
         first_order: leave out α H, so that J = I (first-order MAML, Finn et al. 2017, sec. 5.2).
 
@@ -113,16 +123,14 @@ def linearise(
 
     """
     steps: list[tuple[LearningRate, Callable[[Parameters], Parameters]]] = []
-    for support, learning_rate in zip(supports, learning_rates, strict=True):
+    for step, (support, learning_rate) in enumerate(zip(supports, learning_rates, strict=True)):
         if first_order:
-            theta = inner_step(loss, theta, support, learning_rate)
-            continue
+            break
         # H is symmetric: the reverse-mode product of the gradient function is H v.
-        gradient, hessian_product = transposed_derivative(partial(_gradient, loss, support), theta)
+        _, hessian_product = transposed_derivative(partial(_gradient, loss, support), path[step])
         steps.append((learning_rate, hessian_product))
-        theta = _descend(theta, gradient, learning_rate)
 
-    def jacobian_product(vector: Parameters) -> Parameters:
+    def product(vector: Parameters) -> Parameters:
         for learning_rate, hessian_product in steps:
             vector = _descend(vector, hessian_product(vector), learning_rate)
         return vector
@@ -134,7 +142,7 @@ def linearise(
             vector = {name: v - curved[name] for name, v in vector.items()}
         return vector
 
-    return LinearisedAdaptation(theta, jacobian_product, transposed_product)
+    return AdaptationJacobian(product, transposed_product)
 
 
 def transposed_derivative(function: Callable[[X], Y], at: X) -> tuple[Y, Callable[[Y], X]]:

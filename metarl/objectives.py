@@ -38,21 +38,12 @@ def reinforce_loss(policy: Policy) -> Callable[[Parameters, Batch], Tensor]:
 
 
 def surrogate_loss(
-    policy: Policy, theta: Parameters, batch: Batch, old_log_probs: Float[Tensor, " step"]
+    log_probs: Float[Tensor, " step"],
+    old_log_probs: Float[Tensor, " step"],
+    advantages: Float[Tensor, " step"],
 ) -> Float[Tensor, ""]:
     """Give −mean (π_θ(a|s) / π_old(a|s)) A (Schulman et al. 2015, eq. 14)."""
-    log_probs = policy.log_prob(act(policy, theta, batch.observations), batch.actions)
-    return -(torch.exp(log_probs - old_log_probs) * batch.advantages).mean()
-
-
-def mean_kl(
-    policy: Policy,
-    theta: Parameters,
-    observations: Float[Tensor, "step obs"],
-    old: Distribution,
-) -> Float[Tensor, ""]:
-    """Give mean KL(π_old ‖ π_θ) over the steps (Schulman et al. 2015, eq. 12)."""
-    return policy.kl(old, act(policy, theta, observations)).mean()
+    return -(torch.exp(log_probs - old_log_probs) * advantages).mean()
 
 
 def fisher_product(
@@ -61,8 +52,8 @@ def fisher_product(
     """Give v ↦ F v, F the mean Fisher information of the policy at θ over the observations.
 
     F = mean Dᵀ M D, with D the derivative of the distribution's parameters by θ and M the Fisher
-    information in the space of the distribution's parameters. It equals the Hessian of
-    `mean_kl` at the θ that made `old`, without a second derivative of the network.
+    information in the space of the distribution's parameters. It equals the Hessian
+    of the mean KL divergence from the policy at θ, without a second derivative of the network.
     """
 
     def distribution(at: Parameters) -> Distribution:

@@ -1,11 +1,12 @@
-"""Returns, generalised advantages and the linear feature baseline, for one task at a time.
+"""Returns, generalised advantages and the linear feature baseline.
 
-Everything here works in float64: the baseline solves a linear system, and the cost is nothing
-beside the policy's.
+The recursions over time take the episodes of any number of tasks at once; the baseline is fitted to
+one task's. Everything here works in float64: the baseline solves a linear system, and the cost is
+nothing beside the policy's.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from metarl.trajectories import Batch, Trajectories
@@ -15,46 +16,39 @@ RIDGE_ATTEMPTS = 5
 
 
 def discounted_returns(
-    rewards: Float[Tensor, "episode time"],
-    mask: Bool[Tensor, "episode time"],
+    rewards: Float[Tensor, "*episodes time"],
+    mask: Bool[Tensor, "*episodes time"],
     discount: float,
-) -> Float[Tensor, "episode time"]:
+) -> Float[Tensor, "*episodes time"]:
     """Sum the discounted rewards from each step to the end of its episode.
 
     G_t = r_t + γ G_{t+1}, with 0 after the last step, whether the episode terminated or was cut
     off at the horizon (as Finn et al. 2017 do). 0 on padded steps.
     """
-    following = torch.zeros_like(rewards[:, 0])
-    returns = torch.empty_like(rewards)
-    for time in reversed(range(rewards.shape[1])):
-        following = (rewards[:, time] + discount * following) * mask[:, time]
-        returns[:, time] = following
-    return returns
+    returns = torch.zeros_like(rewards[..., 0])
+    from_the_end = []
+    for reward in (rewards * mask).movedim(-1, 0).contiguous().flip(0):
+        returns = reward + discount * returns  # still 0 in the padding, which comes first
+        from_the_end.append(returns)
+    return torch.stack(from_the_end[::-1], dim=-1)
 
 
 def generalised_advantages(
-    rewards: Float[Tensor, "episode time"],
-    values: Float[Tensor, "episode time"],
-    mask: Bool[Tensor, "episode time"],
+    rewards: Float[Tensor, "*episodes time"],
+    values: Float[Tensor, "*episodes time"],
+    mask: Bool[Tensor, "*episodes time"],
     discount: float,
     gae_lambda: float,
-) -> Float[Tensor, "episode time"]:
+) -> Float[Tensor, "*episodes time"]:
     """Estimate advantages (Schulman et al. 2016, "High-Dimensional Continuous Control …", eq. 16).
 
     A_t = δ_t + γλ A_{t+1} with δ_t = r_t + γ V_{t+1} − V_t; the value and the advantage after an
     episode's last step are 0. With λ = 1 this is G_t − V_t. 0 on padded steps.
     """
     values = values * mask
-    following_value = torch.zeros_like(rewards[:, 0])
-    following_advantage = torch.zeros_like(rewards[:, 0])
-    advantages = torch.empty_like(rewards)
-    for time in reversed(range(rewards.shape[1])):
-        delta = rewards[:, time] + discount * following_value - values[:, time]
-        following_advantage = delta + discount * gae_lambda * following_advantage
-        following_advantage = following_advantage * mask[:, time]
-        following_value = values[:, time]
-        advantages[:, time] = following_advantage
-    return advantages
+    following_values = torch.cat([values[..., 1:], torch.zeros_like(values[..., :1])], dim=-1)
+    residuals = rewards + discount * following_values - values
+    return discounted_returns(residuals, mask, discount * gae_lambda)
 
 
 def baseline_features(
@@ -81,7 +75,7 @@ def fit_linear_baseline(
         ValueError: no ridge up to 0.1 gave a finite solution (the data are not finite).
 
     """
-    rows, targets = features[mask], returns[mask]
+    rows, targets = taken_steps(features, mask), taken_steps(returns, mask)
     gram, moment = rows.T @ rows, rows.T @ targets
     identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
     for attempt in range(RIDGE_ATTEMPTS):
@@ -109,20 +103,39 @@ def normalise(
     return scaled
 
 
-def prepare_batch(trajectories: Trajectories, discount: float, gae_lambda: float) -> Batch:
-    """Turn one task's episodes of one phase into the batch that a policy-gradient loss takes.
+def baseline_values(
+    observations: Float[Tensor, "episode time obs"],
+    returns: Float[Tensor, "episode time"],
+    mask: Bool[Tensor, "episode time"],
+) -> Float[Tensor, "episode time"]:
+    """Fit the linear baseline to one task's episodes; give its values on these very episodes.
 
-    Fits the linear baseline on these very episodes, subtracts it by generalised advantage
-    estimation, normalises over the task's taken steps and drops the padding.
+    Raises:
+        ValueError: the observations or returns are not finite.
+
+    """
+    features = baseline_features(observations)
+    return features @ fit_linear_baseline(features, returns, mask)
+
+
+def policy_gradient_batch(
+    trajectories: Trajectories, advantages: Float[Tensor, "episode time"]
+) -> Batch:
+    """Turn one task's episodes and their advantages into the batch of a policy-gradient loss.
+
+    Normalises the advantages over the task's taken steps and drops the padding.
     """
     mask = trajectories.mask
-    rewards = trajectories.rewards.double()
-    features = baseline_features(trajectories.observations)
-    returns = discounted_returns(rewards, mask, discount)
-    values = features @ fit_linear_baseline(features, returns, mask)
-    advantages = generalised_advantages(rewards, values, mask, discount, gae_lambda)
+    normalised = normalise(advantages, mask).to(trajectories.observations.dtype)
     return Batch(
-        observations=trajectories.observations[mask],
-        actions=trajectories.actions[mask],
-        advantages=normalise(advantages, mask)[mask].to(trajectories.observations.dtype),
+        observations=taken_steps(trajectories.observations, mask),
+        actions=taken_steps(trajectories.actions, mask),
+        advantages=taken_steps(normalised, mask),
     )
+
+
+def taken_steps(
+    values: Shaped[Tensor, "episode time *rest"], mask: Bool[Tensor, "episode time"]
+) -> Shaped[Tensor, "step *rest"]:
+    """Merge episodes and time, without the padding; a view where there is none."""
+    return values.flatten(0, 1) if bool(mask.all()) else values[mask]

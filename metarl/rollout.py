@@ -1,6 +1,7 @@
 """Policy × environments → trajectories."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
+from torch.func import vmap
 
 from metarl.adaptation import Parameters
 from metarl.environments import EnvironmentBatch
@@ -15,6 +17,7 @@ from metarl.errors import TaskError
 from metarl.objectives import act
 from metarl.policies import Policy
 from metarl.seeding import Purpose, integer_seed, stream
+from metarl.stopwatch import Stopwatch
 from metarl.tasks import Task, describe_task
 from metarl.trajectories import Trajectories
 
@@ -58,6 +61,7 @@ def collect(
     episodes_per_task: int,
     seed: int,
     keys: Sequence[tuple[int, ...]],
+    stopwatch: Stopwatch,
 ) -> list[Trajectories]:
     """Collect every task's episodes of one adaptation phase.
 
@@ -71,6 +75,7 @@ def collect(
         episodes_per_task: episodes for each task.
         seed: the run's seed.
         keys: for each task the key of its streams, to which the episode's number is appended.
+        stopwatch: times the phases "policy" and "physics".
 
     Raises:
         TaskError: an environment failed or gave an observation or reward that is not finite.
@@ -88,7 +93,7 @@ def collect(
         )
         seeds = [integer_seed(seed, Purpose.RESET, *key, episode) for key, episode in slots]
         trajectories += _run(
-            environments, policy, parameters[part], tasks[part], action_map, noise, seeds
+            environments, policy, parameters[part], tasks[part], action_map, noise, seeds, stopwatch
         )
     return trajectories
 
@@ -101,89 +106,130 @@ def _run(
     action_map: ActionMap,
     noise: Float[np.ndarray, "slot time *act"],
     seeds: list[int],
+    stopwatch: Stopwatch,
 ) -> list[Trajectories]:
     """Run all episodes of some tasks side by side, each to its end."""
     like = next(iter(parameters[0].values()))
     slots, horizon = noise.shape[:2]
     owners = [task for task in tasks for _ in range(slots // len(tasks))]
     observation = environments.reset(owners, seeds)
-    record = _Record(slots, horizon, observation.shape[1])
+    actors = _Actors(policy, parameters, observation)
+    # Time first: each step reads one block of memory and writes one.
+    draws = torch.tensor(noise.swapaxes(0, 1), dtype=like.dtype, device=like.device)
+    record = _Record(slots, horizon, observation.shape[1], like.dtype)
     active = np.ones(slots, dtype=bool)
     for time in range(horizon):
         _require_finite(observation, active, owners, seeds, f"an observation before step {time}")
-        chosen = _choose(policy, parameters, observation, noise[:, time])
-        following, reward, ended = environments.step(action_map(chosen), active)
+        with stopwatch.phase("policy"):
+            chosen = actors(observation, draws[time])
+        with stopwatch.phase("physics"):
+            following, reward, ended = environments.step(action_map(chosen.numpy()), active)
         _require_finite(reward, active, owners, seeds, f"the reward of step {time}")
         record.add(time, active, observation, chosen, reward)
         observation = following
         active = active & ~ended
         if not active.any():
             break
-    return record.trajectories(len(tasks), like)
+    return record.trajectories(len(tasks), like.device)
 
 
-def _choose(
-    policy: Policy,
-    parameters: Sequence[Parameters],
-    observation: Float[np.ndarray, "slot obs"],
-    noise: Float[np.ndarray, "slot *act"],
-) -> Shaped[np.ndarray, "slot *act"]:
-    """Act for every slot, one task after the other.
+class _Actors:
+    """The policy with each task's parameters, acting for the episodes of all tasks in one call.
 
-    A matrix product's last bits depend on the shape and on the alignment of its operands in memory.
-    So each task's rows are copied to memory of their own, and a task's actions are the same
-    whatever other tasks are in the batch. (One product over all tasks was faster, and not equal.)
+    A matrix product's last bits depend on where in memory its operands begin, and an activation's
+    on where in the processor's vectors an element falls. So each task's parameters, and each
+    task's rows, begin at a multiple of 64 bytes: a task's actions are then the same whatever other
+    tasks are in the batch.
     """
-    like = next(iter(parameters[0].values()))
-    actions = []
-    for theta, rows, draws in zip(
-        parameters,
-        np.split(observation, len(parameters)),
-        np.split(noise, len(parameters)),
-        strict=True,
-    ):
-        distribution = act(policy, theta, torch.tensor(rows, dtype=like.dtype, device=like.device))
-        drawn = torch.tensor(draws, dtype=like.dtype, device=like.device)
-        actions.append(policy.sample(distribution, drawn).cpu().numpy())
-    return np.concatenate(actions)
+
+    def __init__(
+        self,
+        policy: Policy,
+        parameters: Sequence[Parameters],
+        observation: Float[np.ndarray, "slot obs"],
+    ) -> None:
+        like = next(iter(parameters[0].values()))
+        self._policy = policy
+        self._parameters = {
+            name: _aligned_stack([theta[name] for theta in parameters]) for name in parameters[0]
+        }
+        self._episodes = len(observation) // len(parameters)
+        rows = -(-self._episodes // _ROWS) * _ROWS
+        self._observations = torch.zeros(
+            len(parameters), rows, observation.shape[1], dtype=like.dtype, device=like.device
+        )
+        self._act = vmap(partial(act, policy))
+
+    @torch.no_grad()
+    def __call__(
+        self, observation: Float[np.ndarray, "slot obs"], noise: Float[Tensor, "slot *act"]
+    ) -> Shaped[Tensor, "slot *act"]:
+        """Choose an action in every slot; they come back to the CPU."""
+        tasks = len(self._observations)
+        own = torch.from_numpy(observation).view(tasks, self._episodes, -1)
+        self._observations[:, : self._episodes] = own
+        distribution = self._act(self._parameters, self._observations)
+        taken = tuple(part[:, : self._episodes] for part in distribution)
+        actions = self._policy.sample(taken, noise.view(tasks, self._episodes, *noise.shape[1:]))
+        return actions.flatten(0, 1).cpu()
+
+
+_ROWS = 32
+"""Rows in a block: of any width and type, it fills whole 64-byte lines and whole vectors."""
+
+
+def _aligned_stack(values: Sequence[Tensor]) -> Float[Tensor, "task ..."]:
+    """Stack one parameter of each task, each from a multiple of 64 bytes on."""
+    like = values[0]
+    stride = -(-like.numel() // _ROWS) * _ROWS
+    memory = torch.zeros(len(values) * stride, dtype=like.dtype, device=like.device)
+    stack = memory.as_strided((len(values), *like.shape), (stride, *like.contiguous().stride()))
+    for place, value in zip(stack, values, strict=True):
+        place.copy_(value.detach())
+    return stack
 
 
 class _Record:
-    """What the slots saw, did and got; zero where no step was taken."""
+    """What the slots saw, did and got; zero where no step was taken. Time first."""
 
-    def __init__(self, slots: int, horizon: int, observation_size: int) -> None:
-        self._observations = np.zeros((slots, horizon, observation_size))
-        self._rewards = np.zeros((slots, horizon))
-        self._mask = np.zeros((slots, horizon), dtype=bool)
-        self._actions: np.ndarray | None = None
+    def __init__(self, slots: int, horizon: int, observation_size: int, dtype: torch.dtype) -> None:
+        self._observations = torch.zeros(horizon, slots, observation_size, dtype=dtype)
+        self._rewards = torch.zeros(horizon, slots, dtype=torch.float64)
+        self._mask = torch.zeros(horizon, slots, dtype=torch.bool)
+        self._actions: Tensor | None = None
 
     def add(
         self,
         time: int,
         active: Bool[np.ndarray, " slot"],
         observation: Float[np.ndarray, "slot obs"],
-        action: Shaped[np.ndarray, "slot *act"],
+        action: Shaped[Tensor, "slot *act"],
         reward: Float[np.ndarray, " slot"],
     ) -> None:
         """Record one step of the active slots."""
         if self._actions is None:
-            self._actions = np.zeros((*self._mask.shape, *action.shape[1:]), dtype=action.dtype)
-        self._observations[active, time] = observation[active]
-        self._actions[active, time] = action[active]
-        self._rewards[active, time] = reward[active]
-        self._mask[:, time] = active
+            self._actions = torch.zeros(*self._mask.shape, *action.shape[1:], dtype=action.dtype)
+        taken = torch.from_numpy(active)
+        columns = (self._observations, self._actions, self._rewards)
+        values = (torch.from_numpy(observation), action, torch.from_numpy(reward))
+        for column, value in zip(columns, values, strict=True):
+            if active.all():
+                column[time] = value
+            else:
+                column[time, taken] = value[taken].to(column.dtype)
+        self._mask[time] = taken
 
-    def trajectories(self, tasks: int, like: Tensor) -> list[Trajectories]:
-        """Cut the record by task; observations take the policy's type, rewards stay float64."""
+    def trajectories(self, tasks: int, device: torch.device) -> list[Trajectories]:
+        """Cut the record by task, each in memory of its own; rewards stay float64."""
         assert self._actions is not None
-        columns = (
-            torch.as_tensor(self._observations, dtype=like.dtype),
-            torch.as_tensor(self._actions),
-            torch.as_tensor(self._rewards),
-            torch.as_tensor(self._mask),
-        )
-        by_task = zip(*(column.to(like.device).chunk(tasks) for column in columns), strict=True)
-        return [Trajectories(*of_one_task) for of_one_task in by_task]
+        columns = (self._observations, self._actions, self._rewards, self._mask)
+        by_task = zip(*(column.chunk(tasks, dim=1) for column in columns), strict=True)
+        return [
+            Trajectories(
+                *(part.transpose(0, 1).to(device, copy=True).contiguous() for part in of_one_task)
+            )
+            for of_one_task in by_task
+        ]
 
 
 def _require_finite(

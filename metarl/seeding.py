@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     RESET = 2
     ACTION = 3
     BOOTSTRAP = 4
+    CURVATURE = 5
 
 
 def seed_sequence(seed: int, purpose: Purpose, *key: int) -> np.random.SeedSequence:

@@ -4,7 +4,6 @@ Trajectories never leave the shard. The functions that agents map over shards ta
 give one result for each of its tasks, in task order.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +20,15 @@ from metarl.environments import make_batch
 from metarl.errors import TaskError
 from metarl.objectives import act, reinforce_loss
 from metarl.policies import Distribution, PolicySpec, parameters_of
-from metarl.returns import prepare_batch
+from metarl.returns import (
+    baseline_values,
+    discounted_returns,
+    generalised_advantages,
+    policy_gradient_batch,
+)
 from metarl.rollout import ActionMap, collect
+from metarl.seeding import Purpose, stream
+from metarl.stopwatch import PhaseSeconds, Stopwatch
 from metarl.tasks import Task, describe_task
 from metarl.trajectories import Batch, Trajectories
 
@@ -45,6 +51,13 @@ class Workers(Protocol):
         the shard; `args` are the same for all shards.
         """
 
+    def take_profile(self) -> PhaseSeconds:
+        """Give the seconds that maps took since last asked, by phase; each the mean over workers.
+
+        A phase is the name of the function mapped, or what the shard's stopwatch was told inside
+        it; what the mean worker did not work is "communication".
+        """
+
     def close(self) -> None:
         """End the workers."""
 
@@ -65,6 +78,8 @@ class Experience:
 
     supports: tuple[Batch, ...]
     query: Batch
+    path: tuple[Parameters, ...]
+    """The parameters that collected each of them: θ, those after each inner step, last θ'."""
     old_distribution: Distribution
     """Of the policy that collected the query batch, at its observations."""
     old_log_probs: Float[Tensor, " step"]
@@ -79,8 +94,6 @@ class TaskStatistics:
     """Mean undiscounted return in phase 0 (before adaptation), 1, …, K."""
     env_steps: int
     """Environment steps taken, all phases together."""
-    rollout_seconds: float
-    """Seconds that the whole shard spent collecting episodes."""
 
 
 class Shard:
@@ -96,6 +109,9 @@ class Shard:
         self.template = parameters_of(self.policy)
         self.environments = make_batch(config, spec.episodes_per_task, len(spec.task_indices))
         self.action_map = ActionMap(spec.policy.action_space, config.action_scale)
+        self.stopwatch = Stopwatch()
+        self.key: tuple[int, ...] = ()
+        """The key of the random streams of the latest experience."""
         self.tasks: list[Task] = []
         self.experience: list[Experience] = []
         self.scratch: list[Any] = []
@@ -133,7 +149,34 @@ class Shard:
             episodes_per_task=self.episodes_per_task,
             seed=self.config.seed,
             keys=[(*key, index) for index in self.task_indices],
+            stopwatch=self.stopwatch,
         )
+
+    def batches(self, trajectories: Sequence[Trajectories]) -> list[Batch]:
+        """Turn one phase's episodes of every task into batches for a policy-gradient loss.
+
+        The linear baseline is fitted to these very episodes and subtracted by generalised advantage
+        estimation.
+        """
+        discount = self.config.discount
+        rewards = torch.stack([episodes.rewards for episodes in trajectories])
+        mask = torch.stack([episodes.mask for episodes in trajectories])
+        returns = discounted_returns(rewards, mask, discount)
+        values = torch.zeros_like(rewards)
+        for position, episodes in enumerate(trajectories):
+            with self.blame(position):
+                values[position] = baseline_values(
+                    episodes.observations, returns[position], episodes.mask
+                )
+        advantages = generalised_advantages(rewards, values, mask, discount, self.config.gae_lambda)
+        return [
+            policy_gradient_batch(*of_one_task)
+            for of_one_task in zip(trajectories, advantages, strict=True)
+        ]
+
+    def generator(self, purpose: Purpose, position: int) -> np.random.Generator:
+        """Give the stream of one task and purpose that belongs to the latest experience."""
+        return stream(self.config.seed, purpose, *self.key, self.task_indices[position])
 
     def close(self) -> None:
         """Close the environments."""
@@ -157,40 +200,41 @@ def collect_and_adapt(
         learning_rates: α for each inner step; K of them make K + 1 phases.
 
     """
-    config = shard.config
+    shard.key = key
     shard.tasks = [tasks[index] for index in shard.task_indices]
     loss = reinforce_loss(shard.policy)
-    adapted = [shard.parameters(theta)] * len(shard.tasks)
+    paths = [[shard.parameters(theta)] for _ in shard.tasks]
     batches: list[list[Batch]] = []
     trajectories: list[list[Trajectories]] = []
-    rollout_seconds = 0.0
     for phase in range(len(learning_rates) + 1):
-        started = time.perf_counter()
-        trajectories.append(shard.collect(adapted, (*key, phase)))
-        rollout_seconds += time.perf_counter() - started
-        batches.append([])
-        for position, episodes in enumerate(trajectories[-1]):
-            with shard.blame(position):
-                batches[-1].append(prepare_batch(episodes, config.discount, config.gae_lambda))
+        trajectories.append(shard.collect([path[-1] for path in paths], (*key, phase)))
+        with shard.stopwatch.phase("advantages"):
+            batches.append(shard.batches(trajectories[-1]))
         if phase < len(learning_rates):
-            adapted = [
-                inner_step(loss, parameters, support, learning_rates[phase])
-                for parameters, support in zip(adapted, batches[-1], strict=True)
-            ]
+            with shard.stopwatch.phase("inner_gradient"):
+                for path, support in zip(paths, batches[-1], strict=True):
+                    path.append(inner_step(loss, path[-1], support, learning_rates[phase]))
     shard.experience = []
-    for position, parameters in enumerate(adapted):
-        *supports, query = (phase_batches[position] for phase_batches in batches)
-        old = act(shard.policy, parameters, query.observations)
+    for path, (*supports, query) in zip(paths, zip(*batches, strict=True), strict=True):
+        old = act(shard.policy, path[-1], query.observations)
         old_log_probs = shard.policy.log_prob(old, query.actions)
-        shard.experience.append(Experience(tuple(supports), query, old, old_log_probs))
+        shard.experience.append(Experience(tuple(supports), query, tuple(path), old, old_log_probs))
     return [
         TaskStatistics(
             mean_returns=tuple(float(phase[position].returns.mean()) for phase in trajectories),
             env_steps=sum(phase[position].env_steps for phase in trajectories),
-            rollout_seconds=rollout_seconds,
         )
         for position in range(len(shard.tasks))
     ]
+
+
+def run_timed(
+    shard: Shard, function: Callable[..., list[R]], args: Sequence[Any]
+) -> tuple[list[R], PhaseSeconds]:
+    """Run `function(shard, *args)`; give its results and what it took, by phase."""
+    with shard.stopwatch.phase(function.__name__):
+        results = function(shard, *args)
+    return results, shard.stopwatch.take()
 
 
 def to_vector(parameters: Parameters) -> Vector:

@@ -67,9 +67,9 @@ def train(
                 "iteration": iteration,
                 "env_steps": env_steps,
                 "iteration_seconds": time.perf_counter() - started,
-                "rollout_seconds": max(task.rollout_seconds for task in statistics),
                 "pre_adaptation_return": float(returns[0]),
                 "post_adaptation_return": float(returns[-1]),
                 **outer_metrics,
+                **{f"{name}_seconds": spent for name, spent in workers.take_profile().items()},
             },
         )

@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 import torch
 
 from metarl.errors import MetarlError, WorkerError
-from metarl.shards import Shard, ShardSpec, Workers
+from metarl.shards import Shard, ShardSpec, Workers, run_timed
+from metarl.stopwatch import PhaseSeconds, Profile
 
 R = TypeVar("R")
 
@@ -79,6 +80,7 @@ class InProcess:
             self._shard = Shard(spec)
         except Exception as error:
             raise _report(self._name, _describe(error)) from error
+        self._profile = Profile()
         self._threads = torch.get_num_threads()
         torch.set_num_threads(1)
 
@@ -90,9 +92,15 @@ class InProcess:
 
         """
         try:
-            return function(self._shard, *args)
+            results, phases = run_timed(self._shard, function, args)
         except Exception as error:
             raise _report(self._name, _describe(error)) from error
+        self._profile.add(sum(phases.values()), [phases])
+        return results
+
+    def take_profile(self) -> PhaseSeconds:
+        """Give the seconds that maps took since last asked, by phase."""
+        return self._profile.take()
 
     def close(self) -> None:
         """Close the environments and give torch its threads back."""
@@ -124,6 +132,7 @@ class ProcessPool:
     def __init__(self, specs: list[ShardSpec]) -> None:
         self.count = len(specs)
         self._ranges = [spec.task_indices for spec in specs]
+        self._profile = Profile()
         self._processes: list[BaseProcess] = []
         self._pipes: list[Connection] = []
         context = multiprocessing.get_context("spawn")
@@ -150,15 +159,22 @@ class ProcessPool:
             WorkerError: a worker raised or died. The pool cannot be used any more.
 
         """
+        started = time.perf_counter()
         try:
             for pipe in self._pipes:
                 # A pipe to a dead worker: _gather finds the death and says how it came.
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     pipe.send((function, args))
-            return self._gather()
+            replies = self._gather()
         except BaseException:
             self._kill()
             raise
+        self._profile.add(time.perf_counter() - started, [phases for _, phases in replies])
+        return [result for results, _ in replies for result in results]
+
+    def take_profile(self) -> PhaseSeconds:
+        """Give the seconds that maps took since last asked, by phase."""
+        return self._profile.take()
 
     def close(self) -> None:
         """Ask the workers to leave, then make them."""
@@ -170,9 +186,9 @@ class ProcessPool:
             process.join(max(0.0, deadline - time.monotonic()))
         self._kill()
 
-    def _gather(self) -> list[Any]:
-        """Wait for one reply of each worker; join the results in task order."""
-        replies: dict[int, list[Any]] = {}
+    def _gather(self) -> list[tuple[list[Any], PhaseSeconds]]:
+        """Wait for one reply of each worker; give them in the workers' order."""
+        replies: dict[int, tuple[list[Any], PhaseSeconds]] = {}
         while len(replies) < self.count:
             waiting = [worker for worker in range(self.count) if worker not in replies]
             handles: list[Any] = [self._pipes[worker] for worker in waiting]
@@ -184,9 +200,9 @@ class ProcessPool:
                     replies[worker] = self._receive(worker)
                 elif not self._processes[worker].is_alive() and not self._pipes[worker].poll():
                     raise WorkerError(self._obituary(worker))
-        return [result for worker in range(self.count) for result in replies[worker]]
+        return [replies[worker] for worker in range(self.count)]
 
-    def _receive(self, worker: int) -> list[Any]:
+    def _receive(self, worker: int) -> tuple[list[Any], PhaseSeconds]:
         try:
             reply = self._pipes[worker].recv()
         except (EOFError, ConnectionResetError) as error:
@@ -194,8 +210,8 @@ class ProcessPool:
             raise WorkerError(self._obituary(worker)) from error
         if isinstance(reply, _Failure):
             raise _report(_name(worker, self._ranges[worker]), reply)
-        results: list[Any] = reply
-        return results
+        results, phases = reply
+        return results, phases
 
     def _obituary(self, worker: int) -> str:
         code = self._processes[worker].exitcode
@@ -242,7 +258,7 @@ def _serve(pipe: Connection, spec: ShardSpec, parent: int) -> None:
     torch.set_num_threads(1)
     try:
         shard = Shard(spec)
-        pipe.send([])
+        pipe.send(([], {}))
     except Exception as error:
         pipe.send(_describe(error))
         return
@@ -250,7 +266,7 @@ def _serve(pipe: Connection, spec: ShardSpec, parent: int) -> None:
         while (request := pipe.recv()) is not None:
             function, args = request
             try:
-                pipe.send(function(shard, *args))
+                pipe.send(run_timed(shard, function, args))
             except Exception as error:
                 pipe.send(_describe(error))
     shard.close()

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
-from metarl.adaptation import adapt, flatten, inner_step, linearise, unflatten
+from metarl.adaptation import (
+    adapt,
+    adaptation_path,
+    flatten,
+    inner_step,
+    linearise,
+    unflatten,
+)
 
 
 def loss(theta, batch):
@@ -59,12 +66,13 @@ def test_products_with_the_jacobian_equal_the_dense_one(steps, kind):
     theta, supports, draw = problem(steps)
     learning_rates = rates(kind, theta, steps)
     jacobian, adapted = dense_jacobian(theta, supports, learning_rates)
-    linear = linearise(loss, theta, supports, learning_rates)
-    torch.testing.assert_close(flatten(linear.adapted), adapted)
+    path = adaptation_path(loss, theta, supports, learning_rates)
+    torch.testing.assert_close(flatten(path[-1]), adapted)
+    linear = linearise(loss, path, supports, learning_rates)
     vector = draw(jacobian.shape[0])
     direction = unflatten(vector, theta)
     for _ in range(2):  # the graph serves repeated products
-        torch.testing.assert_close(flatten(linear.jacobian_product(direction)), jacobian @ vector)
+        torch.testing.assert_close(flatten(linear.product(direction)), jacobian @ vector)
         torch.testing.assert_close(
             flatten(linear.transposed_product(direction)), jacobian.T @ vector
         )
@@ -81,16 +89,16 @@ def test_the_jacobian_product_equals_a_finite_difference(steps):
         return flatten(adapt(loss, at, supports, learning_rates))
 
     difference = (moved(1e-5) - moved(-1e-5)) / 2e-5
-    linear = linearise(loss, theta, supports, learning_rates)
-    product = flatten(linear.jacobian_product(unflatten(vector, theta)))
+    path = adaptation_path(loss, theta, supports, learning_rates)
+    linear = linearise(loss, path, supports, learning_rates)
+    product = flatten(linear.product(unflatten(vector, theta)))
     torch.testing.assert_close(product, difference, rtol=1e-6, atol=1e-7)
 
 
-def test_first_order_adapts_alike_and_leaves_out_exactly_the_hessian_term():
+def test_first_order_leaves_out_exactly_the_hessian_term():
     theta, supports, draw = problem(1, seed=2)
-    second = linearise(loss, theta, supports, [0.3])
-    first = linearise(loss, theta, supports, [0.3], first_order=True)
-    assert torch.equal(flatten(first.adapted), flatten(second.adapted))
+    second = linearise(loss, [theta], supports, [0.3])
+    first = linearise(loss, [theta], supports, [0.3], first_order=True)
     vector = draw(flatten(theta).numel())
     hessian = torch.autograd.functional.hessian(
         lambda at: loss(unflatten(at, theta), supports[0]), flatten(theta)
@@ -109,9 +117,10 @@ def test_adaptation_by_hand_on_a_parabola():
         return (theta["x"] - centre) ** 2
 
     theta, centre = {"x": torch.tensor(1.0)}, torch.tensor(3.0)
-    linear = linearise(parabola, theta, [centre, centre], [0.25, 0.25])
-    assert float(linear.adapted["x"]) == 2.5
-    assert float(linear.jacobian_product({"x": torch.tensor(1.0)})["x"]) == 0.25
+    path = adaptation_path(parabola, theta, [centre, centre], [0.25, 0.25])
+    assert [float(parameters["x"]) for parameters in path] == [1.0, 2.0, 2.5]
+    linear = linearise(parabola, path, [centre, centre], [0.25, 0.25])
+    assert float(linear.product({"x": torch.tensor(1.0)})["x"]) == 0.25
     assert float(adapt(parabola, theta, [centre, centre], [0.25, 0.25])["x"]) == 2.5
 
 
@@ -144,9 +153,20 @@ def test_tasks_in_a_batch_adapt_as_each_alone():
 
 def test_a_learning_rate_for_each_step_is_asked_for():
     theta, supports, _ = problem(2)
-    for function in (adapt, linearise):
+    for function, start in ((adapt, theta), (linearise, [theta, theta])):
         with pytest.raises(ValueError, match="zip"):
-            function(loss, theta, supports, [0.1])
+            function(loss, start, supports, [0.1])
+
+
+def test_a_sample_of_the_support_data_gives_the_jacobian_of_the_step_on_the_sample():
+    theta, (support, sample), draw = problem(2, seed=5)
+    hessian = torch.autograd.functional.hessian(
+        lambda at: loss(unflatten(at, theta), sample), flatten(theta)
+    )
+    path = adaptation_path(loss, theta, [support], [0.3])
+    vector = draw(hessian.shape[0])
+    product = linearise(loss, path, [sample], [0.3]).product(unflatten(vector, theta))
+    torch.testing.assert_close(flatten(product), vector - 0.3 * hessian @ vector)
 
 
 def test_flatten_and_unflatten_are_inverse():

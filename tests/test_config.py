@@ -68,7 +68,7 @@ def test_an_impossible_value_is_quoted_with_its_field_and_the_reason(changes, me
     [
         ({"max_kl": 0}, "max_kl = 0.0 must be positive"),
         ({"line_search_ratio": 1.0}, "line_search_ratio = 1.0 must lie in"),
-        ({"fisher_fraction": 0.0}, "fisher_fraction = 0.0 must lie in"),
+        ({"curvature_fraction": 0.0}, "curvature_fraction = 0.0 must lie in"),
         ({"cg_damping": -1.0}, "cg_damping = -1.0 must be 0 or more"),
         ({"cg_iterations": 0}, "cg_iterations = 0 must be at least 1"),
         ({"maxkl": 0.1}, "unknown key 'maxkl'; did you mean 'max_kl'"),

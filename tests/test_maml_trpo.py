@@ -13,9 +13,10 @@ from torch.func import functional_call
 from metarl.adaptation import flatten, unflatten
 from metarl.cli.runs import build_experiment
 from metarl.objectives import reinforce_loss
-from metarl.seeding import Split
+from metarl.seeding import Purpose, Split, stream
 from metarl.shards import Shard, ShardSpec, collect_and_adapt, to_vector
 from metarl.tasks import sample_tasks
+from metarl.trajectories import Batch
 from metarl_agents.maml_trpo import curvature_product, meta_gradient, surrogate
 
 PRESETS = {"gaussian": "navigation-2d", "categorical": "bernoulli-bandit"}
@@ -94,6 +95,11 @@ def reference_kl(shard, vector, at):
     return torch.stack(divergences).mean()
 
 
+def gradients(shard, first_order=False, curvature_fraction=1.0):
+    rates = shard.config.learning_rates
+    return [vector for vector, _, _ in meta_gradient(shard, rates, first_order, curvature_fraction)]
+
+
 def leaf(theta):
     return torch.as_tensor(theta).clone().requires_grad_()
 
@@ -106,8 +112,7 @@ CASES = pytest.mark.parametrize(
 @CASES
 def test_the_meta_gradient_equals_autograd_through_the_whole_adaptation(family, steps):
     shard, theta = shard_with_experience(family, steps)
-    rates = shard.config.learning_rates
-    contributions = meta_gradient(shard, theta, rates, False, 1.0)
+    contributions = gradients(shard)
     vector, at = leaf(theta), leaf(theta)
     (expected,) = torch.autograd.grad(reference_loss(shard, vector, at), vector)
     np.testing.assert_allclose(np.mean(contributions, axis=0), expected.numpy(), rtol=1e-8)
@@ -117,7 +122,7 @@ def test_the_meta_gradient_equals_autograd_through_the_whole_adaptation(family, 
 def test_the_meta_gradient_equals_finite_differences(family, steps):
     shard, theta = shard_with_experience(family, steps)
     rates = shard.config.learning_rates
-    gradient = np.mean(meta_gradient(shard, theta, rates, False, 1.0), axis=0)
+    gradient = np.mean(gradients(shard), axis=0)
     for index in range(0, len(theta), 3):
         shift = np.zeros_like(theta)
         shift[index] = 1e-5
@@ -130,7 +135,7 @@ def test_the_meta_gradient_equals_finite_differences(family, steps):
 @CASES
 def test_the_curvature_product_equals_the_full_hessian_of_the_mean_kl(family, steps):
     shard, theta = shard_with_experience(family, steps)
-    meta_gradient(shard, theta, shard.config.learning_rates, False, 1.0)
+    gradients(shard)
     at = leaf(theta)
     dense = torch.autograd.functional.hessian(
         lambda vector: reference_kl(shard, vector, at), torch.as_tensor(theta)
@@ -146,6 +151,8 @@ def test_the_kl_has_value_and_gradient_0_where_the_data_were_collected(family, s
     shard, theta = shard_with_experience(family, steps)
     rates = shard.config.learning_rates
     assert [kl for _, kl in surrogate(shard, theta, rates)] == [0.0] * 3
+    outcomes = [(loss, kl) for _, loss, kl in meta_gradient(shard, rates, False, 1.0)]
+    assert outcomes == surrogate(shard, theta, rates)
     vector = leaf(theta)
     (gradient,) = torch.autograd.grad(reference_kl(shard, vector, leaf(theta)), vector)
     assert float(gradient.abs().max()) < 1e-12
@@ -154,8 +161,8 @@ def test_the_kl_has_value_and_gradient_0_where_the_data_were_collected(family, s
 def test_first_order_differs_by_exactly_the_dropped_term():
     shard, theta = shard_with_experience("gaussian", 1)
     rates = shard.config.learning_rates
-    second = meta_gradient(shard, theta, rates, False, 1.0)
-    first = meta_gradient(shard, theta, rates, True, 1.0)
+    second = gradients(shard)
+    first = gradients(shard, first_order=True)
     loss = reinforce_loss(shard.policy)
     for data, with_hessian, without in zip(shard.experience, second, first, strict=True):
         hessian = torch.autograd.functional.hessian(
@@ -168,29 +175,46 @@ def test_first_order_differs_by_exactly_the_dropped_term():
         )
 
 
-def test_the_fisher_fraction_takes_every_nth_step_of_the_query_data():
-    shard, theta = shard_with_experience("gaussian", 1)
-    rates = shard.config.learning_rates
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_fraction_of_the_steps_gives_the_curvature_of_a_sample_and_the_gradient_of_all(steps):
+    shard, theta = shard_with_experience("gaussian", steps)
     vector = np.random.default_rng(0).standard_normal(len(theta))
-    meta_gradient(shard, theta, rates, False, 1.0)
+    whole = gradients(shard)
     full = curvature_product(shard, vector)
-    meta_gradient(shard, theta, rates, False, 0.5)
-    half = curvature_product(shard, vector)
-    at = leaf(theta)
-    data = shard.experience[0]
-    observations = data.query.observations[::2]
-    old_parameters = {
-        name: value.detach() for name, value in reference_adapt(shard, at, data.supports).items()
-    }
+    assert all(map(np.array_equal, gradients(shard, curvature_fraction=0.4), whole))
+    part = curvature_product(shard, vector)
+    # The same draw, written out: one step of every two in a row (1/0.4 rounds to 2).
+    for position, data in enumerate(shard.experience):
+        generator = stream(shard.config.seed, Purpose.CURVATURE, Split.TRAIN, 1, position)
 
-    def divergence(moved):
-        new = distribution(shard, reference_adapt(shard, moved, data.supports), observations)
-        old = distribution(shard, old_parameters, observations)
-        return torch.distributions.kl_divergence(old, new).mean()
+        def sample(batch, generator=generator):
+            starts = range(0, len(batch.observations), 2)
+            lengths = [min(2, len(batch.observations) - start) for start in starts]
+            drawn = np.array(starts) + generator.integers(lengths)
+            return Batch(batch.observations[drawn], batch.actions[drawn], batch.advantages[drawn])
 
-    dense = torch.autograd.functional.hessian(divergence, torch.as_tensor(theta)).numpy()
-    np.testing.assert_allclose(half[0], dense @ vector, rtol=1e-6, atol=1e-9)
-    assert np.abs(half[0] - full[0]).max() > 1e-6
+        samples = [sample(batch) for batch in (*data.supports, data.query)]
+        jacobian = torch.eye(len(theta), dtype=torch.float64)
+        for parameters, batch in zip(data.path[:-1], samples[:-1], strict=True):
+            hessian = torch.autograd.functional.hessian(
+                lambda at, on=batch: reinforce_loss(shard.policy)(
+                    unflatten(at, shard.template), on
+                ),
+                flatten(parameters),
+            )
+            rate = shard.config.inner_learning_rate
+            jacobian = jacobian - rate * hessian @ jacobian
+        observations = samples[-1].observations
+        old = distribution(shard, data.path[-1], observations)
+        fisher = torch.autograd.functional.hessian(
+            lambda at, old=old, on=observations: torch.distributions.kl_divergence(
+                old, distribution(shard, unflatten(at, shard.template), on)
+            ).mean(),
+            flatten(data.path[-1]),
+        )
+        expected = jacobian.T @ fisher @ jacobian @ torch.as_tensor(vector)
+        np.testing.assert_allclose(part[position], expected.numpy(), rtol=1e-6, atol=1e-9)
+        assert np.abs(part[position] - full[position]).max() > 1e-6
 
 
 def outer_step(**settings):

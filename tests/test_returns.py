@@ -6,11 +6,12 @@ import torch
 
 from metarl.returns import (
     baseline_features,
+    baseline_values,
     discounted_returns,
     fit_linear_baseline,
     generalised_advantages,
     normalise,
-    prepare_batch,
+    policy_gradient_batch,
 )
 from metarl.trajectories import Trajectories
 
@@ -122,20 +123,39 @@ def test_normalised_advantages_have_mean_0_and_standard_deviation_1_over_the_tak
 
 
 def test_equal_rewards_give_advantages_of_0_not_nan():
-    observations = torch.zeros(4, 1, 2, dtype=torch.float64)
     ones = torch.ones(4, 1, dtype=torch.float64)
-    episodes = Trajectories(
-        observations, torch.zeros(4, 1, 2, dtype=torch.float64), ones, ones.bool()
-    )
-    batch = prepare_batch(episodes, 0.99, 1.0)
-    assert float(batch.advantages.abs().max()) < 1e-3
+    values = baseline_values(torch.zeros(4, 1, 2), ones, ones.bool())
+    advantages = generalised_advantages(ones, values, ones.bool(), 0.99, 1.0)
+    assert float(normalise(advantages, ones.bool()).abs().max()) < 1e-3
+
+
+def test_several_tasks_at_once_are_as_each_alone():
+    tasks = [ragged(seed) for seed in range(3)]
+    rewards, values, _, mask = (torch.stack(parts) for parts in zip(*tasks, strict=True))
+    returns = discounted_returns(rewards, mask, 0.9)
+    advantages = generalised_advantages(rewards, values, mask, 0.9, 0.8)
+    for index, (reward, value, _, taken) in enumerate(tasks):
+        assert torch.equal(returns[index], discounted_returns(reward, taken, 0.9))
+        alone = generalised_advantages(reward, value, taken, 0.9, 0.8)
+        assert torch.equal(advantages[index], alone)
 
 
 def test_a_batch_holds_the_taken_steps_only():
-    rewards, _, observations, mask = ragged(6)
+    rewards, values, observations, mask = ragged(6)
     episodes = Trajectories(observations, observations[..., :2], rewards, mask)
-    batch = prepare_batch(episodes, 0.99, 0.95)
+    batch = policy_gradient_batch(episodes, values)
     assert batch.observations.shape == (sum(LENGTHS), 3)
     assert torch.equal(batch.observations, observations[mask])
+    assert torch.equal(batch.actions, observations[..., :2][mask])
+    assert torch.equal(batch.advantages, normalise(values, mask)[mask])
     assert float(episodes.returns[1]) == pytest.approx(float(rewards[1, 0]))
     assert episodes.env_steps == sum(LENGTHS)
+
+
+def test_a_batch_without_padding_is_the_episodes_one_after_the_other():
+    _, values, observations, mask = ragged(7)
+    full = torch.ones_like(mask)
+    episodes = Trajectories(observations, observations[..., :2], values, full)
+    batch = policy_gradient_batch(episodes, values)
+    assert torch.equal(batch.observations, observations.reshape(-1, 3))
+    assert torch.equal(batch.advantages, normalise(values, full).reshape(-1))

@@ -9,21 +9,26 @@ information of the adapted policy on its query data,
     curvature product    A v = mean over tasks of Jᵀ F J v + damping · v
 
 At the current θ the KL divergence is 0 and so is its gradient at θ'; the terms with derivatives of
-J vanish, and Jᵀ F J is the exact Hessian of the KL divergence through the adaptation.
+J vanish, and Jᵀ F J is the exact Hessian of the KL divergence through the adaptation. The products
+may estimate J and F from a sample of the steps (`curvature_fraction`): that changes the metric in
+which the step is taken, never the gradient, nor the loss and KL divergence that the line search
+holds the step to.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.func import grad_and_value
 
-from metarl.adaptation import LinearisedAdaptation, Parameters, adapt, linearise
+from metarl.adaptation import AdaptationJacobian, Parameters, adapt, linearise
 from metarl.agents import AgentState, Metrics
 from metarl.config import Config
-from metarl.objectives import fisher_product, mean_kl, reinforce_loss, surrogate_loss
+from metarl.objectives import act, fisher_product, reinforce_loss, surrogate_loss
+from metarl.seeding import Purpose
 from metarl.shards import Experience, Shard, Vector, Workers, to_vector
+from metarl.trajectories import Batch
 from metarl.trust_region import (
     CurvatureError,
     LineSearch,
@@ -61,16 +66,17 @@ class MamlTrpo:
             products = workers.map(curvature_product, vector.numpy())
             return _mean(products) + settings.cg_damping * vector
 
-        loss_before, kl_before = evaluate(theta)
-        gradient = _mean(
-            workers.map(
+        gradients, *before = zip(
+            *workers.map(
                 meta_gradient,
-                state.theta,
                 self._learning_rates,
                 self._first_order,
-                settings.fisher_fraction,
-            )
+                settings.curvature_fraction,
+            ),
+            strict=True,
         )
+        gradient = _mean(gradients)
+        loss_before, kl_before = (float(np.mean(values)) for values in before)
         search, rejection = self._search(evaluate, curvature, theta, gradient, loss_before)
         metrics = {
             "loss_before": loss_before,
@@ -121,42 +127,52 @@ class MamlTrpo:
 class _Curvature:
     """One task's J and F, kept for the products of conjugate gradient."""
 
-    adaptation: LinearisedAdaptation
+    jacobian: AdaptationJacobian
     fisher: Callable[[Parameters], Parameters]
 
 
 def meta_gradient(
     shard: Shard,
-    theta: Vector,
     learning_rates: tuple[float, ...],
     first_order: bool,
-    fisher_fraction: float,
-) -> list[Vector]:
-    """Give each task's Jᵀ ∇L(θ'); keep J and F in the shard."""
+    curvature_fraction: float,
+) -> list[tuple[Vector, float, float]]:
+    """Give each task's Jᵀ ∇L(θ'), outer loss and KL divergence; keep J and F in the shard.
+
+    All at the θ that collected the experience, where the KL divergence is 0, or something is wrong.
+    """
     loss = reinforce_loss(shard.policy)
-    stride = max(1, round(1 / fisher_fraction))
-    at = shard.parameters(theta)
-    gradients = []
+    run = max(1, round(1 / curvature_fraction))
+    contributions = []
     shard.scratch = []
     for position, data in enumerate(shard.experience):
         with shard.blame(position):
-            adaptation = linearise(loss, at, data.supports, learning_rates, first_order=first_order)
-            outer, _ = grad_and_value(_outer_loss(shard, data))(adaptation.adapted)
-            gradients.append(to_vector(adaptation.transposed_product(outer)))
-            observations = data.query.observations[::stride]
-            fisher = fisher_product(shard.policy, adaptation.adapted, observations)
-            shard.scratch.append(_Curvature(adaptation, fisher))
-    return gradients
+            outer, (at, kl) = grad_and_value(_outer_loss(shard, data), has_aux=True)(data.path[-1])
+            jacobian = linearise(
+                loss, data.path, data.supports, learning_rates, first_order=first_order
+            )
+            vector = to_vector(jacobian.transposed_product(outer))
+            contributions.append((vector, float(at), float(kl)))
+            query = data.query
+            if run > 1:
+                generator = shard.generator(Purpose.CURVATURE, position)
+                supports = [_thinned(support, run, generator) for support in data.supports]
+                query = _thinned(query, run, generator)
+                jacobian = linearise(
+                    loss, data.path, supports, learning_rates, first_order=first_order
+                )
+            fisher = fisher_product(shard.policy, data.path[-1], query.observations)
+            shard.scratch.append(_Curvature(jacobian, fisher))
+    return contributions
 
 
 def curvature_product(shard: Shard, vector: Vector) -> list[Vector]:
     """Give each task's Jᵀ F J v; `meta_gradient` must have been mapped before."""
     direction = shard.parameters(vector)
-    products = []
-    for curvature in shard.scratch:
-        moved = curvature.adaptation.jacobian_product(direction)
-        products.append(to_vector(curvature.adaptation.transposed_product(curvature.fisher(moved))))
-    return products
+    return [
+        to_vector(task.jacobian.transposed_product(task.fisher(task.jacobian.product(direction))))
+        for task in shard.scratch
+    ]
 
 
 def surrogate(
@@ -169,15 +185,34 @@ def surrogate(
     for position, data in enumerate(shard.experience):
         with shard.blame(position):
             adapted = adapt(loss, at, data.supports, learning_rates)
-            kl = mean_kl(shard.policy, adapted, data.query.observations, data.old_distribution)
-            outcomes.append((float(_outer_loss(shard, data)(adapted)), float(kl)))
+            outer, kl = _outer_loss(shard, data)(adapted)
+            outcomes.append((float(outer), float(kl)))
     return outcomes
 
 
-def _outer_loss(shard: Shard, data: Experience) -> Callable[[Parameters], torch.Tensor]:
-    return lambda adapted: surrogate_loss(shard.policy, adapted, data.query, data.old_log_probs)
+def _outer_loss(
+    shard: Shard, data: Experience
+) -> Callable[[Parameters], tuple[torch.Tensor, torch.Tensor]]:
+    """Give the function from θ' to the outer loss and the KL divergence, from one pass."""
+
+    def outer_loss(adapted: Parameters) -> tuple[torch.Tensor, torch.Tensor]:
+        distribution = act(shard.policy, adapted, data.query.observations)
+        log_probs = shard.policy.log_prob(distribution, data.query.actions)
+        loss = surrogate_loss(log_probs, data.old_log_probs, data.query.advantages)
+        return loss, shard.policy.kl(data.old_distribution, distribution).mean()
+
+    return outer_loss
 
 
-def _mean(contributions: list[Vector]) -> torch.Tensor:
+def _thinned(batch: Batch, steps_in_a_row: int, generator: np.random.Generator) -> Batch:
+    """Draw one step from each so many in a row."""
+    steps = len(batch.observations)
+    starts = np.arange(0, steps, steps_in_a_row)
+    drawn = starts + generator.integers(np.minimum(steps_in_a_row, steps - starts))
+    chosen = torch.from_numpy(drawn).to(batch.observations.device)
+    return Batch(batch.observations[chosen], batch.actions[chosen], batch.advantages[chosen])
+
+
+def _mean(contributions: Sequence[Vector]) -> torch.Tensor:
     """Average over tasks, in float64 and in task order."""
     return torch.as_tensor(np.mean(np.asarray(contributions, dtype=np.float64), axis=0))

@@ -20,8 +20,9 @@ class TrustRegionSettings:
     """Candidates that the backtracking line search tries."""
     line_search_ratio: float = 0.8
     """By how much each candidate's step is shorter than the one before."""
-    fisher_fraction: float = 1.0
-    """Fraction of the query steps the curvature uses: every n-th, n the nearest to 1/fraction."""
+    curvature_fraction: float = 1.0
+    """Fraction of the steps that curvature products use, of support and of query data: one drawn
+    from each n in a row, n the nearest to 1/fraction. The gradient always uses all."""
 
     def __post_init__(self) -> None:
         require(self, "max_kl", 0 < self.max_kl < math.inf, "must be positive and finite")
@@ -29,4 +30,5 @@ class TrustRegionSettings:
         for name in ("cg_iterations", "line_search_steps"):
             require(self, name, getattr(self, name) >= 1, "must be at least 1")
         require(self, "line_search_ratio", 0 < self.line_search_ratio < 1, "must lie in (0, 1)")
-        require(self, "fisher_fraction", 0 < self.fisher_fraction <= 1, "must lie in (0, 1]")
+        fraction_is_good = 0 < self.curvature_fraction <= 1
+        require(self, "curvature_fraction", fraction_is_good, "must lie in (0, 1]")
