@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call
 
-from metarl.adaptation import Parameters, transposed_derivative
+from metarl.adaptation import Parameters, transposed_product
 from metarl.policies import Distribution, Policy
 from metarl.trajectories import Batch
 
@@ -47,26 +47,43 @@ def surrogate_loss(
 
 
 def fisher_product(
-    policy: Policy, theta: Parameters, observations: Float[Tensor, "step obs"]
+    policy: Policy,
+    distribution: Callable[[Parameters], Distribution],
+    theta: Parameters,
+    weights: Float[Tensor, "*batch"],
 ) -> Callable[[Parameters], Parameters]:
-    """Give v ↦ F v, F the mean Fisher information of the policy at θ over the observations.
+    """Give v ↦ F v, F = Σ w Dᵀ M D the Fisher information of the policy at θ.
 
-    F = mean Dᵀ M D, with D the derivative of the distribution's parameters by θ and M the Fisher
-    information in the space of the distribution's parameters. It equals the Hessian
-    of the mean KL divergence from the policy at θ, without a second derivative of the network.
+    D is the derivative of the distribution's parameters by θ, M the Fisher information in the space
+    of the distribution's parameters. With weights 1/n, F equals the Hessian of the mean KL
+    divergence from the policy at θ, without a second derivative of the network.
+
+    Args:
+        policy: knows M.
+        distribution: from parameters to the distribution at each of the batch's observations.
+        theta: the parameters.
+        weights: w, for each observation.
+
     """
-
-    def distribution(at: Parameters) -> Distribution:
-        return act(policy, at, observations)
-
-    outputs, pull_back = transposed_derivative(distribution, theta)
-    # Dᵀ is linear: its own reverse-mode product is D, and needs no new pass through the network.
-    zeros = tuple(torch.zeros_like(part) for part in outputs)
-    _, push_forward = transposed_derivative(pull_back, zeros)
-    steps = observations.shape[0]
+    leaves = {name: value.detach().requires_grad_() for name, value in theta.items()}
+    with torch.enable_grad():
+        outputs = distribution(leaves)
+        # Dᵀ is linear: its own reverse-mode product is D, and needs no new pass of the network.
+        zeros = {str(i): torch.zeros_like(o, requires_grad=True) for i, o in enumerate(outputs)}
+        pulled = torch.autograd.grad(
+            outputs,
+            tuple(leaves.values()),
+            tuple(zeros.values()),
+            create_graph=True,
+            materialize_grads=True,
+        )
+    pull_back = transposed_product(outputs, leaves)
+    push_forward = transposed_product(pulled, zeros)
+    at = tuple(output.detach() for output in outputs)
 
     def product(vector: Parameters) -> Parameters:
-        cotangent = policy.fisher_product(outputs, push_forward(vector))
-        return pull_back(tuple(part / steps for part in cotangent))
+        tangent = tuple(push_forward(vector).values())
+        cotangent = policy.fisher_product(at, tangent)
+        return pull_back([part * weights.unsqueeze(-1) for part in cotangent])
 
     return product

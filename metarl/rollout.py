@@ -17,6 +17,7 @@ from metarl.errors import TaskError
 from metarl.objectives import act
 from metarl.policies import Policy
 from metarl.seeding import Purpose, integer_seed, stream
+from metarl.stacking import stack_parameters, whole_blocks
 from metarl.stopwatch import Stopwatch
 from metarl.tasks import Task, describe_task
 from metarl.trajectories import Trajectories
@@ -136,10 +137,7 @@ def _run(
 class _Actors:
     """The policy with each task's parameters, acting for the episodes of all tasks in one call.
 
-    A matrix product's last bits depend on where in memory its operands begin, and an activation's
-    on where in the processor's vectors an element falls. So each task's parameters, and each
-    task's rows, begin at a multiple of 64 bytes: a task's actions are then the same whatever other
-    tasks are in the batch.
+    The tasks are stacked as `metarl.stacking` says: a task's actions do not depend on the others.
     """
 
     def __init__(
@@ -150,14 +148,10 @@ class _Actors:
     ) -> None:
         like = next(iter(parameters[0].values()))
         self._policy = policy
-        self._parameters = {
-            name: _aligned_stack([theta[name] for theta in parameters]) for name in parameters[0]
-        }
+        self._parameters = stack_parameters(parameters)
         self._episodes = len(observation) // len(parameters)
-        rows = -(-self._episodes // _ROWS) * _ROWS
-        self._observations = torch.zeros(
-            len(parameters), rows, observation.shape[1], dtype=like.dtype, device=like.device
-        )
+        rows = whole_blocks(self._episodes)
+        self._observations = like.new_zeros(len(parameters), rows, observation.shape[1])
         self._act = vmap(partial(act, policy))
 
     @torch.no_grad()
@@ -172,21 +166,6 @@ class _Actors:
         taken = tuple(part[:, : self._episodes] for part in distribution)
         actions = self._policy.sample(taken, noise.view(tasks, self._episodes, *noise.shape[1:]))
         return actions.flatten(0, 1).cpu()
-
-
-_ROWS = 32
-"""Rows in a block: of any width and type, it fills whole 64-byte lines and whole vectors."""
-
-
-def _aligned_stack(values: Sequence[Tensor]) -> Float[Tensor, "task ..."]:
-    """Stack one parameter of each task, each from a multiple of 64 bytes on."""
-    like = values[0]
-    stride = -(-like.numel() // _ROWS) * _ROWS
-    memory = torch.zeros(len(values) * stride, dtype=like.dtype, device=like.device)
-    stack = memory.as_strided((len(values), *like.shape), (stride, *like.contiguous().stride()))
-    for place, value in zip(stack, values, strict=True):
-        place.copy_(value.detach())
-    return stack
 
 
 class _Record:

@@ -48,9 +48,15 @@ def one_line_error(capsys):
 
 
 PHASES = [
-    f"{phase}_seconds"
-    for phase in ("physics", "policy", "advantages", "inner_gradient", "collect_and_adapt")
-    + ("meta_gradient", "curvature_product", "surrogate", "communication")
+    "physics_seconds",
+    "policy_seconds",
+    "advantages_seconds",
+    "inner_gradient_seconds",
+    "collect_and_adapt_seconds",
+    "meta_gradient_seconds",
+    "curvature_product_seconds",
+    "surrogate_seconds",
+    "communication_seconds",
 ]
 REQUIRED_METRICS = {
     "iteration",

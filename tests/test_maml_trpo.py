@@ -183,14 +183,16 @@ def test_a_fraction_of_the_steps_gives_the_curvature_of_a_sample_and_the_gradien
     full = curvature_product(shard, vector)
     assert all(map(np.array_equal, gradients(shard, curvature_fraction=0.4), whole))
     part = curvature_product(shard, vector)
-    # The same draw, written out: one step of every two in a row (1/0.4 rounds to 2).
+    # The same draw, written out: one step of each of 0.4 n runs.
     for position, data in enumerate(shard.experience):
         generator = stream(shard.config.seed, Purpose.CURVATURE, Split.TRAIN, 1, position)
 
         def sample(batch, generator=generator):
-            starts = range(0, len(batch.observations), 2)
-            lengths = [min(2, len(batch.observations) - start) for start in starts]
-            drawn = np.array(starts) + generator.integers(lengths)
+            steps = len(batch.observations)
+            kept = round(0.4 * steps)
+            edges = [int(steps * index / kept) for index in range(kept + 1)]
+            drawn = generator.integers(edges[:-1], edges[1:])
+            assert len(set(drawn)) == kept
             return Batch(batch.observations[drawn], batch.actions[drawn], batch.advantages[drawn])
 
         samples = [sample(batch) for batch in (*data.supports, data.query)]

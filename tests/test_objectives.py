@@ -29,6 +29,11 @@ def data(policy, seed=0):
     return theta, Batch(observations, actions, advantages)
 
 
+def mean_fisher(policy, theta, observations):
+    weights = torch.full((len(observations),), 1 / len(observations), dtype=torch.float64)
+    return fisher_product(policy, lambda at: act(policy, at, observations), theta, weights)
+
+
 def surrogate(policy, theta, batch, old):
     log_probs = policy.log_prob(act(policy, theta, batch.observations), batch.actions)
     return surrogate_loss(log_probs, old, batch.advantages)
@@ -82,7 +87,7 @@ def test_the_fisher_product_is_the_hessian_of_the_mean_kl(policy):
         lambda at: policy.kl(old, act(policy, unflatten(at, theta), batch.observations)).mean(),
         flatten(theta),
     )
-    product = fisher_product(policy, theta, batch.observations)
+    product = mean_fisher(policy, theta, batch.observations)
     identity = torch.eye(dense.shape[0], dtype=torch.float64)
     columns = [flatten(product(unflatten(unit, theta))) for unit in identity]
     torch.testing.assert_close(torch.stack(columns, dim=1), dense)
@@ -90,7 +95,7 @@ def test_the_fisher_product_is_the_hessian_of_the_mean_kl(policy):
 
 def test_the_fisher_product_is_symmetric_and_positive(policy):
     theta, batch = data(policy, seed=2)
-    product = fisher_product(policy, theta, batch.observations)
+    product = mean_fisher(policy, theta, batch.observations)
     first, second = (data(policy, seed=seed)[0] for seed in (3, 4))
     forward = flatten(product(first)) @ flatten(second)
     torch.testing.assert_close(forward, flatten(product(second)) @ flatten(first))

@@ -28,16 +28,20 @@ def test_a_phase_inside_another_counts_for_the_inner_one_only(clock):
 
 def test_a_phase_ends_with_the_error_that_leaves_it(clock):
     watch = Stopwatch()
-    with pytest.raises(ValueError, match="broken"), watch.phase("outer"), watch.phase("inner"):
+
+    def broken():
         clock[0] += 1
         raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"), watch.phase("outer"), watch.phase("inner"):
+        broken()
     clock[0] += 7
     assert watch.take() == {"outer": 0, "inner": 1}
 
 
 def test_a_profile_means_over_workers_and_leaves_the_rest_to_communication():
     profile = Profile()
-    profile.add(10, [{"work": 4.0}, {"work": 6.0, "more": 2.0}])
-    profile.add(1, [{"work": 1.0}, {"work": 1.0}])
+    profile.add(10.0, [{"work": 4.0}, {"work": 6.0, "more": 2.0}])
+    profile.add(1.0, [{"work": 1.0}, {"work": 1.0}])
     assert profile.take() == {"work": 6.0, "more": 1.0, "communication": 4.0}
     assert profile.take() == {}

@@ -15,12 +15,14 @@ which the step is taken, never the gradient, nor the loss and KL divergence that
 holds the step to.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-from torch.func import grad_and_value
+from torch.func import grad_and_value, vmap
 
 from metarl.adaptation import AdaptationJacobian, Parameters, adapt, linearise
 from metarl.agents import AgentState, Metrics
@@ -28,6 +30,7 @@ from metarl.config import Config
 from metarl.objectives import act, fisher_product, reinforce_loss, surrogate_loss
 from metarl.seeding import Purpose
 from metarl.shards import Experience, Shard, Vector, Workers, to_vector
+from metarl.stacking import aligned, repeat, stack_parameters, stack_rows, unstack, whole_blocks
 from metarl.trajectories import Batch
 from metarl.trust_region import (
     CurvatureError,
@@ -125,8 +128,9 @@ class MamlTrpo:
 
 @dataclass(frozen=True)
 class _Curvature:
-    """One task's J and F, kept for the products of conjugate gradient."""
+    """J and F of some tasks, stacked, kept for the products of conjugate gradient."""
 
+    tasks: int
     jacobian: AdaptationJacobian
     fisher: Callable[[Parameters], Parameters]
 
@@ -142,9 +146,7 @@ def meta_gradient(
     All at the θ that collected the experience, where the KL divergence is 0, or something is wrong.
     """
     loss = reinforce_loss(shard.policy)
-    run = max(1, round(1 / curvature_fraction))
     contributions = []
-    shard.scratch = []
     for position, data in enumerate(shard.experience):
         with shard.blame(position):
             outer, (at, kl) = grad_and_value(_outer_loss(shard, data), has_aux=True)(data.path[-1])
@@ -153,26 +155,99 @@ def meta_gradient(
             )
             vector = to_vector(jacobian.transposed_product(outer))
             contributions.append((vector, float(at), float(kl)))
-            query = data.query
-            if run > 1:
-                generator = shard.generator(Purpose.CURVATURE, position)
-                supports = [_thinned(support, run, generator) for support in data.supports]
-                query = _thinned(query, run, generator)
-                jacobian = linearise(
-                    loss, data.path, supports, learning_rates, first_order=first_order
-                )
-            fisher = fisher_product(shard.policy, data.path[-1], query.observations)
-            shard.scratch.append(_Curvature(jacobian, fisher))
+
+    rows = whole_blocks(
+        math.ceil(curvature_fraction * shard.episodes_per_task * shard.config.horizon)
+    )
+    at_once = max(1, _ROWS_AT_ONCE // rows)
+    shard.scratch = [
+        _curvature(
+            shard,
+            range(start, min(start + at_once, len(shard.experience))),
+            rows,
+            learning_rates,
+            first_order,
+            curvature_fraction,
+        )
+        for start in range(0, len(shard.experience), at_once)
+    ]
     return contributions
 
 
 def curvature_product(shard: Shard, vector: Vector) -> list[Vector]:
     """Give each task's Jᵀ F J v; `meta_gradient` must have been mapped before."""
     direction = shard.parameters(vector)
-    return [
-        to_vector(task.jacobian.transposed_product(task.fisher(task.jacobian.product(direction))))
-        for task in shard.scratch
-    ]
+    products = []
+    for stack in shard.scratch:
+        moved = stack.jacobian.product(repeat(direction, stack.tasks))
+        curved = stack.fisher(aligned(moved, stack.tasks))
+        pulled = stack.jacobian.transposed_product(aligned(curved, stack.tasks))
+        products += [to_vector(of_task) for of_task in unstack(pulled, stack.tasks)]
+    return products
+
+
+_ROWS_AT_ONCE = 4096
+"""So many rows of a hidden layer's activations stay in a core's cache."""
+
+
+def _curvature(
+    shard: Shard,
+    positions: range,
+    rows: int,
+    learning_rates: tuple[float, ...],
+    first_order: bool,
+    fraction: float,
+) -> _Curvature:
+    """Linearise the adaptation of some tasks, and their policies, on a sample of the steps."""
+    policy, loss = shard.policy, reinforce_loss(shard.policy)
+    experience = [shard.experience[position] for position in positions]
+    supports, queries = [], []
+    for position, data in zip(positions, experience, strict=True):
+        generator = shard.generator(Purpose.CURVATURE, position)
+        supports.append([_sample(batch, fraction, generator) for batch in data.supports])
+        queries.append(_sample(data.query, fraction, generator))
+    each_loss = vmap(lambda theta, *parts: loss(theta, Batch(*parts)))
+    jacobian = linearise(
+        lambda thetas, batch: each_loss(thetas, *batch).sum(),
+        [
+            stack_parameters(thetas)
+            for thetas in zip(*(data.path for data in experience), strict=True)
+        ],
+        [_stack(batches, rows) for batches in zip(*supports, strict=True)],
+        learning_rates,
+        first_order=first_order,
+    )
+    observations = stack_rows([query.observations for query in queries], rows)
+    weights = [torch.full_like(query.advantages, 1 / len(query.advantages)) for query in queries]
+    fisher = fisher_product(
+        policy,
+        lambda thetas: vmap(partial(act, policy))(thetas, observations),
+        stack_parameters([data.path[-1] for data in experience]),
+        stack_rows(weights, rows),
+    )
+    return _Curvature(len(positions), jacobian, fisher)
+
+
+def _sample(batch: Batch, fraction: float, generator: np.random.Generator) -> Batch:
+    """Draw a fraction of the steps: cut them into as many equal runs, draw one from each."""
+    steps = len(batch.observations)
+    edges = np.linspace(0, steps, max(1, round(fraction * steps)) + 1).astype(int)
+    drawn = generator.integers(edges[:-1], edges[1:])
+    chosen = torch.from_numpy(drawn).to(batch.observations.device)
+    return Batch(batch.observations[chosen], batch.actions[chosen], batch.advantages[chosen])
+
+
+def _stack(batches: Sequence[Batch], rows: int) -> tuple[torch.Tensor, ...]:
+    """Stack batches, filled up with steps of advantage 0; their mean loss stays that of the taken.
+
+    The mean over all rows is the mean over the taken ones times their share, which the advantages
+    make good.
+    """
+    return (
+        stack_rows([batch.observations for batch in batches], rows),
+        stack_rows([batch.actions for batch in batches], rows),
+        stack_rows([batch.advantages * (rows / len(batch.advantages)) for batch in batches], rows),
+    )
 
 
 def surrogate(
@@ -202,15 +277,6 @@ def _outer_loss(
         return loss, shard.policy.kl(data.old_distribution, distribution).mean()
 
     return outer_loss
-
-
-def _thinned(batch: Batch, steps_in_a_row: int, generator: np.random.Generator) -> Batch:
-    """Draw one step from each so many in a row."""
-    steps = len(batch.observations)
-    starts = np.arange(0, steps, steps_in_a_row)
-    drawn = starts + generator.integers(np.minimum(steps_in_a_row, steps - starts))
-    chosen = torch.from_numpy(drawn).to(batch.observations.device)
-    return Batch(batch.observations[chosen], batch.actions[chosen], batch.advantages[chosen])
 
 
 def _mean(contributions: Sequence[Vector]) -> torch.Tensor:

@@ -1,0 +1,267 @@
+"""Measure a meta-iteration beside what its physics alone costs, on the same cores.
+
+The work unit W is one meta-iteration of half-cheetah direction: 40 tasks × 20 episodes × 200 steps,
+before and after one adaptation step (320,000 env steps), policy 2×100, second-order MAML-TRPO with
+10 conjugate-gradient iterations. After each iteration the same worker processes replay its very
+controls from its start states in bare `mujoco.batch` loops, which observe and reward nothing.
+
+    python scripts/benchmark_iteration.py [--rounds 9]
+
+Writes benchmarks/iteration.json and a table beside it. Iterations and replays alternate, with one
+worker and with two; every number is a median over the rounds, every ratio a median of the rounds'
+ratios. The shares are those of the metrics: means over the workers.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+
+from metarl.cli.runs import build_experiment
+from metarl.config import Config
+from metarl.plugins import load_preset
+from metarl.seeding import Purpose, Split, integer_seed
+from metarl.shards import Shard, to_vector
+from metarl.training import Record, TrainingState, train
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+W = {
+    "tasks_per_batch": 40,
+    "episodes_per_task": 20,
+    "horizon": 200,
+    "hidden_sizes": (100, 100),
+    "adaptation_steps": 1,
+}
+NAVIGATION = {"tasks_per_batch": 20, "episodes_per_task": 20, "horizon": 100}
+
+
+class BareLoop:
+    """A worker's half of an iteration's physics: start states and controls, time first."""
+
+    def __init__(self, shard: Shard, iteration: int) -> None:
+        config = shard.config
+        single: Any = gym.make(config.env_id, **config.env_kwargs).unwrapped
+        self.frame_skip = single.frame_skip
+        self.phases = []
+        for phase in range(config.adaptation_steps + 1):
+            starts = []
+            for task in shard.task_indices:
+                for episode in range(shard.episodes_per_task):
+                    key = (Split.TRAIN, iteration, phase, task, episode)
+                    single.reset(seed=integer_seed(config.seed, Purpose.RESET, *key))
+                    starts.append((single.data.qpos.copy(), single.data.qvel.copy()))
+            controls = []
+            for data in shard.experience:
+                batch = (*data.supports, data.query)[phase]
+                actions = batch.actions.numpy().reshape(shard.episodes_per_task, config.horizon, -1)
+                controls.append(shard.action_map(actions))
+            in_time = np.ascontiguousarray(np.concatenate(controls).swapaxes(0, 1), np.float64)
+            self.phases.append(([np.stack(part) for part in zip(*starts, strict=True)], in_time))
+        self.batch = Batch(single.model, len(starts), nthread=1)
+        self.state = [self.batch.bind("qpos"), self.batch.bind("qvel")]
+        self.controls = self.batch.bind("ctrl")
+
+    def run(self) -> None:
+        """Step it all."""
+        for starts, controls in self.phases:
+            self.batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+            for part, start in zip(self.state, starts, strict=True):
+                part[:] = start
+            self.batch.forward()
+            for control in controls:
+                self.controls[:] = control
+                self.batch.step(nstep=self.frame_skip)
+
+
+BARE: list[BareLoop] = []  # a worker's own
+
+
+def prepare_replay(shard: Shard, iteration: int) -> list[None]:
+    BARE[:] = [BareLoop(shard, iteration)]
+    return []
+
+
+def replay(shard: Shard) -> list[None]:
+    BARE[0].run()
+    return []
+
+
+def peak_memory(shard: Shard) -> list[float]:
+    return [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
+
+
+class Runner:
+    """Training that stops after each iteration, with its pool."""
+
+    def __init__(self, config: Config, workers: int) -> None:
+        experiment = build_experiment(config)
+        state = TrainingState(experiment.agent.initial_state(to_vector(experiment.initial)), 0, 0)
+        self.pool = experiment.start_workers(
+            workers, config.tasks_per_batch, config.episodes_per_task
+        )
+        self._loop = train(experiment.agent, experiment.environment, self.pool, state, config)
+
+    def iteration(self) -> Record:
+        """Make the next iteration; give its metrics."""
+        _, record = next(self._loop)
+        return record
+
+    def bare_seconds(self, iteration: int) -> float:
+        """Replay an iteration's physics; give the time until the last worker is done."""
+        self.pool.map(prepare_replay, iteration)
+        started = time.perf_counter()
+        self.pool.map(replay)
+        seconds = time.perf_counter() - started
+        self.pool.take_profile()
+        return seconds
+
+
+@contextlib.contextmanager
+def runner(preset: str, workers: int, changes: dict[str, Any]) -> Iterator[Runner]:
+    settings = changes.pop("agent_settings", {})
+    config = load_preset(preset)
+    config = dataclasses.replace(
+        config,
+        **{"iterations": 10**6, **changes},
+        agent_settings={**config.agent_settings, **settings},
+    )
+    started = Runner(config, workers)
+    try:
+        yield started
+    finally:
+        started.pool.close()
+
+
+def medians(records: list[Record]) -> dict[str, float]:
+    """Give the median seconds of an iteration and of its phases."""
+    return {
+        name.removesuffix("_seconds"): statistics.median(record[name] for record in records)
+        for name in records[0]
+        if name.endswith("_seconds")
+    }
+
+
+def work_unit(rounds: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """Alternate W and its bare physics, in one worker and in two."""
+    records: dict[int, list[Record]] = {1: [], 2: []}
+    bare: dict[int, list[float]] = {1: [], 2: []}
+    with contextlib.ExitStack() as stack:
+        runners = {
+            workers: stack.enter_context(
+                runner("half-cheetah-dir", workers, {**W, "agent_settings": settings})
+            )
+            for workers in records
+        }
+        for number in range(1, rounds + 2):
+            for workers, one in runners.items():
+                record, seconds = one.iteration(), one.bare_seconds(number)
+                if number > 1:  # the first round warms up
+                    records[workers].append(record)
+                    bare[workers].append(seconds)
+        memory = runners[2].pool.map(peak_memory)
+    result: dict[str, Any] = {}
+    for workers in records:
+        ratios = [
+            record["iteration_seconds"] / seconds
+            for record, seconds in zip(records[workers], bare[workers], strict=True)
+        ]
+        result[f"{workers} worker{'s' * (workers > 1)}"] = {
+            "seconds": medians(records[workers]),
+            "bare physics seconds": statistics.median(bare[workers]),
+            "to bare physics": statistics.median(ratios),
+            "line search candidates": statistics.mean(
+                record["line_search_steps"] for record in records[workers]
+            ),
+        }
+    result["iterations per second, 2 workers to 1"] = statistics.median(
+        one["iteration_seconds"] / two["iteration_seconds"]
+        for one, two in zip(records[1], records[2], strict=True)
+    )
+    result["bare physics, 2 processes to 1"] = statistics.median(
+        one / two for one, two in zip(bare[1], bare[2], strict=True)
+    )
+    result["peak memory of a worker process, MB"] = max(memory)
+    return result
+
+
+def navigation(rounds: int, settings: dict[str, Any]) -> dict[str, Any]:
+    with runner("navigation-2d", 2, {**NAVIGATION, "agent_settings": settings}) as one:
+        records = [one.iteration() for _ in range(3 * rounds + 1)][1:]
+    return {"seconds": medians(records)}
+
+
+def table(results: dict[str, Any]) -> str:
+    unit, nav = results["W"], results["navigation-2d"]
+    columns = [unit["1 worker"], unit["2 workers"], nav]
+    lines = [
+        "Seconds of a meta-iteration and of its phases (means over the workers); medians.",
+        f"Written by `{results['command']}`; versions in iteration.json.",
+        "",
+        "| | W, 1 worker | W, 2 workers | navigation-2d, 2 workers |",
+        "|---|---|---|---|",
+    ]
+    phases = [*nav["seconds"]]
+    for phase in phases:
+        cells = []
+        for column in columns:
+            spent, whole = column["seconds"][phase], column["seconds"]["iteration"]
+            share = "" if phase == "iteration" else f" ({spent / whole:.0%})"
+            cells.append(f"{spent:.3f}{share}")
+        lines.append(f"| {phase} | {' | '.join(cells)} |")
+    lines += [
+        "| bare physics | "
+        + " | ".join(f"{column['bare physics seconds']:.3f}" for column in columns[:2])
+        + " | |",
+        "| **iteration / bare physics** | "
+        + " | ".join(f"{column['to bare physics']:.2f}" for column in columns[:2])
+        + " | |",
+        "",
+        "Iterations per second of W, 2 workers to 1: "
+        f"{unit['iterations per second, 2 workers to 1']:.2f} (bare physics: "
+        f"{unit['bare physics, 2 processes to 1']:.2f}).",
+        "",
+        "Peak memory of a worker process in W: "
+        f"{unit['peak memory of a worker process, MB']:.0f} MB.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--curvature-fraction", type=float, help="default: the presets'")
+    arguments = parser.parse_args()
+    command = f"python scripts/benchmark_iteration.py --rounds {arguments.rounds}"
+    settings = {}
+    if arguments.curvature_fraction is not None:
+        settings["curvature_fraction"] = arguments.curvature_fraction
+        command += f" --curvature-fraction {arguments.curvature_fraction}"
+    results = {
+        "command": command,
+        "versions": {name: version(name) for name in ("torch", "mujoco", "gymnasium", "numpy")},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "W": work_unit(arguments.rounds, settings),
+        "navigation-2d": navigation(arguments.rounds, settings),
+    }
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / "iteration.json").write_text(json.dumps(results, indent=2) + "\n")
+    (FOLDER / "iteration.md").write_text(table(results))
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()
