@@ -7,7 +7,7 @@ give one result for each of its tasks, in task order.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from metarl.trajectories import Batch, Trajectories
 Vector = Float[np.ndarray, " parameter"]
 """A flat vector in parameter space, as it travels between processes."""
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -183,6 +184,17 @@ class Shard:
         self.environments.close()
 
 
+def starts_anew(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a function that leaves a shard in the same state whatever was mapped before.
+
+    Random streams are keyed, so a worker that was lost can be rebuilt: by repeating, on a new one,
+    all that was mapped since such a function.
+    """
+    function.starts_anew = True  # type: ignore[attr-defined]
+    return function
+
+
+@starts_anew
 def collect_and_adapt(
     shard: Shard,
     theta: Vector,
@@ -214,6 +226,7 @@ def collect_and_adapt(
             with shard.stopwatch.phase("inner_gradient"):
                 for path, support in zip(paths, batches[-1], strict=True):
                     path.append(inner_step(loss, path[-1], support, learning_rates[phase]))
+    shard.scratch = []
     shard.experience = []
     for path, (*supports, query) in zip(paths, zip(*batches, strict=True), strict=True):
         old = act(shard.policy, path[-1], query.observations)

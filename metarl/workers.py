@@ -1,7 +1,8 @@
 """The pool: where shards live, and the map over them.
 
-`InProcess` runs one shard here; `ProcessPool` runs each in a spawned process of its own. Both give
-the same numbers, to the last bit. Results come back in task order.
+`InProcess` runs one shard here; `ProcessPool` runs each in a spawned process of its own;
+`metarl.ray_workers.RayWorkers` runs each in an actor of a Ray cluster. All give the same numbers,
+to the last bit. Results come back in task order.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ from metarl.stopwatch import PhaseSeconds, Profile
 
 R = TypeVar("R")
 
-_CHILD_ENVIRONMENT = {
+CHILD_ENVIRONMENT = {
     # One thread for each worker: more make processes fight for cores, and change bits of results.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -49,24 +50,31 @@ def partition(tasks: int, workers: int) -> list[range]:
     return [range(start, stop) for start, stop in pairwise(starts)]
 
 
-def start_workers(spec: ShardSpec, count: int) -> Workers:
-    """Start `count` workers, at most one for each task; one alone runs in this process.
+def start_workers(spec: ShardSpec, count: int | str) -> Workers:
+    """Start workers, at most one for each task; one alone runs in this process.
 
     Args:
         spec: what all shards have in common, with the task indices of the whole meta-batch.
-        count: how many.
+        count: how many on this machine; or "ray" or a Ray cluster's address, for one on each of
+            the cluster's CPUs.
 
     Raises:
+        ConfigError: there is no Ray, or no cluster at the address.
         WorkerError: a worker could not build its shard.
 
     """
-    count = min(count, len(spec.task_indices))
-    if count == 1:
-        return InProcess(spec)
-    ranges = partition(len(spec.task_indices), count)
-    return ProcessPool(
-        [ShardSpec(spec.config, spec.policy, spec.episodes_per_task, part) for part in ranges]
-    )
+    if isinstance(count, str):
+        from metarl.ray_workers import RayWorkers  # Ray is heavy, and an extra
+
+        return RayWorkers(spec, count)
+    parts = cut(spec, count)
+    return InProcess(spec) if len(parts) == 1 else ProcessPool(parts)
+
+
+def cut(spec: ShardSpec, workers: int) -> list[ShardSpec]:
+    """Cut the tasks into a shard for each worker, at most one for each task."""
+    ranges = partition(len(spec.task_indices), min(workers, len(spec.task_indices)))
+    return [ShardSpec(spec.config, spec.policy, spec.episodes_per_task, part) for part in ranges]
 
 
 class InProcess:
@@ -75,11 +83,11 @@ class InProcess:
     count = 1
 
     def __init__(self, spec: ShardSpec) -> None:
-        self._name = _name(0, spec.task_indices)
+        self._name = worker_name(0, spec.task_indices)
         try:
             self._shard = Shard(spec)
         except Exception as error:
-            raise _report(self._name, _describe(error)) from error
+            raise failure_of(self._name, describe(error)) from error
         self._profile = Profile()
         self._threads = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -94,7 +102,7 @@ class InProcess:
         try:
             results, phases = run_timed(self._shard, function, args)
         except Exception as error:
-            raise _report(self._name, _describe(error)) from error
+            raise failure_of(self._name, describe(error)) from error
         self._profile.add(sum(phases.values()), [phases])
         return results
 
@@ -109,21 +117,30 @@ class InProcess:
 
 
 @dataclass(frozen=True)
-class _Failure:
+class Failure:
     """An exception, as it travels."""
 
     text: str
     trace: str
 
 
-def _name(worker: int, tasks: range) -> str:
-    return f"worker {worker} (tasks {tasks.start} to {tasks.stop - 1})"
+def describe(error: Exception) -> Failure:
+    """Turn the exception being handled into something that travels."""
+    # Our own errors say all that is needed; others are told by their type as well.
+    text = str(error) if isinstance(error, MetarlError) else f"{type(error).__name__}: {error}"
+    return Failure(text, traceback.format_exc())
 
 
-def _report(name: str, failure: _Failure) -> WorkerError:
+def failure_of(name: str, failure: Failure) -> WorkerError:
+    """Give the error that tells the user of a worker's failure."""
     return WorkerError(
         f"{name} failed: {failure.text}\n\nThe worker's traceback:\n{failure.trace.rstrip()}"
     )
+
+
+def worker_name(worker: int, tasks: range) -> str:
+    """Name a worker and its tasks."""
+    return f"worker {worker} (tasks {tasks.start} to {tasks.stop - 1})"
 
 
 class ProcessPool:
@@ -208,8 +225,8 @@ class ProcessPool:
         except (EOFError, ConnectionResetError) as error:
             self._processes[worker].join(_CLOSE_SECONDS)
             raise WorkerError(self._obituary(worker)) from error
-        if isinstance(reply, _Failure):
-            raise _report(_name(worker, self._ranges[worker]), reply)
+        if isinstance(reply, Failure):
+            raise failure_of(worker_name(worker, self._ranges[worker]), reply)
         results, phases = reply
         return results, phases
 
@@ -221,7 +238,7 @@ class ProcessPool:
                 how += ", perhaps because the machine ran out of memory"
         else:
             how = f"ended with exit code {code}"
-        return f"{_name(worker, self._ranges[worker])} {how}; continue the run with --resume"
+        return f"{worker_name(worker, self._ranges[worker])} {how}; continue the run with --resume"
 
     def _kill(self) -> None:
         for process in self._processes:
@@ -238,8 +255,8 @@ class ProcessPool:
 @contextlib.contextmanager
 def _environment_of_children() -> Iterator[None]:
     """Set the variables that a process reads as it starts, for as long as children are started."""
-    before = {name: os.environ.get(name) for name in _CHILD_ENVIRONMENT}
-    os.environ.update(_CHILD_ENVIRONMENT)
+    before = {name: os.environ.get(name) for name in CHILD_ENVIRONMENT}
+    os.environ.update(CHILD_ENVIRONMENT)
     try:
         yield
     finally:
@@ -260,7 +277,7 @@ def _serve(pipe: Connection, spec: ShardSpec, parent: int) -> None:
         shard = Shard(spec)
         pipe.send(([], {}))
     except Exception as error:
-        pipe.send(_describe(error))
+        pipe.send(describe(error))
         return
     with contextlib.suppress(EOFError, OSError):
         while (request := pipe.recv()) is not None:
@@ -268,7 +285,7 @@ def _serve(pipe: Connection, spec: ShardSpec, parent: int) -> None:
             try:
                 pipe.send(run_timed(shard, function, args))
             except Exception as error:
-                pipe.send(_describe(error))
+                pipe.send(describe(error))
     shard.close()
 
 
@@ -278,9 +295,3 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the kernel was told
         os._exit(1)
-
-
-def _describe(error: Exception) -> _Failure:
-    # Our own errors say all that is needed; others are told by their type as well.
-    text = str(error) if isinstance(error, MetarlError) else f"{type(error).__name__}: {error}"
-    return _Failure(text, traceback.format_exc())

@@ -23,7 +23,7 @@ import numpy as np
 
 RESULTS = Path(__file__).parent.parent / "results" / "curvature-fraction"
 # Preset: fraction beside 1, iterations.
-STUDIES = {"navigation-2d": (0.1, 60), "half-cheetah-dir": (0.05, 40)}
+STUDIES = {"navigation-2d": (0.1, 60), "half-cheetah-dir": (0.05, 25)}
 SEEDS = range(1, 6)
 T_975 = 2.776  # Student's t with 4 degrees of freedom: 95 % two-sided intervals of 5 seeds
 LAST = 10

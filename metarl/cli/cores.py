@@ -12,13 +12,21 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def checked_workers(wanted: int, tasks: int) -> tuple[int, str | None]:
+def checked_workers(wanted: int | str, tasks: int) -> tuple[int | str, str | None]:
     """Give the number of workers to start, and a note where it is not the number wanted.
 
+    "ray" and the addresses of Ray clusters are given back as they are.
+
     Raises:
-        ConfigError: fewer than one.
+        ConfigError: fewer than one, or neither a number nor an address.
 
     """
+    if isinstance(wanted, str):
+        if wanted not in ("ray", "auto") and ":" not in wanted:
+            raise ConfigError(
+                f"workers = {wanted!r} must be a number, ray, or the address of a Ray cluster"
+            )
+        return wanted, None
     if wanted < 1:
         raise ConfigError(f"workers = {wanted} must be at least 1")
     if wanted > tasks:

@@ -41,8 +41,9 @@ class EvaluateArguments:
     """Draw the held-out tasks from this range of the preset. Empty: as in training."""
     seed: int = 1
     """Seeds the held-out tasks and their episodes; the same seed gives the same tasks."""
-    workers: int = dataclasses.field(default_factory=usable_cores)
-    """Worker processes; 1 works in this process. The numbers do not depend on it."""
+    workers: int | str = dataclasses.field(default_factory=usable_cores)
+    """Worker processes; 1 works in this process. Or ray, or the address of a Ray cluster: one on
+    each of its CPUs. The numbers do not depend on it."""
 
 
 def run(argv: list[str]) -> int:

@@ -34,7 +34,7 @@ class Experiment:
     """The policy's parameters before training."""
     agent: Agent
 
-    def start_workers(self, count: int, tasks: int, episodes_per_task: int) -> Workers:
+    def start_workers(self, count: int | str, tasks: int, episodes_per_task: int) -> Workers:
         """Start the pool over some tasks."""
         spec = ShardSpec(self.config, self.policy, episodes_per_task, range(tasks))
         return start_workers(spec, count)
@@ -65,7 +65,7 @@ def build_experiment(config: Config) -> Experiment:
     spec = load_agent(config.agent)
     settings = read_fields(spec.settings, config.agent_settings, f"agent {config.agent}")
     try:
-        torch.empty(0, device=config.device)
+        torch.zeros(1, device=config.device).cpu()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"device = {config.device!r} is not to be had here: {reason}") from error

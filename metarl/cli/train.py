@@ -44,8 +44,9 @@ class TrainArguments(Generic[S]):
     """What the agent decides."""
     run_dir: Path
     """The run folder."""
-    workers: int
-    """Worker processes; 1 works in this process. The numbers do not depend on it."""
+    workers: int | str
+    """Worker processes; 1 works in this process. Or ray, or the address of a Ray cluster: one on
+    each of its CPUs. The numbers do not depend on it."""
     resume: bool = False
     """Go on with the run in the run folder, from its newest checkpoint."""
 

@@ -29,13 +29,13 @@ class Interrupted(BaseException):
         self.number = number
 
 
-def run_training(config: Config, run_dir: Path, workers: int, resume: bool) -> int:
+def run_training(config: Config, run_dir: Path, workers: int | str, resume: bool) -> int:
     """Train, from the beginning or from the newest checkpoint; give the exit code.
 
     Args:
         config: the experiment.
         run_dir: the run folder; new, or on resume one that `run_training` wrote.
-        workers: how many workers to use.
+        workers: how many workers to use, or the address of a Ray cluster.
         resume: go on from the newest checkpoint.
 
     Raises:

@@ -25,7 +25,7 @@ def tiny_config(preset: str = "navigation-2d", **changes: Any) -> Config:
 
 
 @contextlib.contextmanager
-def pool(experiment: Experiment, workers: int = 1) -> Iterator[Workers]:
+def pool(experiment: Experiment, workers: int | str = 1) -> Iterator[Workers]:
     """Workers over the tasks of a meta-batch."""
     config = experiment.config
     started = experiment.start_workers(workers, config.tasks_per_batch, config.episodes_per_task)
@@ -38,7 +38,7 @@ def first_state(experiment: Experiment) -> TrainingState:
     return TrainingState(experiment.agent.initial_state(to_vector(experiment.initial)), 0, 0)
 
 
-def run(config: Config, workers: int = 1) -> tuple[TrainingState, list[Record]]:
+def run(config: Config, workers: int | str = 1) -> tuple[TrainingState, list[Record]]:
     """Train from the beginning to the end."""
     experiment = build_experiment(config)
     first = first_state(experiment)

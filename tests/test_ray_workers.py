@@ -1,0 +1,182 @@
+"""Workers on Ray: a real cluster of two nodes, real kills, the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from building import first_state, pool, run, tiny_config, without_times
+from shard_functions import add, add_and_die_once, ask_for_pid, begin, die, fail_everywhere
+
+from metarl.cli.cores import checked_workers
+from metarl.cli.runs import build_experiment
+from metarl.errors import ConfigError, WorkerError
+from metarl.training import train
+
+pytest.importorskip("ray")
+import ray
+from ray.cluster_utils import Cluster
+
+SUPPORT = str(Path(__file__).parent / "support")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes of one CPU each, on this machine."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SUPPORT, before]))
+    memory = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    started = Cluster(initialize_head=True, head_node_args=memory)
+    try:
+        started.second_node = started.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+        started.wait_for_nodes()
+        yield started
+    finally:
+        ray.shutdown()
+        started.shutdown()
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+CONFIG = tiny_config(tasks_per_batch=5, iterations=4, hidden_sizes=(9,))
+
+
+@pytest.fixture(scope="module")
+def local():
+    """What one worker in this process gives."""
+    state, records = run(CONFIG, 1)
+    return state.agent.theta.tobytes(), without_times(records)
+
+
+def test_two_nodes_give_the_bits_of_one_process(cluster, local):
+    state, records = run(CONFIG, cluster.address)
+    assert (state.agent.theta.tobytes(), without_times(records)) == local
+    assert records[0]["physics_seconds"] > 0
+    assert not ray.is_initialized()
+
+
+def test_results_come_in_task_order_and_an_exception_with_its_traceback(cluster):
+    with pool(build_experiment(CONFIG), cluster.address) as workers:
+        pids = workers.map(ask_for_pid)
+        assert workers.count == 2
+        assert pids[0] == pids[1] == pids[2] != pids[3] == pids[4]
+        assert workers.map(begin, 7) == [(7, index) for index in range(5)]
+        with pytest.raises(WorkerError) as failure:
+            workers.map(fail_everywhere)
+    text = str(failure.value)
+    assert text.startswith("worker 0 (tasks 0 to 2) failed: ValueError: shard 0 fails")
+    assert text.count("The worker's traceback:") == 1
+
+
+def test_a_killed_actor_is_replaced_and_repeats_what_came_since_the_last_fresh_start(
+    cluster, tmp_path
+):
+    with pool(build_experiment(CONFIG), cluster.address) as workers:
+        workers.map(begin, 100)
+        workers.map(begin, 1)
+        workers.map(add, 10)
+        before = workers.map(ask_for_pid)
+        # Killed in the middle of a call, and between two.
+        results = workers.map(add_and_die_once, 100, str(tmp_path / "died"))
+        assert results == [(111, index) for index in range(5)]
+        assert workers.map(ask_for_pid)[0] != before[0]
+        os.kill(before[4], signal.SIGKILL)
+        assert workers.map(add, 1000) == [(1111, index) for index in range(5)]
+
+
+def test_an_actor_that_dies_again_and_again_ends_the_run(cluster):
+    with (
+        pool(build_experiment(CONFIG), cluster.address) as workers,
+        pytest.raises(WorkerError, match=r"lost 4 times in a row.*--resume"),
+    ):
+        workers.map(die)
+
+
+def test_a_node_that_is_removed_changes_no_number(cluster, local):
+    experiment = build_experiment(CONFIG)
+    records = []
+    with pool(experiment, cluster.address) as workers:
+        loop = train(
+            experiment.agent, experiment.environment, workers, first_state(experiment), CONFIG
+        )
+        for reached, record in loop:
+            state = reached
+            records.append(record)
+            if record["iteration"] == 1:
+                cluster.remove_node(cluster.second_node, allow_graceful=False)
+            if record["iteration"] == 3:
+                cluster.second_node = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    assert (state.agent.theta.tobytes(), without_times(records)) == local
+
+
+METARL = [sys.executable, "-c", "import sys; from metarl.cli import main; sys.exit(main())"]
+
+
+def metarl(*arguments, **environment):
+    return subprocess.run(
+        [*METARL, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+
+
+def test_the_command_line_starts_ray_here_and_leaves_nothing_behind(tmp_path):
+    tiny = ["--iterations", 2, "--tasks-per-batch", 2, "--horizon", 5, "--hidden-sizes", 4]
+    before = {process.pid for process in psutil.process_iter()}
+    train_it = ["train", "navigation-2d", *tiny, "--workers"]
+    done = metarl(*train_it, "ray", "--run-dir", tmp_path / "ray")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert metarl(*train_it, 1, "--run-dir", tmp_path / "local").returncode == 0
+    checkpoints = [
+        (tmp_path / name / "checkpoints").rglob("*.safetensors") for name in ("ray", "local")
+    ]
+    for one, other in zip(*map(sorted, checkpoints), strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        left = [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if process.pid not in before and "ray" in " ".join(process.info["cmdline"] or [])
+        ]
+        if not left:
+            break
+        time.sleep(0.1)
+    assert not left
+
+
+def test_where_there_is_no_cluster_one_line_says_so(tmp_path):
+    done = metarl(
+        "train", "navigation-2d", "--workers", "127.0.0.1:1", "--run-dir", tmp_path / "run"
+    )
+    assert done.returncode == 2
+    assert "no Ray cluster at '127.0.0.1:1'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_ray_one_line_says_what_to_install(tmp_path):
+    (tmp_path / "ray.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'ray'\", name='ray')"
+    )
+    done = metarl(
+        *["train", "navigation-2d", "--workers", "ray", "--run-dir", tmp_path / "run"],
+        PYTHONPATH=str(tmp_path),
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "metarl train: error: workers on Ray need the package: pip install 'metarl-suite[ray]'\n"
+    )
+
+
+def test_other_words_are_no_workers():
+    with pytest.raises(ConfigError, match="must be a number, ray, or the address"):
+        checked_workers("many", 5)
