@@ -144,7 +144,7 @@ def hessian_product(
     loss: Callable[[Parameters, B], Tensor], theta: Parameters, batch: B
 ) -> Callable[[Parameters], Parameters]:
     """Give v ↦ H v, H the Hessian of the loss at θ; the graph of its gradient is kept."""
-    leaves = {name: value.detach().requires_grad_() for name, value in theta.items()}
+    leaves = as_leaves(theta)
     with torch.enable_grad():
         value = loss(leaves, batch)
     return transposed_product(
@@ -153,6 +153,11 @@ def hessian_product(
         ),
         leaves,
     )
+
+
+def as_leaves(theta: Parameters) -> Parameters:
+    """Give the parameters as leaves of a new autograd graph."""
+    return {name: value.detach().requires_grad_() for name, value in theta.items()}
 
 
 def transposed_product(

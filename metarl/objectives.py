@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call
 
-from metarl.adaptation import Parameters, transposed_product
+from metarl.adaptation import Parameters, as_leaves, transposed_product
 from metarl.policies import Distribution, Policy
 from metarl.trajectories import Batch
 
@@ -65,7 +65,7 @@ def fisher_product(
         weights: w, for each observation.
 
     """
-    leaves = {name: value.detach().requires_grad_() for name, value in theta.items()}
+    leaves = as_leaves(theta)
     with torch.enable_grad():
         outputs = distribution(leaves)
         # Dᵀ is linear: its own reverse-mode product is D, and needs no new pass of the network.

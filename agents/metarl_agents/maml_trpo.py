@@ -22,9 +22,9 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch.func import grad_and_value, vmap
+from torch.func import vmap
 
-from metarl.adaptation import AdaptationJacobian, Parameters, adapt, linearise
+from metarl.adaptation import AdaptationJacobian, Parameters, adapt, as_leaves, linearise
 from metarl.agents import AgentState, Metrics
 from metarl.config import Config
 from metarl.objectives import act, fisher_product, reinforce_loss, surrogate_loss
@@ -149,12 +149,14 @@ def meta_gradient(
     contributions = []
     for position, data in enumerate(shard.experience):
         with shard.blame(position):
-            outer, (at, kl) = grad_and_value(_outer_loss(shard, data), has_aux=True)(data.path[-1])
+            adapted = as_leaves(data.path[-1])
+            outer, kl = _outer_loss(shard, data)(adapted)
+            slope = torch.autograd.grad(outer, tuple(adapted.values()), materialize_grads=True)
             jacobian = linearise(
                 loss, data.path, data.supports, learning_rates, first_order=first_order
             )
-            vector = to_vector(jacobian.transposed_product(outer))
-            contributions.append((vector, float(at), float(kl)))
+            vector = to_vector(jacobian.transposed_product(dict(zip(adapted, slope, strict=True))))
+            contributions.append((vector, float(outer), float(kl)))
 
     rows = whole_blocks(
         math.ceil(curvature_fraction * shard.episodes_per_task * shard.config.horizon)
