@@ -1,4 +1,4 @@
-"""Measure how an iteration's time and memory grow with tasks, episodes, horizon, width, inner steps.
+"""Measure how time and memory grow with tasks, episodes, horizon, width and inner steps.
 
 Half-cheetah direction, one quantity doubled at a time from a common base, two workers, all steps in
 the curvature products. A pool of its own for each size, so that peak memory is that size's alone.
@@ -72,8 +72,8 @@ def value(size: Any) -> int:
 def table(results: dict[str, Any], command: str) -> str:
     base = ", ".join(f"{NAMES[name]} {value(size)}" for name, size in BASE.items())
     lines = [
-        f"Base: {base}; one quantity changed at a time; two workers. Memory is what a worker's peak",
-        f"grew by over its start. Written by `{command}`.",
+        f"Base: {base}; one quantity changed at a time; two workers.",
+        f"Memory is what a worker's peak grew by over its start. Written by `{command}`.",
         "",
         "| quantity | size | seconds | of which physics | MB added |",
         "|---|---|---|---|---|",

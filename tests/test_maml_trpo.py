@@ -177,7 +177,7 @@ def test_first_order_differs_by_exactly_the_dropped_term():
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_fraction_of_the_steps_gives_the_curvature_of_a_sample_and_the_gradient_of_all(steps):
-    shard, theta = shard_with_experience("gaussian", steps)
+    shard, theta = shard_with_experience("gaussian", steps, episodes_per_task=20)
     vector = np.random.default_rng(0).standard_normal(len(theta))
     whole = gradients(shard)
     full = curvature_product(shard, vector)

@@ -15,7 +15,6 @@ which the step is taken, never the gradient, nor the loss and KL divergence that
 holds the step to.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +29,15 @@ from metarl.config import Config
 from metarl.objectives import act, fisher_product, reinforce_loss, surrogate_loss
 from metarl.seeding import Purpose
 from metarl.shards import Experience, Shard, Vector, Workers, to_vector
-from metarl.stacking import aligned, repeat, stack_parameters, stack_rows, unstack, whole_blocks
+from metarl.stacking import (
+    BLOCK,
+    aligned,
+    repeat,
+    stack_parameters,
+    stack_rows,
+    unstack,
+    whole_blocks,
+)
 from metarl.trajectories import Batch
 from metarl.trust_region import (
     CurvatureError,
@@ -156,11 +163,11 @@ def meta_gradient(
                 loss, data.path, data.supports, learning_rates, first_order=first_order
             )
             vector = to_vector(jacobian.transposed_product(dict(zip(adapted, slope, strict=True))))
-            contributions.append((vector, float(outer), float(kl)))
+            contributions.append((vector, outer.item(), kl.item()))
 
-    rows = whole_blocks(
-        math.ceil(curvature_fraction * shard.episodes_per_task * shard.config.horizon)
-    )
+    # From the longest episodes there can be: a task's rows must not depend on other tasks' lengths.
+    longest = shard.episodes_per_task * shard.config.horizon
+    rows = whole_blocks(_kept(curvature_fraction, longest))
     at_once = max(1, _ROWS_AT_ONCE // rows)
     shard.scratch = [
         _curvature(
@@ -233,10 +240,15 @@ def _curvature(
 def _sample(batch: Batch, fraction: float, generator: np.random.Generator) -> Batch:
     """Draw a fraction of the steps: cut them into as many equal runs, draw one from each."""
     steps = len(batch.observations)
-    edges = np.linspace(0, steps, max(1, round(fraction * steps)) + 1).astype(int)
+    edges = np.linspace(0, steps, _kept(fraction, steps) + 1).astype(int)
     drawn = generator.integers(edges[:-1], edges[1:])
     chosen = torch.from_numpy(drawn).to(batch.observations.device)
     return Batch(batch.observations[chosen], batch.actions[chosen], batch.advantages[chosen])
+
+
+def _kept(fraction: float, steps: int) -> int:
+    """Say how many steps a fraction of them is; a block, which costs no more, or all of fewer."""
+    return min(steps, max(BLOCK, round(fraction * steps)))
 
 
 def _stack(batches: Sequence[Batch], rows: int) -> tuple[torch.Tensor, ...]:

@@ -22,7 +22,8 @@ class TrustRegionSettings:
     """By how much each candidate's step is shorter than the one before."""
     curvature_fraction: float = 1.0
     """Fraction of the steps that curvature products use, of support and of query data; drawn
-    evenly over time, anew in each iteration. Gradient, loss and KL divergence always use all."""
+    evenly over time, anew in each iteration, and 32 at least. Gradient, loss and KL divergence
+    always use all."""
 
     def __post_init__(self) -> None:
         require(self, "max_kl", 0 < self.max_kl < math.inf, "must be positive and finite")
