@@ -52,10 +52,10 @@ CASES = {
 
 
 @pytest.mark.parametrize("preset", list(CASES))
-def test_metrics_and_parameters_are_bit_equal_for_1_2_and_3_workers(preset):
+def test_metrics_and_parameters_are_bit_equal_for_1_to_4_workers(preset):
     config = tiny_config(preset, **CASES[preset])
     state, records = run(config, workers=1)
-    for workers in (2, 3):
+    for workers in (2, 3, 4):
         other_state, other_records = run(config, workers=workers)
         assert without_times(other_records) == without_times(records)
         assert other_state.agent.theta.tobytes() == state.agent.theta.tobytes()
