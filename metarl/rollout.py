@@ -17,7 +17,7 @@ from metarl.errors import TaskError
 from metarl.objectives import act
 from metarl.policies import Policy
 from metarl.seeding import Purpose, integer_seed, stream
-from metarl.stacking import stack_parameters, whole_blocks
+from metarl.stacking import never_alone, stack_parameters, whole_blocks
 from metarl.stopwatch import Stopwatch
 from metarl.tasks import Task, describe_task
 from metarl.trajectories import Trajectories
@@ -147,11 +147,13 @@ class _Actors:
         observation: Float[np.ndarray, "slot obs"],
     ) -> None:
         like = next(iter(parameters[0].values()))
+        stacked = never_alone(parameters)
         self._policy = policy
-        self._parameters = stack_parameters(parameters)
+        self._tasks = len(parameters)
+        self._parameters = stack_parameters(stacked)
         self._episodes = len(observation) // len(parameters)
         rows = whole_blocks(self._episodes)
-        self._observations = like.new_zeros(len(parameters), rows, observation.shape[1])
+        self._observations = like.new_zeros(len(stacked), rows, observation.shape[1])
         self._act = vmap(partial(act, policy))
 
     @torch.no_grad()
@@ -159,13 +161,12 @@ class _Actors:
         self, observation: Float[np.ndarray, "slot obs"], noise: Float[Tensor, "slot *act"]
     ) -> Shaped[Tensor, "slot *act"]:
         """Choose an action in every slot; they come back to the CPU."""
-        tasks = len(self._observations)
-        own = torch.from_numpy(observation).view(tasks, self._episodes, -1)
-        self._observations[:, : self._episodes] = own
+        own = torch.from_numpy(observation).view(self._tasks, self._episodes, -1)
+        self._observations[: self._tasks, : self._episodes] = own
         distribution = self._act(self._parameters, self._observations)
-        taken = tuple(part[:, : self._episodes] for part in distribution)
-        actions = self._policy.sample(taken, noise.view(tasks, self._episodes, *noise.shape[1:]))
-        return actions.flatten(0, 1).cpu()
+        taken = tuple(part[: self._tasks, : self._episodes] for part in distribution)
+        noise = noise.view(self._tasks, self._episodes, *noise.shape[1:])
+        return self._policy.sample(taken, noise).flatten(0, 1).cpu()
 
 
 class _Record:

@@ -2,17 +2,21 @@
 
 The last bits of a matrix product depend on where in memory its operands begin, and those of an
 activation on where in the processor's vectors an element falls. Here every task's parameters and
-every task's rows begin at a multiple of 64 bytes and fill whole vectors. Functions that
+every task's rows begin at a multiple of 64 bytes and fill whole vectors, and one task is stacked
+twice, since a stack of one is multiplied by another routine. Functions that
 `torch.func.vmap` makes of such stacks give a task the same bits whatever other tasks are stacked
 with it (seen in torch 2.13 on one thread, for products, gradients and Hessian products).
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from jaxtyping import Shaped
 from torch import Tensor
 
 from metarl.adaptation import Parameters
+
+T = TypeVar("T")
 
 BLOCK = 32
 """Elements, or rows of any width, that fill whole 64-byte lines and whole vectors."""
@@ -21,6 +25,11 @@ BLOCK = 32
 def whole_blocks(count: int) -> int:
     """Round up to a multiple of the block."""
     return -(-count // BLOCK) * BLOCK
+
+
+def never_alone(tasks: Sequence[T]) -> list[T]:
+    """Give the tasks to stack: one task stands twice, and the second result is to be dropped."""
+    return [*tasks, *tasks] if len(tasks) == 1 else list(tasks)
 
 
 def stack_parameters(parameters: Sequence[Parameters]) -> Parameters:

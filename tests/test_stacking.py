@@ -12,6 +12,7 @@ from metarl.policies import CategoricalPolicy, GaussianPolicy, Policy, parameter
 from metarl.stacking import (
     BLOCK,
     aligned,
+    never_alone,
     repeat,
     stack_parameters,
     stack_rows,
@@ -81,7 +82,8 @@ def test_distributions_and_curvature_have_the_same_bits_in_any_company(name, row
         actions = policy.sample(act(policy, theta, observations), drawn)
         data.append(Batch(observations, actions, draw(rows)))
 
-    def results(tasks):
+    def results(alone):
+        tasks = never_alone(alone)
         stack = stack_parameters([thetas[task] for task in tasks])
         direction = stack_parameters([vectors[task] for task in tasks])
         batch = [
@@ -108,6 +110,6 @@ def test_distributions_and_curvature_have_the_same_bits_in_any_company(name, row
         together = results(range(TASKS))
         for company in ([0], [3], [1, 2], [3, 4], [0, 1, 2], [1, 2, 3, 4]):
             for whole, part in zip(together, results(company), strict=True):
-                assert torch.equal(whole[company], part)
+                assert torch.equal(whole[company], part[: len(company)])
     finally:
         torch.set_num_threads(threads)

@@ -32,6 +32,7 @@ from metarl.shards import Experience, Shard, Vector, Workers, to_vector
 from metarl.stacking import (
     BLOCK,
     aligned,
+    never_alone,
     repeat,
     stack_parameters,
     stack_rows,
@@ -138,6 +139,8 @@ class _Curvature:
     """J and F of some tasks, stacked, kept for the products of conjugate gradient."""
 
     tasks: int
+    stacked: int
+    """One more, where a task had to be stacked twice."""
     jacobian: AdaptationJacobian
     fisher: Callable[[Parameters], Parameters]
 
@@ -169,29 +172,30 @@ def meta_gradient(
     longest = shard.episodes_per_task * shard.config.horizon
     rows = whole_blocks(_kept(curvature_fraction, longest))
     at_once = max(1, _ROWS_AT_ONCE // rows)
-    shard.scratch = [
-        _curvature(
-            shard,
-            range(start, min(start + at_once, len(shard.experience))),
-            rows,
-            learning_rates,
-            first_order,
-            curvature_fraction,
+    shard.scratch = []
+    for start in range(0, len(shard.experience), at_once):
+        positions = list(range(start, min(start + at_once, len(shard.experience))))
+        # All stacks hold one task, or none does.
+        stacked = never_alone(positions) if at_once > 1 else positions
+        shard.scratch.append(
+            _Curvature(
+                len(positions),
+                len(stacked),
+                *_linearise(shard, stacked, rows, learning_rates, first_order, curvature_fraction),
+            )
         )
-        for start in range(0, len(shard.experience), at_once)
-    ]
     return contributions
 
 
 def curvature_product(shard: Shard, vector: Vector) -> list[Vector]:
     """Give each task's Jᵀ F J v; `meta_gradient` must have been mapped before."""
     direction = shard.parameters(vector)
-    products = []
+    products: list[Vector] = []
     for stack in shard.scratch:
-        moved = stack.jacobian.product(repeat(direction, stack.tasks))
-        curved = stack.fisher(aligned(moved, stack.tasks))
-        pulled = stack.jacobian.transposed_product(aligned(curved, stack.tasks))
-        products += [to_vector(of_task) for of_task in unstack(pulled, stack.tasks)]
+        moved = stack.jacobian.product(repeat(direction, stack.stacked))
+        curved = stack.fisher(aligned(moved, stack.stacked))
+        pulled = stack.jacobian.transposed_product(aligned(curved, stack.stacked))
+        products += map(to_vector, unstack(pulled, stack.tasks))
     return products
 
 
@@ -199,15 +203,15 @@ _ROWS_AT_ONCE = 4096
 """So many rows of a hidden layer's activations stay in a core's cache."""
 
 
-def _curvature(
+def _linearise(
     shard: Shard,
-    positions: range,
+    positions: Sequence[int],
     rows: int,
     learning_rates: tuple[float, ...],
     first_order: bool,
     fraction: float,
-) -> _Curvature:
-    """Linearise the adaptation of some tasks, and their policies, on a sample of the steps."""
+) -> tuple[AdaptationJacobian, Callable[[Parameters], Parameters]]:
+    """Give J and F of some tasks, stacked, from a sample of the steps."""
     policy, loss = shard.policy, reinforce_loss(shard.policy)
     experience = [shard.experience[position] for position in positions]
     supports, queries = [], []
@@ -234,7 +238,7 @@ def _curvature(
         stack_parameters([data.path[-1] for data in experience]),
         stack_rows(weights, rows),
     )
-    return _Curvature(len(positions), jacobian, fisher)
+    return jacobian, fisher
 
 
 def _sample(batch: Batch, fraction: float, generator: np.random.Generator) -> Batch:
