@@ -1,7 +1,6 @@
 """Policy × environments → trajectories."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -9,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
-from torch.func import vmap
 
 from metarl.adaptation import Parameters
 from metarl.environments import EnvironmentBatch
@@ -154,7 +152,6 @@ class _Actors:
         self._episodes = len(observation) // len(parameters)
         rows = whole_blocks(self._episodes)
         self._observations = like.new_zeros(len(stacked), rows, observation.shape[1])
-        self._act = vmap(partial(act, policy))
 
     @torch.no_grad()
     def __call__(
@@ -163,7 +160,7 @@ class _Actors:
         """Choose an action in every slot; they come back to the CPU."""
         own = torch.from_numpy(observation).view(self._tasks, self._episodes, -1)
         self._observations[: self._tasks, : self._episodes] = own
-        distribution = self._act(self._parameters, self._observations)
+        distribution = act(self._policy, self._parameters, self._observations)
         taken = tuple(part[: self._tasks, : self._episodes] for part in distribution)
         noise = noise.view(self._tasks, self._episodes, *noise.shape[1:])
         return self._policy.sample(taken, noise).flatten(0, 1).cpu()

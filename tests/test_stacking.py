@@ -49,6 +49,20 @@ def test_rows_are_filled_up_with_zeros():
             stack_rows(rows, count)
 
 
+def test_a_policy_with_a_stack_of_parameters_gives_each_tasks_distribution():
+    for policy in POLICIES.values():
+        thetas = [
+            {name: value + task for name, value in parameters_of(policy).items()}
+            for task in range(3)
+        ]
+        size = next(m.in_features for m in policy.modules() if isinstance(m, torch.nn.Linear))
+        observations = torch.randn(3, 4, size, generator=torch.Generator().manual_seed(0))
+        together = act(policy, stack_parameters(thetas), observations)
+        for task, theta in enumerate(thetas):
+            for part, alone in zip(together, act(policy, theta, observations[task]), strict=True):
+                torch.testing.assert_close(part[task], alone)
+
+
 POLICIES: dict[str, Policy] = {
     "half-cheetah's": GaussianPolicy(17, 6, (100, 100), "relu", 1.0, 1e-6),
     "narrow": GaussianPolicy(5, 3, (33,), "tanh", 1.0, 1e-6),
@@ -99,7 +113,7 @@ def test_distributions_and_curvature_have_the_same_bits_in_any_company(name, row
             torch.full((len(tasks), rows), 1 / rows),
         )
         return [
-            *vmap(partial(act, policy))(stack, batch[0]),
+            *act(policy, stack, batch[0]),
             *hessian(direction).values(),
             *fisher(direction).values(),
         ]

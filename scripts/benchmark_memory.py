@@ -1,0 +1,55 @@
+"""Show that a worker's memory stays flat over many iterations of W.
+
+    python scripts/benchmark_memory.py [--iterations 200]
+
+Writes benchmarks/memory.json and a table beside it: the resident memory of the larger of two worker
+processes, and of the leading process, after some iterations.
+"""
+
+import argparse
+import json
+import os
+
+import psutil
+from benchmark_iteration import FOLDER, W, runner, versions
+
+from metarl.shards import Shard
+
+MEGABYTE = 2**20
+
+
+def resident(shard: Shard) -> list[float]:
+    return [psutil.Process(os.getpid()).memory_info().rss / MEGABYTE]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--iterations", type=int, default=200)
+    arguments = parser.parse_args()
+    command = f"python scripts/benchmark_memory.py --iterations {arguments.iterations}"
+    samples = []
+    with runner("half-cheetah-dir", 2, W) as one:
+        for number in range(1, arguments.iterations + 1):
+            one.iteration()
+            if number == 1 or number % 20 == 0:
+                workers = max(one.pool.map(resident))
+                leader = psutil.Process().memory_info().rss / MEGABYTE
+                samples.append({"iteration": number, "worker MB": workers, "leader MB": leader})
+                print(samples[-1], flush=True)
+    lines = [
+        f"Resident memory over iterations of W; written by `{command}`.",
+        "",
+        "| iteration | worker, MB | leading process, MB |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {one['iteration']} | {one['worker MB']:.0f} | {one['leader MB']:.0f} |"
+        for one in samples
+    ]
+    record = {"command": command, **versions(), "samples": samples}
+    (FOLDER / "memory.json").write_text(json.dumps(record, indent=2) + "\n")
+    (FOLDER / "memory.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
