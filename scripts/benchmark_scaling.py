@@ -89,17 +89,17 @@ def table(results: dict[str, Any], command: str) -> str:
 
 def draw(results: dict[str, Any], file: Path) -> None:
     figure, panels = plt.subplots(1, 2, figsize=(10, 4))
-    for axes, key, label in (
-        (panels[0], "seconds", "seconds an iteration"),
-        (panels[1], "MB added", "MB added to a worker"),
+    for axes, key, label in zip(
+        panels,
+        ("seconds", "MB added"),
+        ("seconds an iteration", "MB added to a worker"),
+        strict=True,
     ):
         for name, sizes in results.items():
             numbers = [int(size) for size in sizes]
             relative = [number / value(BASE[name]) for number in numbers]
             axes.plot(relative, [one[key] for one in sizes.values()], "o-", label=NAMES[name])
-        axes.set(xscale="log", yscale="log", xlabel="size, relative to the base", ylabel=label)
-        axes.set_xticks([0.5, 1, 2, 4, 8], ["½", "1", "2", "4", "8"])
-        axes.minorticks_off()
+        axes.set(xlabel="size, relative to the base", ylabel=label, xlim=0, ylim=0)
         axes.grid(alpha=0.3)
     panels[0].legend()
     figure.tight_layout()
