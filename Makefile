@@ -21,6 +21,7 @@ demo: $(INSTALLED)
 	rm -rf runs/demo
 	$(BIN)/metarl train navigation-2d --iterations 40 --run-dir runs/demo
 	$(BIN)/metarl evaluate runs/demo
+	$(BIN)/metarl render runs/demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

@@ -54,6 +54,10 @@ class Policy(nn.Module, ABC):
         """Turn noise into actions."""
 
     @abstractmethod
+    def mode(self, distribution: Distribution) -> Tensor:
+        """Give the most likely actions."""
+
+    @abstractmethod
     def draw_noise(
         self, generator: np.random.Generator, horizon: int
     ) -> Float[np.ndarray, "time *act"]:
@@ -116,6 +120,10 @@ class GaussianPolicy(Policy):
         mean, log_std = distribution
         return mean + torch.exp(log_std) * noise
 
+    def mode(self, distribution: Distribution) -> Float[Tensor, "*batch act"]:
+        """Give μ."""
+        return distribution[0]
+
     def draw_noise(
         self, generator: np.random.Generator, horizon: int
     ) -> Float[np.ndarray, "time act"]:
@@ -167,6 +175,10 @@ class CategoricalPolicy(Policy):
         cumulative = torch.softmax(distribution[0], dim=-1).cumsum(-1)
         # Rounding may leave the last sum below 1: the last choice takes what is left.
         return (cumulative[..., :-1] <= noise.unsqueeze(-1)).sum(-1)
+
+    def mode(self, distribution: Distribution) -> Int[Tensor, " *batch"]:
+        """Give the choice of the largest logit."""
+        return distribution[0].argmax(-1)
 
     def draw_noise(
         self, generator: np.random.Generator, horizon: int

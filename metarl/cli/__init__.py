@@ -14,6 +14,7 @@ from metarl.errors import MetarlError
 _VERBS = {
     "train": ("metarl.cli.train", "meta-train a policy from a preset"),
     "evaluate": ("metarl.cli.evaluate", "adapt a trained policy to held-out tasks"),
+    "render": ("metarl.cli.render", "draw a policy before and after adaptation"),
     "list": ("metarl.cli.listing", "list presets, environments and agents"),
     "check": ("metarl.cli.check", "check that an environment can be meta-trained on"),
 }

@@ -1,0 +1,126 @@
+"""Clips: what they show is what happened, and the files play."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from building import tiny_config
+from PIL import Image
+
+from metarl import video
+from metarl.cli import main
+from metarl.cli.runs import build_experiment, load_newest_state
+from metarl.run_folder import read_config
+from metarl.shards import Shard, ShardSpec, to_vector
+
+RUN = Path(__file__).parent.parent / "results" / "navigation-2d"
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """A trained policy before adaptation and after one and two steps, on a goal to the right."""
+    config = read_config(RUN)
+    experiment = build_experiment(config)
+    state = load_newest_state(RUN, experiment, "test")
+    task = np.array([0.3, 0.2])
+    shard = Shard(ShardSpec(config, experiment.policy, 20, range(1)))
+    (phases,) = video.adapted_parameters(shard, state.agent.theta, [task], (0.5, 0.25))
+    environment = video.make_visible(shard)
+    return list(video.record_task(shard, environment, phases, task, 0)), task
+
+
+def test_the_policy_moves_and_adaptation_changes_where(recorded):
+    before, after, _ = recorded[0]
+    assert np.array_equal(before.frames[0], after.frames[0])  # both begin alike
+    time = min(len(before.frames), len(after.frames)) - 1
+    assert not np.array_equal(after.frames[0], after.frames[time])
+    assert not np.array_equal(before.frames[time], after.frames[time])
+    assert sum(after.rewards) > sum(before.rewards) + 10
+
+
+def test_captions_tell_the_sum_of_the_rewards_so_far(recorded):
+    recordings, task = recorded
+    for phase, each in enumerate(recordings):
+        assert len(each.frames) == len(each.rewards) + 1
+        for time in (0, 2, len(each.rewards)):
+            heading, so_far = video.captions(each, task, phase, time)[1:]
+            assert so_far == f"t {time}   return {sum(each.rewards[:time]):.2f}"
+            assert heading == ["before adaptation", "after 1 step", "after 2 steps"][phase]
+        assert video.captions(each, task, phase, 999)[2].endswith("ended")
+
+
+def test_columns_are_the_environments_pictures_side_by_side(recorded):
+    recordings, task = recorded
+    width = recordings[0].frames[0].shape[1]
+    height = recordings[0].frames[0].shape[0]
+    for time in (0, 3):
+        composed = video.compose(recordings, task)[time]
+        for phase, each in enumerate(recordings):
+            column = composed[-height:, phase * width : (phase + 1) * width]
+            if time < len(each.frames):
+                assert np.array_equal(column, each.frames[time])
+
+
+def test_an_mp4_decodes_to_the_frames_and_the_size_that_were_written(recorded, tmp_path):
+    frames = video.compose(*recorded)
+    video.write_clip(tmp_path / "clip.mp4", frames, 20)
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(decoded) == len(frames)
+    assert {frame.shape for frame in decoded} == {frames[0].shape}
+    assert abs(decoded[-1].astype(int) - frames[-1]).mean() < 4
+
+
+@pytest.mark.parametrize("ending", [".webp", ".gif"])
+def test_an_animation_holds_as_many_pictures(recorded, tmp_path, ending):
+    frames = video.compose(*recorded)[:5]
+    video.write_clip(tmp_path / f"clip{ending}", frames, 20)
+    with Image.open(tmp_path / f"clip{ending}") as picture:
+        assert picture.n_frames == 5
+        assert picture.size == frames[0].shape[1::-1]
+
+
+@pytest.mark.parametrize(
+    "preset", ["half-cheetah-dir", "bernoulli-bandit", "tabular-mdp", "pendulum-rand-params"]
+)
+def test_any_environment_gives_clips(preset):
+    config = tiny_config(preset, horizon=4)
+    experiment = build_experiment(config)
+    shard = Shard(ShardSpec(config, experiment.policy, 2, range(1)))
+    task = experiment.environment.unwrapped.task
+    (phases,) = video.adapted_parameters(shard, to_vector(experiment.initial), [task], (0.1,))
+    environment = video.make_visible(shard)
+    recordings = list(video.record_task(shard, environment, phases, task, 0))
+    environment.close()
+    frames = video.compose(recordings, task)
+    assert len(frames) == max(len(each.frames) for each in recordings)
+    assert not np.array_equal(frames[0], frames[-1])
+
+
+def test_the_command_writes_a_clip_for_each_task(tmp_path, capsys):
+    output = tmp_path / "clip.webp"
+    arguments = ["render", str(RUN), "--tasks", "2", "--adaptation-steps", "1"]
+    assert main([*arguments, "--output", str(output)]) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["clip-1.webp", "clip-2.webp"]
+    assert "clip-2.webp" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--output", "clip.avi"], "must end in one of .mp4, .webp, .gif"),
+        (["--task", "[0.1"], "is not a task"),
+        (["--task", "[9, 9]"], "is not in the task space"),
+        (["--fps", "0"], "fps = 0 must lie between 1 and 100"),
+        (["--output", "/dev/null/clip.mp4"], "cannot write"),
+    ],
+)
+def test_bad_input_gets_one_line(arguments, complaint, capsys):
+    given = ["render", str(RUN), "--adaptation-steps", "0", *arguments]
+    assert main(given) != 0
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
