@@ -84,7 +84,10 @@ class Config:
     test_adaptation_steps: int = 3
     """Inner gradient steps in evaluation."""
     test_learning_rates: tuple[float, ...] = ()
-    """Step sizes α in evaluation, one a step, the last repeated; empty: the inner learning rate."""
+    """Step sizes α in evaluation, one a step, the last repeated; empty: the inner learning rate,
+    then half of it (Finn et al. 2017)."""
+    published: NotAFlag[dict[str, Any]] = field(default_factory=dict)
+    """Mean returns that the source gives after 0, 1, … adaptation steps, by agent; for figures."""
     checkpoint_interval: int = 10
     """Iterations between two checkpoints."""
     dtype: Dtype = "float32"
@@ -110,6 +113,12 @@ class Config:
         for name, task_range in {"train_range": self.train_range, **self.test_ranges}.items():
             if task_range or name != "train_range":
                 _check_range(name, task_range)
+        for agent, returns in self.published.items():
+            numbers = isinstance(returns, list) and all(
+                isinstance(number, int | float) for number in returns
+            )
+            if not numbers:
+                raise ConfigError(f"published {agent} = {returns!r} must be a list of numbers")
 
     @property
     def learning_rates(self) -> tuple[float, ...]:
@@ -118,7 +127,8 @@ class Config:
 
     def learning_rates_at_test(self, steps: int) -> tuple[float, ...]:
         """Give α for each of `steps` inner steps of an evaluation."""
-        rates = self.test_learning_rates or (self.inner_learning_rate,)
+        halved = (self.inner_learning_rate, self.inner_learning_rate / 2)
+        rates = self.test_learning_rates or halved
         return tuple(rates[min(step, len(rates) - 1)] for step in range(steps))
 
     def to_json(self) -> str:

@@ -1,15 +1,19 @@
-"""Adaptation curves on held-out tasks."""
+"""Adaptation curves on held-out tasks, of one run and of several seeds of one experiment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
 from metarl.seeding import Purpose, Split, stream
 from metarl.shards import Vector, Workers, collect_and_adapt
 from metarl.tasks import Task
 
 BOOTSTRAP_SAMPLES = 10_000
+TRIMMED_FROM_EACH_END = 0.25
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,24 @@ class AdaptationCurve:
     """Mean over tasks."""
     ci95: Float[np.ndarray, "step 2"]
     """95 % confidence interval of the mean over tasks, low and high."""
+    gain: float
+    """Mean return after the last step minus before the first; 0 without a step."""
+    gain_ci95: Float[np.ndarray, "2"]
+    """95 % confidence interval of the gain over tasks, each task paired with itself."""
     env_steps: int
     """Environment steps the evaluation took."""
+
+
+@dataclass(frozen=True)
+class SeedStatistics:
+    """What several runs of one experiment say of it, on the same held-out tasks."""
+
+    mean_ci95: Float[np.ndarray, "step 2"]
+    """95 % confidence interval of the mean over seeds."""
+    iqm: Float[np.ndarray, " step"]
+    """Interquartile mean over all pairs of seed and task."""
+    iqm_ci95: Float[np.ndarray, "step 2"]
+    """95 % confidence interval of the interquartile mean over seeds."""
 
 
 def evaluate(
@@ -44,12 +64,67 @@ def evaluate(
 
     """
     statistics = workers.map(collect_and_adapt, theta, tasks, (Split.TEST, 0), learning_rates)
-    per_task = np.array([task.mean_returns for task in statistics])
+    return summarise(
+        np.array([task.mean_returns for task in statistics]),
+        sum(task.env_steps for task in statistics),
+        seed,
+    )
+
+
+def summarise(
+    per_task_return: Float[np.ndarray, "task step"], env_steps: int, seed: int
+) -> AdaptationCurve:
+    """Give mean, gain and their intervals over tasks; `seed` seeds the bootstrap."""
+    per_task_gain = per_task_return[:, -1:] - per_task_return[:, :1]
+    # The gain is resampled with the same tasks as the returns it is the difference of.
+    columns = np.hstack([per_task_return, per_task_gain])
+    intervals = bootstrap_interval(columns, stream(seed, Purpose.BOOTSTRAP))
     return AdaptationCurve(
-        per_task_return=per_task,
-        mean_return=per_task.mean(0),
-        ci95=bootstrap_interval(per_task, stream(seed, Purpose.BOOTSTRAP)),
-        env_steps=sum(task.env_steps for task in statistics),
+        per_task_return=per_task_return,
+        mean_return=per_task_return.mean(0),
+        ci95=intervals[:-1],
+        gain=float(per_task_gain.mean()),
+        gain_ci95=intervals[-1],
+        env_steps=env_steps,
+    )
+
+
+def join_seeds(curves: Sequence[AdaptationCurve], seed: int) -> AdaptationCurve:
+    """Give one experiment's curve: each task's return is its mean over the seeds.
+
+    Args:
+        curves: of each seed, on the same tasks and for the same number of steps.
+        seed: seeds the bootstrap over tasks.
+
+    """
+    per_task = np.mean([curve.per_task_return for curve in curves], axis=0)
+    return summarise(per_task, sum(curve.env_steps for curve in curves), seed)
+
+
+def over_seeds(curves: Sequence[AdaptationCurve], seed: int) -> SeedStatistics:
+    """Give means and interquartile means with intervals over seeds (Agarwal et al. 2021).
+
+    The bootstrap is stratified: for every task it draws as many seeds as there are, with
+    replacement, and never draws tasks, so the intervals say what other seeds would have given on
+    these tasks.
+
+    Args:
+        curves: of each of two or more seeds, on the same tasks and for the same number of steps.
+        seed: seeds the bootstrap.
+
+    """
+    generator = stream(seed, Purpose.BOOTSTRAP)
+    returns = np.array([curve.per_task_return for curve in curves])
+    steps = range(returns.shape[2])
+    # The interquartile mean over seeds and tasks together.
+    return SeedStatistics(
+        mean_ci95=np.array([_stratified(returns[:, :, step], 0.0, generator) for step in steps]),
+        iqm=np.array(
+            [stats.trim_mean(returns[:, :, step], TRIMMED_FROM_EACH_END, None) for step in steps]
+        ),
+        iqm_ci95=np.array(
+            [_stratified(returns[:, :, step], TRIMMED_FROM_EACH_END, generator) for step in steps]
+        ),
     )
 
 
@@ -65,3 +140,25 @@ def bootstrap_interval(
     means = np.stack([per_task[draw].mean(0) for draw in chosen])
     interval: np.ndarray = np.percentile(means, [2.5, 97.5], axis=0).T
     return interval
+
+
+def _stratified(
+    returns: Float[np.ndarray, "seed task"], trimmed: float, generator: np.random.Generator
+) -> Float[np.ndarray, "2"]:
+    """Give the 95 % interval of a trimmed mean, drawing each task's seeds anew."""
+
+    def trimmed_mean(*tasks: np.ndarray, axis: int) -> Any:
+        """Take each task's seeds along `axis`, the last; give one number for all of them."""
+        pairs = np.concatenate(tasks, axis=axis)
+        return stats.trim_mean(pairs, trimmed, axis=axis)
+
+    found = stats.bootstrap(
+        tuple(returns.T),
+        trimmed_mean,
+        n_resamples=BOOTSTRAP_SAMPLES,
+        vectorized=True,
+        method="percentile",
+        rng=generator,
+        batch=1000,
+    ).confidence_interval
+    return np.array([found.low, found.high])

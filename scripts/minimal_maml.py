@@ -1,8 +1,9 @@
 """MAML-TRPO in one file, by plain double backward: the readable twin of metarl.
 
-It makes the same update as `metarl train navigation-2d` and shares no code with it but the
-environment: the adaptation is differentiated through by autograd, the curvature is the Hessian of
-the KL divergence through the whole adaptation. A test holds one iteration of the two equal.
+It makes the same update as `metarl train navigation-2d --curvature-fraction 1` and shares no code
+with it but the environment: the adaptation is differentiated through by autograd, the curvature is
+the Hessian of the KL divergence through the whole adaptation. A test holds one iteration of the two
+equal.
 
 Finn, Abbeel, Levine 2017 (arXiv 1703.03400), algorithm 3; hyperparameters of the authors' code.
 

@@ -9,13 +9,12 @@ import argparse
 import json
 from pathlib import Path
 
-import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
-# Finn, Abbeel, Levine 2017: the authors' data files, mean over 40 test tasks, one seed.
-PUBLISHED = {"navigation-2d": [-40.41, -11.68, -3.33, -3.23]}
+from metarl.evaluation import summarise
+from metarl.figures import adaptation_curves
+from metarl.plugins import load_preset
 
 
 def learning_curve(axes, records):
@@ -29,25 +28,6 @@ def learning_curve(axes, records):
     axes.legend(loc="lower right", frameon=False)
 
 
-def adaptation_curve(axes, evaluation):
-    steps, means = evaluation["adaptation_steps"], evaluation["mean_return"]
-    below = [mean - low for mean, (low, _) in zip(means, evaluation["ci95"], strict=True)]
-    above = [high - mean for mean, (_, high) in zip(means, evaluation["ci95"], strict=True)]
-    axes.errorbar(
-        steps, means, yerr=[below, above], marker="o", capsize=4, label="metarl, 95 % interval"
-    )
-    published = PUBLISHED.get(evaluation["preset"])
-    if published:
-        axes.plot(range(len(published)), published, "k--", marker="x", label="Finn et al. 2017")
-    axes.set(
-        xlabel="adaptation steps",
-        ylabel="mean return",
-        title=f"{len(evaluation['tasks'])} held-out tasks",
-        xticks=steps,
-    )
-    axes.legend(loc="lower right", frameon=False)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run_dir", type=Path)
@@ -55,11 +35,15 @@ def main():
     options = parser.parse_args()
     lines = (options.run_dir / "metrics.jsonl").read_text().splitlines()
     evaluation = json.loads((options.run_dir / "evaluation.json").read_text())
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), sharey=False)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
     learning_curve(left, [json.loads(line) for line in lines])
-    adaptation_curve(right, evaluation)
+    returns = np.array(evaluation["per_task_return"])
+    curve = summarise(returns, evaluation["env_steps"], evaluation["seed"])
+    published = load_preset(evaluation["preset"]).published
+    adaptation_curves(right, {"maml-trpo": curve}, published)
+    right.set_title(f"{len(returns)} held-out tasks")
     figure.suptitle(f"{evaluation['preset']}, seed {evaluation['seed']}")
-    figure.tight_layout()
     options.output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.output, dpi=130)
 

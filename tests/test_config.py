@@ -130,7 +130,22 @@ def test_unknown_names_get_the_nearest():
     assert "maml-trpo" in [origin.name for origin in agent_names()]
 
 
-def test_the_test_learning_rates_default_to_the_inner_one():
+def test_the_test_learning_rates_default_to_the_inner_one_and_then_to_half_of_it():
     config = dataclasses.replace(load_preset("navigation-2d"), test_learning_rates=())
-    assert config.learning_rates_at_test(2) == (0.5, 0.5)
+    assert config.learning_rates_at_test(3) == (0.5, 0.25, 0.25)
+    assert config.learning_rates == (0.5,)
     assert config.learning_rates_at_test(0) == ()
+
+
+def test_published_returns_are_numbers():
+    assert load_preset("navigation-2d").published["oracle"] == [-2.29]
+    with pytest.raises(ConfigError, match="published oracle = 'good' must be a list of numbers"):
+        dataclasses.replace(load_preset("navigation-2d"), published={"oracle": "good"})
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_halves_the_step_after_the_first(name):
+    config = load_preset(name)
+    first, *later = config.learning_rates_at_test(4)
+    assert first == config.inner_learning_rate
+    assert later == [first / 2] * 3

@@ -1,14 +1,16 @@
 """Adaptation curves on held-out tasks."""
 
 import dataclasses
+import itertools
 from statistics import NormalDist
 
 import numpy as np
 import pytest
 from building import first_state, pool, tiny_config
+from scipy import stats
 
 from metarl.cli.runs import build_experiment
-from metarl.evaluation import bootstrap_interval, evaluate
+from metarl.evaluation import bootstrap_interval, evaluate, join_seeds, over_seeds, summarise
 from metarl.seeding import Split
 from metarl.tasks import sample_tasks
 
@@ -78,3 +80,71 @@ def test_the_curve_of_a_policy_that_knows_no_gradient_is_flat():
         result = evaluate(started, theta, tasks, (), 1)
     # The guess is 0 and so is the target: the return is −σ².
     np.testing.assert_allclose(result.mean_return, [-1e-8], rtol=0.3)
+
+
+def test_the_gain_is_the_last_return_minus_the_first_paired_by_task():
+    per_task = np.array([[0.0, 5.0, 1.0], [10.0, 5.0, 13.0]])
+    result = summarise(per_task, 7, 1)
+    assert result.gain == 2.0  # of gains 1 and 3
+    # Two tasks resampled with replacement: gains 1, 2 or 3, with odds ¼, ½, ¼.
+    assert result.gain_ci95.tolist() == [1.0, 3.0]
+    # Unpaired, the interval would reach from 1 − 10 to 13 − 0.
+    assert result.env_steps == 7
+
+
+def test_a_gain_that_is_the_same_for_all_tasks_is_certain_however_tasks_differ():
+    per_task = np.array([[-100.0, -97.0], [0.0, 3.0], [50.0, 53.0]])
+    result = summarise(per_task, 1, 1)
+    assert result.gain_ci95 == pytest.approx([3.0, 3.0])
+    assert result.ci95[0, 1] - result.ci95[0, 0] > 50
+
+
+def test_the_gain_interval_by_hand_for_three_tasks():
+    gains = np.array([0.0, 1.0, 5.0])
+    result = summarise(np.stack([np.zeros(3), gains], axis=1), 1, 1)
+    # All 27 equally likely resamples: 1/27 = 3.7 % lie at each end, which is more than 2.5 %.
+    means = sorted(np.mean(draw) for draw in itertools.product(gains, repeat=3))
+    assert (means[0], means[-1]) == (0.0, 5.0)
+    assert result.gain_ci95.tolist() == [0.0, 5.0]
+
+
+def seeds(*returns):
+    return [summarise(np.array(per_task), 3, 1) for per_task in returns]
+
+
+def test_joining_seeds_averages_each_task_over_them():
+    result = join_seeds(seeds([[1.0, 2.0], [3.0, 8.0]], [[3.0, 4.0], [5.0, 12.0]]), 1)
+    assert result.per_task_return.tolist() == [[2.0, 3.0], [4.0, 10.0]]
+    assert result.mean_return.tolist() == [3.0, 6.5]
+    assert result.gain == 3.5
+    assert result.env_steps == 6
+
+
+def test_the_interquartile_mean_is_that_of_the_middle_half_of_all_pairs():
+    # Sorted: -99 0 | 1 2 3 4 | 5 999
+    result = over_seeds(seeds([[0.0], [1.0], [999.0], [4.0]], [[2.0], [-99.0], [3.0], [5.0]]), 1)
+    assert result.iqm.tolist() == [2.5]
+
+
+def test_seeds_that_agree_have_intervals_of_no_width():
+    once = [[1.0, 4.0], [3.0, 5.0], [9.0, 7.0]]
+    result = over_seeds(seeds(once, once, once), 1)
+    mean, iqm = np.mean(once, axis=0), stats.trim_mean(np.tile(once, (3, 1)), 0.25)
+    np.testing.assert_allclose(result.mean_ci95, np.stack([mean, mean], axis=1))
+    np.testing.assert_allclose(result.iqm, iqm)
+    np.testing.assert_allclose(result.iqm_ci95, np.stack([iqm, iqm], axis=1))
+
+
+def test_the_bootstrap_over_seeds_draws_each_tasks_seeds_and_never_tasks():
+    """A naive loop that does the same draws the same distribution."""
+    generator = np.random.default_rng(0)
+    returns = generator.normal(size=(5, 8)) + 10 * np.arange(8)  # tasks differ far more than seeds
+    result = over_seeds(seeds(*returns[:, :, None]), 1)
+    means, iqms = [], []
+    for _ in range(4000):
+        drawn = np.array([generator.choice(returns[:, task], 5) for task in range(8)])
+        means.append(drawn.mean())
+        iqms.append(stats.trim_mean(drawn, 0.25, None))
+    assert result.mean_ci95[0] == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.02)
+    assert result.iqm_ci95[0] == pytest.approx(np.percentile(iqms, [2.5, 97.5]), abs=0.03)
+    assert np.array_equal(over_seeds(seeds(*returns[:, :, None]), 1).iqm_ci95, result.iqm_ci95)

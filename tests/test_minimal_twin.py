@@ -31,6 +31,7 @@ def test_one_iteration_equals_the_twin(inner_steps):
         iterations=1,
         seed=5,
         dtype="float64",
+        agent_settings={"curvature_fraction": 1.0},  # the twin has no other
     )
     state, (record,) = run(config)
 

@@ -101,10 +101,13 @@ def test_evaluations_have_their_range_their_own_seed_and_their_own_file(
         arguments = ["--iterations", "1", "--run-dir", name, "--seed", seed]
         assert main(["train", "navigation-2d-halves", *SMALL, *arguments]) == 0
     small = ["--tasks", "6", "--episodes-per-task", "2", "--workers", "1"]
-    for name in ("a", "b"):
-        assert main(["evaluate", name, *small]) == 0
-        assert main(["evaluate", name, *small, "--task-range", "right"]) == 0
-    capsys.readouterr()
+    assert main(["evaluate", "a", *small]) == 0  # both ranges
+    assert main(["evaluate", "b", *small, "--task-range", "right"]) == 0
+    assert not Path("b/evaluation.json").exists()
+    assert main(["evaluate", "b", *small, "--task-range", "training"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("6 held-out tasks of range right") == 2
+    assert printed.count("6 held-out tasks\n") + printed.count("6 held-out tasks ") == 4
 
     def read(file: str) -> dict:
         return json.loads(Path(file).read_text())
@@ -118,7 +121,10 @@ def test_evaluations_have_their_range_their_own_seed_and_their_own_file(
     assert read("b/evaluation-right.json")["tasks"] == outside["tasks"]
 
     assert main(["evaluate", "a", "--task-range", "up"]) == 2
-    assert "no task range 'up'; preset 'navigation-2d-halves' has right" in capsys.readouterr().err
+    assert (
+        "no task range 'up'; preset 'navigation-2d-halves' has training, right"
+        in capsys.readouterr().err
+    )
 
 
 def test_ranges_are_read_from_a_preset_file(tmp_path):

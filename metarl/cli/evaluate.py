@@ -1,36 +1,48 @@
-"""Adapt a trained policy to held-out tasks and print its returns before and after each step.
+"""Adapt trained policies to held-out tasks and print their returns before and after each step.
 
-Fresh episodes are collected before every inner step and after the last. The run folder gets
-evaluation.json. Defaults come from the run's preset. The held-out tasks have a seed of their own;
-they are distributed as in training, or lie in another range that the preset names.
+Fresh episodes are collected before every inner step and after the last. Defaults come from the
+run's preset. The held-out tasks have a seed of their own, so that all runs meet the same ones. They
+are distributed as in training and, where the preset names other ranges, lie in those as well (out
+of distribution): each range has its own table, file and figure.
+
+Several run folders of one agent are taken as seeds of one experiment: each task's return is its
+mean over seeds, and the interquartile mean over seeds and tasks comes with it. Folders of different
+agents, trained on the same tasks, share table and figure.
+
+The run folder, or --output, gets evaluation.json, evaluation.png and evaluation.svg.
 
 Examples:
   metarl evaluate runs/navigation-2d
   metarl evaluate runs/navigation-2d-halves --task-range right
   metarl evaluate runs/navigation-2d --adaptation-steps 5 --tasks 100 --seed 3
+  metarl evaluate runs/seed-1 runs/seed-2 runs/seed-3 --output runs/three-seeds
 """
 
 import contextlib
 import dataclasses
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from metarl.cli.comparison import Group, group_runs
 from metarl.cli.cores import checked_workers, usable_cores
 from metarl.cli.parsing import parse
-from metarl.errors import ConfigError
-from metarl.run_folder import read_config, versions, write_evaluation
+from metarl.config import Config
+from metarl.errors import ConfigError, RunFolderError
+
+TRAINING_RANGE = "training"
 
 
 @dataclass(frozen=True)
 class EvaluateArguments:
     """The arguments of `metarl evaluate`."""
 
-    run_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
-    """The folder of a run."""
+    run_dirs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR…")]
+    """The folders of one run or several."""
     adaptation_steps: int | None = None
     """Inner steps; may be more than in training. None: the preset's number."""
     tasks: int | None = None
@@ -38,7 +50,10 @@ class EvaluateArguments:
     episodes_per_task: int | None = None
     """Episodes per task and phase. None: the preset's number."""
     task_range: str = ""
-    """Draw the held-out tasks from this range of the preset. Empty: as in training."""
+    """Draw the held-out tasks from this range of the preset alone; `training` is the one trained
+    on. Empty: from that and every other that the preset names, one after the other."""
+    output: Path | None = None
+    """The folder for what is written. None: the run folder, if there is only one."""
     seed: int = 1
     """Seeds the held-out tasks and their episodes; the same seed gives the same tasks."""
     workers: int | str = dataclasses.field(default_factory=usable_cores)
@@ -49,79 +64,93 @@ class EvaluateArguments:
 def run(argv: list[str]) -> int:
     """Run the verb; give the exit code."""
     arguments = parse(EvaluateArguments, argv, prog="metarl evaluate", description=__doc__ or "")
+    if not arguments.run_dirs:
+        raise ConfigError("name a run folder: metarl evaluate RUN_DIR…")
+    groups = [_for_test(group, arguments) for group in group_runs(arguments.run_dirs)]
+    config = groups[0].config
+    ranges = _ranges(config, arguments.task_range)
+    output = _output(arguments)
+    workers, note = checked_workers(arguments.workers, config.test_tasks)
+    if note:
+        print(f"metarl evaluate: {note}", file=sys.stderr)
+    # From here on torch is needed, which takes its time to import.
+    from rich.console import Console
+
+    from metarl.cli.evaluation_output import GroupCurves, show_and_write
+    from metarl.cli.runs import build_experiment, load_newest_state
+    from metarl.evaluation import evaluate
+    from metarl.seeding import Split
+    from metarl.tasks import sample_tasks
+
+    console = Console()
+    found: dict[str, dict[str, GroupCurves]] = {name: {} for name in ranges}
+    tasks: dict[str, list[Any]] = {}
+    for group in groups:
+        experiment = build_experiment(group.config)
+        states = [load_newest_state(it, experiment, "metarl evaluate") for it in group.run_dirs]
+        rates = group.config.learning_rates_at_test(group.config.test_adaptation_steps)
+        pool = experiment.start_workers(
+            workers, config.test_tasks, group.config.test_episodes_per_task
+        )
+        with contextlib.closing(pool):
+            for name, task_range in ranges.items():
+                tasks[name] = sample_tasks(
+                    experiment.environment,
+                    config.seed,
+                    (Split.TEST, 0),
+                    config.test_tasks,
+                    task_range,
+                )
+                curves = []
+                for run_dir, state in zip(group.run_dirs, states, strict=True):
+                    with console.status(
+                        f"{run_dir}: adapting to {config.test_tasks} held-out tasks"
+                    ):
+                        curves.append(
+                            evaluate(pool, state.agent.theta, tasks[name], rates, config.seed)
+                        )
+                iterations = tuple(state.iteration for state in states)
+                found[name][group.config.agent] = GroupCurves(group, iterations, rates, curves)
+    for name, task_range in ranges.items():
+        where = "" if name == TRAINING_RANGE and task_range == config.train_range else name
+        show_and_write(
+            console, output, where, task_range, tasks[name], experiment.environment, found[name]
+        )
+    return 0
+
+
+def _for_test(group: Group, arguments: EvaluateArguments) -> Group:
+    """Give the group with the configuration to evaluate it with."""
     given: dict[str, Any] = {
         "seed": arguments.seed,
         "test_adaptation_steps": arguments.adaptation_steps,
         "test_tasks": arguments.tasks,
         "test_episodes_per_task": arguments.episodes_per_task,
     }
-    trained = read_config(arguments.run_dir)
-    config = dataclasses.replace(
-        trained, **{name: value for name, value in given.items() if value is not None}
-    )
-    named_range = config.train_range
-    if arguments.task_range:
-        if arguments.task_range not in config.test_ranges:
-            raise ConfigError(
-                f"there is no task range {arguments.task_range!r}; preset {config.preset!r} has "
-                f"{', '.join(config.test_ranges) or 'none'}"
-            )
-        named_range = config.test_ranges[arguments.task_range]
-    workers, note = checked_workers(arguments.workers, config.test_tasks)
-    if note:
-        print(f"metarl evaluate: {note}", file=sys.stderr)
-    # From here on torch is needed, which takes its time to import.
-    from rich.console import Console
-    from rich.table import Table
+    changes = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(group, config=dataclasses.replace(group.config, **changes))
 
-    from metarl.cli.runs import build_experiment, load_newest_state
-    from metarl.evaluation import evaluate
-    from metarl.seeding import Split
-    from metarl.tasks import sample_tasks, task_space, to_json
 
-    experiment = build_experiment(config)
-    state = load_newest_state(arguments.run_dir, experiment, "metarl evaluate")
-    tasks = sample_tasks(
-        experiment.environment, config.seed, (Split.TEST, 0), config.test_tasks, named_range
-    )
-    learning_rates = config.learning_rates_at_test(config.test_adaptation_steps)
-    console = Console()
-    with (
-        console.status(f"adapting to {len(tasks)} held-out tasks"),
-        contextlib.closing(
-            experiment.start_workers(workers, len(tasks), config.test_episodes_per_task)
-        ) as pool,
-    ):
-        curve = evaluate(pool, state.agent.theta, tasks, learning_rates, config.seed)
+def _ranges(config: Config, wanted: str) -> dict[str, Mapping[str, Any]]:
+    """Give the ranges to draw held-out tasks from, by name."""
+    known = {TRAINING_RANGE: config.train_range, **config.test_ranges}
+    if not wanted:
+        return known
+    if wanted not in known:
+        raise ConfigError(
+            f"there is no task range {wanted!r}; preset {config.preset!r} has {', '.join(known)}"
+        )
+    return {wanted: known[wanted]}
 
-    steps = list(range(len(learning_rates) + 1))
-    space = task_space(experiment.environment)
-    evaluation = {
-        "preset": config.preset,
-        "iteration": state.iteration,
-        "seed": config.seed,
-        "episodes_per_task": config.test_episodes_per_task,
-        "learning_rates": list(learning_rates),
-        "adaptation_steps": steps,
-        "mean_return": curve.mean_return.tolist(),
-        "ci95": curve.ci95.tolist(),
-        "per_task_return": curve.per_task_return.tolist(),
-        "task_range": named_range,
-        "tasks": to_json(space, tasks),
-        "env_steps": curve.env_steps,
-        "versions": versions(),
-    }
-    file = write_evaluation(arguments.run_dir, evaluation, arguments.task_range)
 
-    where = f" of range {arguments.task_range}" if arguments.task_range else ""
-    table = Table(
-        title=f"{config.preset} after {state.iteration} iterations: mean return on "
-        f"{len(tasks)} held-out tasks{where}"
-    )
-    for heading in ("adaptation steps", "mean return", "95 % confidence interval"):
-        table.add_column(heading, justify="right")
-    for step, mean, (low, high) in zip(steps, curve.mean_return, curve.ci95, strict=True):
-        table.add_row(str(step), f"{mean:.2f}", f"[{low:.2f}, {high:.2f}]")
-    console.print(table)
-    console.print(f"written to {file}", soft_wrap=True)
-    return 0
+def _output(arguments: EvaluateArguments) -> Path:
+    """Give the folder to write into; it exists afterwards."""
+    if arguments.output is None:
+        if len(arguments.run_dirs) > 1:
+            raise ConfigError("several runs are evaluated into a folder: name it by --output DIR")
+        return arguments.run_dirs[0]
+    try:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"cannot make {arguments.output}: {error.strerror}") from error
+    return arguments.output

@@ -1,0 +1,212 @@
+"""What `metarl evaluate` prints and writes for a task range: tables, a JSON file, a figure."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from rich.console import Console
+from rich.table import Table
+
+from metarl.cli.comparison import Group
+from metarl.config import Config
+from metarl.errors import ConfigError
+from metarl.evaluation import AdaptationCurve, SeedStatistics, join_seeds, over_seeds
+from metarl.figures import adaptation_figure, save_figure
+from metarl.plugins import load_preset
+from metarl.run_folder import versions, write_evaluation
+from metarl.tasks import Task, task_space, to_json
+
+
+@dataclass(frozen=True)
+class GroupCurves:
+    """What was seen of one group of runs in one task range."""
+
+    group: Group
+    iterations: tuple[int, ...]
+    """How long each run was trained."""
+    learning_rates: tuple[float, ...]
+    curves: list[AdaptationCurve]
+    """Of each run."""
+
+    @property
+    def joint(self) -> AdaptationCurve:
+        """The curve of the group."""
+        if len(self.curves) == 1:
+            return self.curves[0]
+        return join_seeds(self.curves, self.group.config.seed)
+
+
+def show_and_write(
+    console: Console,
+    output: Path,
+    range_name: str,
+    task_range: Mapping[str, Any],
+    tasks: Sequence[Task],
+    environment: gym.Env[Any, Any],
+    found: Mapping[str, GroupCurves],
+) -> None:
+    """Print the table of one task range and write its files.
+
+    Args:
+        console: to print to.
+        output: the folder to write into.
+        range_name: its name; empty for the range of training.
+        task_range: its ends; empty for the environment's own distribution.
+        tasks: the held-out tasks.
+        environment: knows how its tasks are written as JSON.
+        found: by agent.
+
+    """
+    first = next(iter(found.values()))
+    config = first.group.config
+    joint = {agent: group.joint for agent, group in found.items()}
+    seeds = {
+        agent: over_seeds(group.curves, config.seed)
+        for agent, group in found.items()
+        if len(group.curves) > 1
+    }
+    evaluation = {
+        "preset": config.preset,
+        "seed": config.seed,
+        "episodes_per_task": config.test_episodes_per_task,
+        "task_range": task_range,
+        "tasks": to_json(task_space(environment), tasks),
+        "versions": versions(),
+    }
+    described = {
+        agent: _as_json(group, joint[agent], seeds.get(agent)) for agent, group in found.items()
+    }
+    if len(found) == 1 and len(first.curves) == 1:
+        alone = {"agent": config.agent, "iteration": first.iterations[0]}
+        evaluation = {**evaluation, **alone, **described[config.agent]}
+    else:
+        evaluation["curves"] = described
+    file = write_evaluation(output, evaluation, range_name)
+    where = f" of range {range_name}" if range_name else ""
+    title = f"{config.preset}: mean return on {len(tasks)} held-out tasks{where}"
+    console.print(_over_tasks(title, found, joint))
+    if seeds:
+        console.print(_over_seeds(f"{title}; seeds, interquartile mean (IQM)", found, joint, seeds))
+    published = {} if range_name else _published(config)
+    figure = adaptation_figure(
+        joint, published, f"{config.preset}, {len(tasks)} held-out tasks{where}"
+    )
+    written = [file, *save_figure(figure, file.with_suffix(""))]
+    console.print(f"written to {', '.join(map(str, written))}", soft_wrap=True)
+
+
+def _as_json(
+    group: GroupCurves, joint: AdaptationCurve, seeds: SeedStatistics | None
+) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "learning_rates": list(group.learning_rates),
+        "adaptation_steps": list(range(len(joint.mean_return))),
+        "mean_return": joint.mean_return.tolist(),
+        "ci95": joint.ci95.tolist(),
+        "gain": joint.gain,
+        "gain_ci95": joint.gain_ci95.tolist(),
+        "per_task_return": joint.per_task_return.tolist(),
+        "env_steps": joint.env_steps,
+    }
+    if seeds is None:
+        return described
+    described["over_seeds"] = {
+        "mean_ci95": seeds.mean_ci95.tolist(),
+        "iqm": seeds.iqm.tolist(),
+        "iqm_ci95": seeds.iqm_ci95.tolist(),
+    }
+    described["runs"] = [
+        {
+            "run_dir": str(run_dir),
+            "training_seed": seed,
+            "iteration": iteration,
+            "mean_return": curve.mean_return.tolist(),
+            "per_task_return": curve.per_task_return.tolist(),
+        }
+        for run_dir, seed, iteration, curve in zip(
+            group.group.run_dirs, group.group.seeds, group.iterations, group.curves, strict=True
+        )
+    ]
+    return described
+
+
+def _over_tasks(
+    title: str, found: Mapping[str, GroupCurves], joint: Mapping[str, AdaptationCurve]
+) -> Table:
+    """Make the table of means over tasks, and of the gain, with a section for each agent."""
+    table = _new_table(title, "adaptation steps", "mean return", "95 % interval over tasks")
+    for agent, curve in joint.items():
+        rows = [
+            [str(step), f"{mean:.2f}", _interval(interval)]
+            for step, (mean, interval) in enumerate(zip(curve.mean_return, curve.ci95, strict=True))
+        ]
+        if (last := len(rows) - 1) > 0:
+            rows.append([f"gain, 0 → {last}", f"{curve.gain:+.2f}", _interval(curve.gain_ci95)])
+        _add_section(table, found[agent], rows)
+    return table
+
+
+def _over_seeds(
+    title: str,
+    found: Mapping[str, GroupCurves],
+    joint: Mapping[str, AdaptationCurve],
+    seeds: Mapping[str, SeedStatistics],
+) -> Table:
+    """Make the table of what several seeds say, with a section for each agent."""
+    table = _new_table(title, "steps", "mean", "95 % interval", "IQM", "95 % interval")
+    for agent, statistics in seeds.items():
+        rows = [
+            [
+                str(step),
+                f"{joint[agent].mean_return[step]:.2f}",
+                _interval(statistics.mean_ci95[step]),
+                f"{statistics.iqm[step]:.2f}",
+                _interval(statistics.iqm_ci95[step]),
+            ]
+            for step in range(len(statistics.iqm))
+        ]
+        _add_section(table, found[agent], rows)
+    return table
+
+
+def _new_table(title: str, *headings: str) -> Table:
+    table = Table(title=title)
+    table.add_column("agent")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _add_section(table: Table, group: GroupCurves, rows: Sequence[Sequence[str]]) -> None:
+    """Add an agent's rows, and beside them what it is."""
+    fewest, most = min(group.iterations), max(group.iterations)
+    trained = f"{most}" if fewest == most else f"{fewest} to {most}"
+    about = [group.group.config.agent, f"{trained} iterations"]
+    if len(group.curves) > 1:
+        about.insert(1, f"{len(group.curves)} seeds")
+    beside = [*about[: len(rows) - 1], "\n".join(about[len(rows) - 1 :])]
+    for label, row in itertools.zip_longest(beside, rows, fillvalue=""):
+        table.add_row(label, *row)
+    table.add_section()
+
+
+def _interval(ends: Any) -> str:
+    low, high = ends
+    return f"[{low:.2f}, {high:.2f}]"
+
+
+def _published(config: Config) -> Mapping[str, Sequence[float]]:
+    """Give the source's numbers, as the installed preset has them, if the tasks are still its."""
+    try:
+        preset = load_preset(config.preset)
+    except ConfigError:  # a preset file of the user's, or of a package that has gone
+        return config.published
+    same = ("env_id", "env_kwargs", "horizon", "train_range", "action_scale")
+    return (
+        preset.published
+        if all(getattr(preset, name) == getattr(config, name) for name in same)
+        else {}
+    )

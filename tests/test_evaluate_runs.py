@@ -1,0 +1,106 @@
+"""`metarl evaluate` of several runs: seeds of one experiment, and what cannot be compared."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metarl.cli import main
+
+SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--horizon", "5", "--workers", "1"]
+SMALL += ["--hidden-sizes", "4", "--test-tasks", "4", "--test-episodes-per-task", "2"]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def train(run_dir, *arguments, preset="navigation-2d"):
+    options = ["--iterations", "1", "--run-dir", run_dir, *arguments]
+    assert main(["train", preset, *SMALL, *options]) == 0
+
+
+def evaluate(*arguments):
+    return main(["evaluate", *arguments, "--workers", "1"])
+
+
+def read(file):
+    return json.loads(Path(file).read_text())
+
+
+def one_line_error(capsys):
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+    return error
+
+
+def test_a_run_gets_gain_and_figures_for_more_steps_than_in_training(capsys):
+    train("r")
+    assert evaluate("r", "--adaptation-steps", "5") == 0
+    evaluation = read("r/evaluation.json")
+    assert evaluation["agent"] == "maml-trpo"
+    assert evaluation["learning_rates"] == [0.5, 0.25, 0.25, 0.25, 0.25]
+    returns = np.array(evaluation["per_task_return"])
+    assert returns.shape == (4, 6)
+    assert evaluation["gain"] == pytest.approx(np.mean(returns[:, 5] - returns[:, 0]))
+    assert f"{evaluation['gain']:+.2f}" in capsys.readouterr().out
+    assert Path("r/evaluation.png").stat().st_size > 0
+    assert Path("r/evaluation.svg").stat().st_size > 0
+
+
+def test_without_steps_there_is_no_gain_to_tell(capsys):
+    train("r")
+    assert evaluate("r", "--adaptation-steps", "0") == 0
+    assert read("r/evaluation.json")["adaptation_steps"] == [0]
+    assert "gain" not in capsys.readouterr().out
+
+
+def test_seeds_are_joined_on_the_same_tasks(capsys):
+    for seed in ("1", "2"):
+        train(f"seed-{seed}", "--seed", seed)
+        assert evaluate(f"seed-{seed}") == 0
+    assert evaluate("seed-1", "seed-2", "--output", "both/of/them") == 0
+    one, two = read("seed-1/evaluation.json"), read("seed-2/evaluation.json")
+    both = read("both/of/them/evaluation.json")
+    assert both["tasks"] == one["tasks"] == two["tasks"]
+    curve = both["curves"]["maml-trpo"]
+    assert [(run["run_dir"], run["training_seed"]) for run in curve["runs"]] == [
+        ("seed-1", 1),
+        ("seed-2", 2),
+    ]
+    for run, alone in zip(curve["runs"], (one, two), strict=True):
+        assert run["per_task_return"] == alone["per_task_return"]
+    mean = np.mean([one["per_task_return"], two["per_task_return"]], axis=0)
+    np.testing.assert_allclose(curve["per_task_return"], mean)
+    assert len(curve["over_seeds"]["iqm_ci95"]) == 4
+    assert Path("both/of/them/evaluation.png").exists()
+    printed = capsys.readouterr().out
+    assert "2 seeds" in printed
+    assert f"{curve['over_seeds']['iqm'][3]:.2f}" in printed
+
+
+def test_several_runs_need_a_folder_of_their_own(capsys):
+    train("seed-1")
+    train("seed-2", "--seed", "2")
+    capsys.readouterr()
+    assert evaluate("seed-1", "seed-2") == 2
+    assert "name it by --output DIR" in one_line_error(capsys)
+    Path("file").write_text("")
+    assert evaluate("seed-1", "seed-2", "--output", "file") == 2
+    assert "cannot make file" in one_line_error(capsys)
+
+
+def test_runs_that_differ_in_more_than_their_seed_are_no_seeds(capsys):
+    train("one")
+    train("same")
+    train("other", "--seed", "2", "--max-kl", "0.5")
+    capsys.readouterr()
+    assert evaluate("one", "same", "--output", "o") == 2
+    assert "one and same are both maml-trpo with seed 1" in one_line_error(capsys)
+    assert evaluate("one", "other", "--output", "o") == 2
+    error = one_line_error(capsys)
+    assert "one and other cannot be evaluated together: agent_settings is" in error
+    assert not Path("o").exists()
