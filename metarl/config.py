@@ -47,6 +47,10 @@ class Config:
     test_ranges: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """Other ranges of held-out tasks, each with a name, `low` and `high`; `metarl evaluate
     --task-range NAME` adapts to them."""
+    observe_task: bool = False
+    """Append the task to the observation, as the oracle needs; such a policy never adapts."""
+    initial_policy: str = ""
+    """A stable-baselines3 model (.zip) whose policy training starts from."""
     agent: str = "maml-trpo"
     """The agent that makes the outer step."""
     agent_settings: NotAFlag[dict[str, Any]] = field(default_factory=dict)

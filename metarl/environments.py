@@ -13,7 +13,14 @@ from jaxtyping import Bool, Float, Shaped
 
 from metarl.config import Config
 from metarl.errors import TaskError
-from metarl.tasks import Task, describe_task, make_environment, registered
+from metarl.tasks import (
+    Task,
+    describe_task,
+    make_environment,
+    registered,
+    task_features,
+    task_space,
+)
 
 Observations = Float[np.ndarray, "slot obs"]
 StepResult = tuple[Observations, Float[np.ndarray, " slot"], Bool[np.ndarray, " slot"]]
@@ -44,6 +51,14 @@ def make_batch(config: Config, episodes_per_task: int, tasks: int) -> Environmen
     A native batch is used when the id registers a `vector_entry_point` that is itself
     task-distributed (it has `task_space`).
     """
+    batch, space = _make_batch(config, episodes_per_task, tasks)
+    return ObservedTasks(batch, space) if config.observe_task else batch
+
+
+def _make_batch(
+    config: Config, episodes_per_task: int, tasks: int
+) -> tuple[EnvironmentBatch, gym.Space[Any]]:
+    """Make the environments; give their task space as well."""
     if registered(config.env_id).vector_entry_point is not None:
         vector: Any = gym.make_vec(
             config.env_id,
@@ -53,13 +68,39 @@ def make_batch(config: Config, episodes_per_task: int, tasks: int) -> Environmen
             **config.env_kwargs,
         )
         if hasattr(vector, "task_space"):
-            return NativeBatch(vector, config.env_id, tasks)
+            return NativeBatch(vector, config.env_id, tasks), vector.task_space
         vector.close()
     singles = [
         make_environment(config.env_id, config.env_kwargs, config.horizon)
         for _ in range(episodes_per_task)
     ]
-    return SingleEnvironments(singles, config.env_id)
+    return SingleEnvironments(singles, config.env_id), task_space(singles[0])
+
+
+class ObservedTasks:
+    """A batch for an oracle: each slot's task, as numbers, stands behind its observation."""
+
+    def __init__(self, batch: EnvironmentBatch, space: gym.Space[Any]) -> None:
+        self.tasks_at_once = batch.tasks_at_once
+        self._batch = batch
+        self._space = space
+        self._features: Float[np.ndarray, "slot feature"] = np.zeros((0, 0))
+
+    def reset(self, tasks: Sequence[Task], seeds: Sequence[int]) -> Observations:
+        """Start an episode in every slot, given a task and a seed for each."""
+        self._features = np.stack([task_features(self._space, task) for task in tasks])
+        return np.hstack([self._batch.reset(tasks, seeds), self._features])
+
+    def step(
+        self, actions: Shaped[np.ndarray, "slot *act"], active: Bool[np.ndarray, " slot"]
+    ) -> StepResult:
+        """Step the active slots."""
+        observations, rewards, ended = self._batch.step(actions, active)
+        return np.hstack([observations, self._features]), rewards, ended
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._batch.close()
 
 
 @runtime_checkable

@@ -46,6 +46,10 @@ class AgentSpec:
     """What it does, in one line."""
     source: str
     """The paper."""
+    baseline: bool = False
+    """`metarl evaluate --baselines` compares with it."""
+    observes_task: bool = False
+    """Its policy is to see the task (`Config.observe_task`)."""
 
     def build(self, settings: Any, config: Config) -> Any:
         """Build the agent (a `metarl.agents.Agent`, which this light module does not import)."""

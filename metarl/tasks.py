@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
+from jaxtyping import Float
 
 from metarl.errors import ConfigError
 from metarl.seeding import Purpose, integer_seed, stream
@@ -154,6 +155,24 @@ def ranged(space: gym.Space[Any], task_range: Mapping[str, Any]) -> gym.spaces.B
         )
     dtype: Any = space.dtype
     return gym.spaces.Box(low.reshape(space.shape), high.reshape(space.shape), dtype=dtype)
+
+
+def task_features_space(space: gym.Space[Any]) -> gym.spaces.Box:
+    """Give the space of `task_features`.
+
+    Raises:
+        ConfigError: tasks of this space are no fixed number of numbers.
+
+    """
+    features = gym.spaces.flatten_space(space)
+    if not isinstance(features, gym.spaces.Box):
+        raise ConfigError(f"tasks of {space} cannot be observed: they are no fixed list of numbers")
+    return features
+
+
+def task_features(space: gym.Space[Any], task: Task) -> Float[np.ndarray, " feature"]:
+    """Give a task as numbers, as Gymnasium flattens it: a Box as it is, a choice as one-hot."""
+    return np.asarray(gym.spaces.flatten(space, task), dtype=np.float64)
 
 
 def to_json(space: gym.Space[Any], tasks: Sequence[Task]) -> Any:

@@ -3,15 +3,16 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
 
+from metarl.adaptation import Parameters
 from metarl.agents import Agent, AgentState
 from metarl.config import Config
 from metarl.seeding import Split
-from metarl.shards import Workers, collect_and_adapt
+from metarl.shards import Vector, Workers, collect_and_adapt
 from metarl.tasks import sample_tasks
 
 Record = dict[str, Any]
@@ -27,6 +28,31 @@ class TrainingState:
     """Iterations completed."""
     env_steps: int
     """Environment steps taken so far."""
+
+
+@runtime_checkable
+class OwnLoop(Protocol):
+    """An agent with an outer loop of its own, in place of `metarl.agents.Agent.outer_step`.
+
+    It collects its own experience, in this process; no shards are started for it.
+    """
+
+    def __init__(self, settings: Any, config: Config) -> None:
+        """Take the agent's settings and the run's configuration."""
+
+    def initial_state(self, theta: Vector) -> AgentState:
+        """Give the state before the first iteration."""
+
+    def train(
+        self, initial: Parameters, state: TrainingState
+    ) -> Iterator[tuple[TrainingState, Record]]:
+        """Train from `state` on; give the new state and the metrics after each iteration.
+
+        Args:
+            initial: names and shapes of the policy's parameters.
+            state: where to start.
+
+        """
 
 
 def train(

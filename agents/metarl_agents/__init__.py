@@ -4,11 +4,38 @@ Nothing here imports torch, so that help and errors come at once.
 """
 
 from metarl.plugins import AgentSpec
-from metarl_agents.settings import TrustRegionSettings
+from metarl_agents.settings import NoSettings, StableBaselinesSettings, TrustRegionSettings
 
 MAML_TRPO = AgentSpec(
     entry_point="metarl_agents.maml_trpo:MamlTrpo",
     settings=TrustRegionSettings,
     description="MAML with a trust-region outer step",
     source="Finn, Abbeel, Levine 2017 (arXiv 1703.03400)",
+)
+
+_PAPER = "baseline of Finn, Abbeel, Levine 2017, section 5.3"
+
+RANDOM = AgentSpec(
+    entry_point="metarl_agents.baselines:Random",
+    settings=NoSettings,
+    description="no training: adapts from a random initialisation",
+    source=_PAPER,
+    baseline=True,
+)
+
+PRETRAINED = AgentSpec(
+    entry_point="metarl_agents.baselines:StableBaselines",
+    settings=StableBaselinesSettings,
+    description="one policy for all tasks, by TRPO or PPO of stable-baselines3",
+    source=_PAPER,
+    baseline=True,
+)
+
+ORACLE = AgentSpec(
+    entry_point="metarl_agents.baselines:StableBaselines",
+    settings=StableBaselinesSettings,
+    description="as pretrained, with the task appended to the observation; never adapts",
+    source=_PAPER,
+    baseline=True,
+    observes_task=True,
 )

@@ -51,10 +51,10 @@ class TrainingDisplay(AbstractContextManager["TrainingDisplay"]):
         """Show one iteration's metrics."""
         seconds = record["iteration_seconds"]
         steps, self._env_steps = record["env_steps"] - self._env_steps, record["env_steps"]
-        numbers = (
-            f"return {record['pre_adaptation_return']:.2f} → "
-            f"{record['post_adaptation_return']:.2f}   {steps / seconds:,.0f} env steps/s"
-        )
+        returns = f"return {record['pre_adaptation_return']:.2f}"
+        if "post_adaptation_return" in record:  # a baseline does not adapt while it trains
+            returns += f" → {record['post_adaptation_return']:.2f}"
+        numbers = f"{returns}   {steps / seconds:,.0f} env steps/s"
         if not record.get("step_accepted", True):
             numbers += "   step rejected"
         self._bar.update(self._task, completed=record["iteration"], numbers=numbers)

@@ -17,9 +17,9 @@ from metarl.plugins import load_agent
 from metarl.policies import PolicySpec, parameters_of
 from metarl.run_folder import physics_warning
 from metarl.shards import ShardSpec, Workers
-from metarl.tasks import make_environment
-from metarl.training import TrainingState
+from metarl.training import OwnLoop, TrainingState
 from metarl.workers import start_workers
+from metarl.wrappers import observed_environment
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Experiment:
     policy: PolicySpec
     initial: Parameters
     """The policy's parameters before training."""
-    agent: Agent
+    agent: Agent | OwnLoop
 
     def start_workers(self, count: int | str, tasks: int, episodes_per_task: int) -> Workers:
         """Start the pool over some tasks."""
@@ -69,7 +69,7 @@ def build_experiment(config: Config) -> Experiment:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"device = {config.device!r} is not to be had here: {reason}") from error
-    environment = make_environment(config.env_id, config.env_kwargs, config.horizon)
+    environment = observed_environment(config)
     policy = PolicySpec(
         environment.observation_space,
         environment.action_space,

@@ -1,14 +1,16 @@
 """Meta-train a policy from a preset.
 
-The run folder (default: runs/PRESET) gets config.json, metrics.jsonl (one record an iteration) and
-checkpoints/. Every field of the preset can be changed by a flag;
-`metarl train PRESET --help` shows the preset's own values.
+The run folder (default: runs/PRESET, or runs/PRESET-AGENT with --agent) gets config.json,
+metrics.jsonl (one record an iteration) and checkpoints/. Every field of the preset can be changed
+by a flag; `metarl train PRESET --help` shows the preset's own values.
 
 Examples:
   metarl train navigation-2d
   metarl train half-cheetah-dir --iterations 200 --workers 2 --run-dir runs/cheetah
   metarl train navigation-2d --seed 7 --max-kl 0.02 --adaptation-steps 2 --run-dir runs/other
   metarl train navigation-2d --iterations 500 --resume      go on with runs/navigation-2d
+  metarl train navigation-2d --agent pretrained             a baseline: one policy for all tasks
+  metarl train navigation-2d --initial-policy model.zip     start from a stable-baselines3 model
 """
 
 import argparse
@@ -81,16 +83,27 @@ def _defaults(argv: list[str]) -> TrainArguments[Any]:
     before.add_argument("--agent")
     known, rest = before.parse_known_args(argv)
     preset = _find_preset(rest)
-    run_dir = known.run_dir or Path("runs") / Path(preset).stem
+    run_dir = known.run_dir or Path("runs") / _run_name(preset, known.agent)
     config = read_config(run_dir) if known.resume else load_preset(preset)
     if config.preset != Path(preset).stem:
         raise ConfigError(f"{run_dir} is a run of preset {config.preset!r}, not of {preset!r}")
     agent = known.agent or config.agent
     table = config.agent_settings if agent == config.agent else {}
-    settings = read_fields(load_agent(agent).settings, table, f"agent {agent!r}")
+    spec = load_agent(agent)
+    settings = read_fields(spec.settings, table, f"agent {agent!r}")
     # The record of a run holds every setting, a preset only those that differ from the default.
-    config = dataclasses.replace(config, agent_settings=dataclasses.asdict(settings))
+    config = dataclasses.replace(
+        config,
+        agent_settings=dataclasses.asdict(settings),
+        observe_task=config.observe_task or spec.observes_task,
+    )
     return TrainArguments(preset, config, settings, run_dir, usable_cores(), known.resume)
+
+
+def _run_name(preset: str, agent: str | None) -> str:
+    """Name the run folder after the preset, and after the agent if it is not the preset's."""
+    name = Path(preset).stem
+    return name if agent in (None, load_preset(preset).agent) else f"{name}-{agent}"
 
 
 def _find_preset(argv: list[str]) -> str:

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -12,13 +12,14 @@ from rich.console import Console
 from metarl.checkpoints import Checkpoints
 from metarl.cli.cores import checked_workers
 from metarl.cli.progress import TrainingDisplay
-from metarl.cli.runs import build_experiment, load_newest_state
+from metarl.cli.runs import Experiment, build_experiment, load_newest_state
 from metarl.config import Config
 from metarl.errors import MetarlError, RunFolderError
 from metarl.metrics import MetricsFile
 from metarl.run_folder import create_run_folder, versions, write_config
 from metarl.shards import to_vector
-from metarl.training import TrainingState, train
+from metarl.stable_baselines import read_policy
+from metarl.training import OwnLoop, Record, TrainingState, train
 
 
 class Interrupted(BaseException):
@@ -42,10 +43,12 @@ def run_training(config: Config, run_dir: Path, workers: int | str, resume: bool
         MetarlError: with what went wrong; the state reached before is saved.
 
     """
+    experiment = build_experiment(config)
     workers, note = checked_workers(workers, config.tasks_per_batch)
+    if isinstance(experiment.agent, OwnLoop):
+        note = f"agent {config.agent} trains in this process, whatever --workers says"
     if note:
         print(f"metarl train: {note}", file=sys.stderr)
-    experiment = build_experiment(config)
     console = Console()
     checkpoints, metrics = Checkpoints(run_dir), MetricsFile(run_dir)
     if resume:
@@ -60,8 +63,13 @@ def run_training(config: Config, run_dir: Path, workers: int | str, resume: bool
         write_config(run_dir, config)
         console.print(f"resuming {run_dir} after iteration {state.iteration}", soft_wrap=True)
     else:
+        first = experiment.initial
+        if config.initial_policy:
+            first = read_policy(
+                Path(config.initial_policy), config, experiment.policy.action_space, first
+            )
         create_run_folder(run_dir, config)
-        agent_state = experiment.agent.initial_state(to_vector(experiment.initial))
+        agent_state = experiment.agent.initial_state(to_vector(first))
         state = TrainingState(agent_state, iteration=0, env_steps=0)
 
     saved = -1
@@ -77,11 +85,7 @@ def run_training(config: Config, run_dir: Path, workers: int | str, resume: bool
     try:
         with _signals_raise(), TrainingDisplay(console, config, state) as display:
             save()
-            pool = experiment.start_workers(
-                workers, config.tasks_per_batch, config.episodes_per_task
-            )
-            with contextlib.closing(pool):
-                outer_loop = train(experiment.agent, experiment.environment, pool, state, config)
+            with contextlib.closing(_outer_loop(experiment, state, workers)) as outer_loop:
                 for state, record in outer_loop:
                     metrics.append(record)
                     display.update(record)
@@ -102,6 +106,19 @@ def run_training(config: Config, run_dir: Path, workers: int | str, resume: bool
         raise
     console.print(f"trained; now: metarl evaluate {run_dir}", soft_wrap=True)
     return 0
+
+
+def _outer_loop(
+    experiment: Experiment, state: TrainingState, workers: int | str
+) -> Generator[tuple[TrainingState, Record], None, None]:
+    """Train as the agent does: over shards, or in a loop of its own."""
+    agent, config = experiment.agent, experiment.config
+    if isinstance(agent, OwnLoop):
+        yield from agent.train(experiment.initial, state)
+        return
+    pool = experiment.start_workers(workers, config.tasks_per_batch, config.episodes_per_task)
+    with contextlib.closing(pool):
+        yield from train(agent, experiment.environment, pool, state, config)
 
 
 @contextlib.contextmanager

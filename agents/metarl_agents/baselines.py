@@ -1,0 +1,201 @@
+"""The paper's baselines: random, pretrained and oracle (Finn, Abbeel, Levine 2017, section 5.3).
+
+- *random*: a policy as it was initialised. It is not trained at all.
+- *pretrained*: one policy trained on all tasks, a new one drawn at every reset.
+- *oracle*: the same, and the policy observes the task.
+
+The last two are trained by TRPO or PPO of stable-baselines3, with a critic; so their advantages are
+not those of MAML's linear baseline, and after the time limit they count the critic's value where
+the paper counts 0. An iteration takes as many environment steps as one of meta-training. It starts
+from new episodes and from streams keyed by its number, so that a resumed run equals one that was
+never interrupted.
+"""
+
+import time
+from collections.abc import Iterator
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+
+from metarl.adaptation import Parameters, unflatten
+from metarl.agents import AgentState
+from metarl.config import Config
+from metarl.errors import ConfigError
+from metarl.seeding import Purpose, Split, integer_seed
+from metarl.shards import Vector, to_vector
+from metarl.stable_baselines import (
+    INSTALL,
+    from_stable_baselines,
+    policy_arguments,
+    to_stable_baselines,
+)
+from metarl.training import Record, TrainingState
+from metarl.wrappers import DrawTasks, policy_environment
+from metarl_agents.settings import NoSettings, StableBaselinesSettings
+
+_CRITIC = "critic/"
+_ADAM = "adam/"
+
+
+class Random:
+    """The policy as it was initialised."""
+
+    def __init__(self, settings: NoSettings, config: Config) -> None:
+        pass
+
+    def initial_state(self, theta: Vector) -> AgentState:
+        """Give the only state there is."""
+        return AgentState(theta)
+
+    def train(
+        self, initial: Parameters, state: TrainingState
+    ) -> Iterator[tuple[TrainingState, Record]]:
+        """Train nothing."""
+        return iter(())
+
+
+class StableBaselines:
+    """One policy for all tasks, trained by stable-baselines3."""
+
+    def __init__(self, settings: StableBaselinesSettings, config: Config) -> None:
+        if config.dtype != "float32":
+            raise ConfigError(f"dtype = {config.dtype!r}: agent {config.agent} works in float32")
+        self._settings = settings
+        self._config = config
+
+    def initial_state(self, theta: Vector) -> AgentState:
+        """Give the state before the first iteration; the critic is not yet there."""
+        return AgentState(theta)
+
+    def train(
+        self, initial: Parameters, state: TrainingState
+    ) -> Iterator[tuple[TrainingState, Record]]:
+        """Train, one rollout and one update of stable-baselines3 an iteration."""
+        config = self._config
+        model = self._model()
+        _restore(model, state.agent, initial)
+        try:
+            for iteration in range(state.iteration + 1, config.iterations + 1):
+                started = time.perf_counter()
+                model.set_random_seed(
+                    integer_seed(config.seed, Purpose.ACTION, Split.TRAIN, iteration)
+                )
+                model.learn(model.n_steps * model.n_envs)  # resets all environments
+                env_steps = state.env_steps + model.num_timesteps
+                state = TrainingState(_state(model, initial), iteration, env_steps)
+                yield (
+                    state,
+                    {
+                        "iteration": iteration,
+                        "env_steps": env_steps,
+                        "iteration_seconds": time.perf_counter() - started,
+                        "pre_adaptation_return": float(
+                            np.mean([episode["r"] for episode in model.ep_info_buffer])
+                        ),
+                        **_metrics(model),
+                    },
+                )
+        finally:
+            model.env.close()
+
+    def _model(self) -> Any:
+        """Build the model over an environment for each task of a meta-batch."""
+        try:
+            from sb3_contrib import TRPO
+            from stable_baselines3 import PPO
+            from stable_baselines3.common.logger import Logger
+            from stable_baselines3.common.monitor import Monitor
+            from stable_baselines3.common.vec_env import DummyVecEnv
+        except ImportError as error:
+            raise ConfigError(
+                f"agent {self._config.agent} needs stable-baselines3 and sb3-contrib: {INSTALL}"
+            ) from error
+        config, settings = self._config, self._settings
+
+        def make() -> Any:
+            return Monitor(DrawTasks(policy_environment(config), config.train_range))
+
+        environments = DummyVecEnv([make] * config.tasks_per_batch)
+        episodes = config.episodes_per_task * (config.adaptation_steps + 1)
+        steps = episodes * config.horizon
+        arguments: dict[str, Any] = {
+            "n_steps": steps,
+            "batch_size": ceil(steps * config.tasks_per_batch / settings.minibatches),
+            "learning_rate": settings.learning_rate,
+            "gamma": config.discount,
+            "gae_lambda": config.gae_lambda,
+            # Episodes that end early are more than the horizon suggests.
+            "stats_window_size": steps * config.tasks_per_batch,
+            "policy_kwargs": policy_arguments(config, config.hidden_sizes),
+            "seed": config.seed,
+            "device": config.device,
+        }
+        if settings.algorithm == "trpo":
+            model: Any = TRPO(
+                "MlpPolicy",
+                environments,
+                target_kl=settings.max_kl,
+                cg_max_steps=settings.cg_iterations,
+                cg_damping=settings.cg_damping,
+                n_critic_updates=settings.epochs,
+                **arguments,
+            )
+        else:
+            model = PPO("MlpPolicy", environments, n_epochs=settings.epochs, **arguments)
+        model.set_logger(Logger(folder=None, output_formats=[]))
+        return model
+
+
+def _restore(model: Any, state: AgentState, initial: Parameters) -> None:
+    """Put the actor, and after the first iteration critic and optimiser, into the model."""
+    actor = unflatten(torch.as_tensor(state.theta), initial)
+    remembered = {name: torch.as_tensor(value) for name, value in state.optimiser.items()}
+    critic = {
+        name.removeprefix(_CRITIC): value
+        for name, value in remembered.items()
+        if name.startswith(_CRITIC)
+    }
+    tensors = {**model.policy.state_dict(), **to_stable_baselines(actor), **critic}
+    model.policy.load_state_dict(tensors)
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in remembered.items():
+        if name.startswith(_ADAM):
+            _, parameter, key = name.split("/")
+            moments.setdefault(int(parameter), {})[key] = value
+    groups = model.policy.optimizer.state_dict()["param_groups"]
+    model.policy.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _state(model: Any, initial: Parameters) -> AgentState:
+    """Read everything that the next iteration starts from."""
+    tensors = model.policy.state_dict()
+    actor = from_stable_baselines(tensors, initial, "the model")
+    ours = to_stable_baselines(actor)
+    remembered = {
+        _CRITIC + name: value.cpu().numpy().copy()
+        for name, value in tensors.items()
+        if name not in ours
+    }
+    for parameter, moments in model.policy.optimizer.state_dict()["state"].items():
+        for key, value in moments.items():
+            remembered[f"{_ADAM}{parameter}/{key}"] = value.cpu().numpy().copy()
+    return AgentState(to_vector(actor), remembered)
+
+
+def _metrics(model: Any) -> Record:
+    """Give what stable-baselines3 logged of the update, under the names of meta-training."""
+    logged = {
+        name.removeprefix("train/"): float(value)
+        for name, value in model.logger.name_to_value.items()
+        if name.startswith("train/")
+    }
+    metrics: Record = {
+        "kl": logged.get("kl_divergence_loss", logged.get("approx_kl")),
+        "value_loss": logged["value_loss"],
+        "explained_variance": logged["explained_variance"],
+    }
+    if "is_line_search_success" in logged:
+        metrics["step_accepted"] = logged["is_line_search_success"] == 1.0
+    return metrics
