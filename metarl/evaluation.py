@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from metarl.adaptation import Parameters
 from metarl.seeding import Purpose, Split, stream
-from metarl.shards import Vector, Workers, collect_and_adapt
+from metarl.shards import Shard, Vector, Workers, collect_and_adapt
 from metarl.tasks import Task
 
 BOOTSTRAP_SAMPLES = 10_000
@@ -69,6 +70,25 @@ def evaluate(
         sum(task.env_steps for task in statistics),
         seed,
     )
+
+
+def adapted_parameters(
+    shard: Shard, theta: Vector, tasks: Sequence[Task], learning_rates: Sequence[float]
+) -> list[list[Parameters]]:
+    """Adapt to held-out tasks with fresh episodes before each step, as evaluation does.
+
+    Args:
+        shard: one over exactly these tasks.
+        theta: the meta-parameters.
+        tasks: held-out tasks.
+        learning_rates: α for each of K inner steps.
+
+    Returns:
+        For each task the parameters after 0, 1, … K steps.
+
+    """
+    collect_and_adapt(shard, theta, tasks, (Split.TEST, 0), learning_rates)
+    return [list(experience.path) for experience in shard.experience]
 
 
 def summarise(

@@ -50,6 +50,8 @@ class AgentSpec:
     """`metarl evaluate --baselines` compares with it."""
     observes_task: bool = False
     """Its policy is to see the task (`Config.observe_task`)."""
+    trained: bool = True
+    """Whether there is anything to train."""
 
     def build(self, settings: Any, config: Config) -> Any:
         """Build the agent (a `metarl.agents.Agent`, which this light module does not import)."""
@@ -86,6 +88,11 @@ def load_agent(name: str) -> AgentSpec:
         return spec
     known = [origin.name for origin in agent_names()]
     raise ConfigError(f"unknown agent {name!r}; {_nearest(name, known)}")
+
+
+def baseline_names() -> list[str]:
+    """List the agents that `metarl evaluate --baselines` compares with."""
+    return [origin.name for origin in agent_names() if load_agent(origin.name).baseline]
 
 
 def preset_names() -> list[Origin]:

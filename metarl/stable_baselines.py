@@ -62,8 +62,9 @@ def from_stable_baselines(
 
     """
     parameters: Parameters = {}
-    for ours, theirs in _names(like).items():
-        wanted = tuple(like[ours].shape)
+    names = _names(like)
+    for ours in like:  # in this order, in which vectors hold the parameters
+        theirs, wanted = names[ours], tuple(like[ours].shape)
         if theirs not in tensors:
             raise ConfigError(f"{origin} has no {theirs} of shape {wanted}; its layers differ")
         if tuple(tensors[theirs].shape) != wanted:
@@ -75,7 +76,7 @@ def from_stable_baselines(
     extra = [
         name
         for name in tensors
-        if name.startswith("mlp_extractor.policy_net.") and name not in _names(like).values()
+        if name.startswith("mlp_extractor.policy_net.") and name not in names.values()
     ]
     if extra:
         raise ConfigError(f"{origin} has more layers than this run's policy: {', '.join(extra)}")

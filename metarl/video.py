@@ -4,6 +4,7 @@ Every phase starts from the same reset seed and acts by the most likely action, 
 between two columns is the adaptation and not chance.
 """
 
+import dataclasses
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from metarl.errors import RenderingError
 from metarl.objectives import act
 from metarl.rendering import Frame, render
 from metarl.seeding import Purpose, Split, integer_seed
-from metarl.shards import Shard, Vector, collect_and_adapt
-from metarl.tasks import Task, describe_task, make_environment
+from metarl.shards import Shard
+from metarl.tasks import Task, describe_task
+from metarl.wrappers import observed_environment
 
 FORMATS = (".mp4", ".webp", ".gif")
 _CAPTION_PIXELS = 15
@@ -40,25 +42,6 @@ class Recording:
     rewards: list[float]
 
 
-def adapted_parameters(
-    shard: Shard, theta: Vector, tasks: Sequence[Task], learning_rates: Sequence[float]
-) -> list[list[Parameters]]:
-    """Adapt to held-out tasks with fresh episodes before each step, as evaluation does.
-
-    Args:
-        shard: one over exactly these tasks.
-        theta: the meta-parameters.
-        tasks: held-out tasks.
-        learning_rates: α for each of K inner steps.
-
-    Returns:
-        For each task the parameters after 0, 1, … K steps.
-
-    """
-    collect_and_adapt(shard, theta, tasks, (Split.TEST, 0), learning_rates)
-    return [list(experience.path) for experience in shard.experience]
-
-
 def make_visible(shard: Shard) -> gym.Env[Any, Any]:
     """Make the environment of a shard's configuration so that it gives pictures.
 
@@ -69,7 +52,7 @@ def make_visible(shard: Shard) -> gym.Env[Any, Any]:
     config = shard.config
     kwargs = {**config.env_kwargs, "render_mode": "rgb_array"}
     try:
-        return make_environment(config.env_id, kwargs, config.horizon)
+        return observed_environment(dataclasses.replace(config, env_kwargs=kwargs))
     except (TypeError, ValueError) as error:
         raise RenderingError(f"environment {config.env_id} gives no pictures: {error}") from error
 

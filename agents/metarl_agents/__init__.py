@@ -21,6 +21,7 @@ RANDOM = AgentSpec(
     description="no training: adapts from a random initialisation",
     source=_PAPER,
     baseline=True,
+    trained=False,
 )
 
 PRETRAINED = AgentSpec(

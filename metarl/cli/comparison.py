@@ -7,6 +7,7 @@ from pathlib import Path
 
 from metarl.config import Config
 from metarl.errors import ConfigError
+from metarl.plugins import baseline_names, load_agent
 from metarl.run_folder import read_config
 
 _SEEDS_DIFFER_IN = {"seed", "checkpoint_interval", "device"}
@@ -19,7 +20,8 @@ class Group:
 
     config: Config
     """Of the first run."""
-    run_dirs: tuple[Path, ...]
+    run_dirs: tuple[Path | None, ...]
+    """None stands for a policy as it was initialised, of an agent that trains nothing."""
     seeds: tuple[int, ...]
     """The seed that each run was trained with."""
 
@@ -53,14 +55,56 @@ def group_runs(run_dirs: Sequence[Path]) -> list[Group]:
             ]
             _require_equal(first_dir, first, run_dir, config, names)
         groups.append(Group(first, tuple(seeds.values()), tuple(seeds)))
-    for group in groups[1:]:
-        first_dir, run_dir = groups[0].run_dirs[0], group.run_dirs[0]
-        _require_equal(first_dir, groups[0].config, run_dir, group.config, _SAME_TASKS)
+    _require_same_tasks(groups)
     return groups
 
 
+def with_baselines(groups: Sequence[Group], beside: Path) -> list[Group]:
+    """Add the baselines that are not among the groups.
+
+    Args:
+        groups: of one experiment at least.
+        beside: a run folder; baselines that are trained lie beside it, as PRESET-AGENT. One that
+            trains nothing needs no folder.
+
+    Raises:
+        ConfigError: a baseline is missing, or was trained on other tasks.
+
+    """
+    first = groups[0]
+    present = {group.config.agent for group in groups}
+    added, missing = [], []
+    for name in baseline_names():
+        folder = beside.parent / f"{first.config.preset}-{name}"
+        if name in present:
+            continue
+        if folder.is_dir():
+            added += group_runs([folder])
+        elif load_agent(name).trained:
+            missing.append(
+                f"`metarl train {first.config.preset} --agent {name} --run-dir {folder}`"
+            )
+        else:
+            config = dataclasses.replace(first.config, agent=name, agent_settings={})
+            added.append(Group(config, (None,) * len(first.seeds), first.seeds))
+    if missing:
+        raise ConfigError(f"baselines are not trained yet; first: {' and '.join(missing)}")
+    _require_same_tasks([*groups, *added])
+    return [*groups, *added]
+
+
+def _require_same_tasks(groups: Sequence[Group]) -> None:
+    for group in groups[1:]:
+        first_dir, run_dir = groups[0].run_dirs[0], group.run_dirs[0]
+        _require_equal(first_dir, groups[0].config, run_dir, group.config, _SAME_TASKS)
+
+
 def _require_equal(
-    first_dir: Path, first: Config, run_dir: Path, config: Config, names: Sequence[str]
+    first_dir: Path | None,
+    first: Config,
+    run_dir: Path | None,
+    config: Config,
+    names: Sequence[str],
 ) -> None:
     for name in names:
         before, now = getattr(first, name), getattr(config, name)

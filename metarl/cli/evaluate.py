@@ -7,7 +7,8 @@ of distribution): each range has its own table, file and figure.
 
 Several run folders of one agent are taken as seeds of one experiment: each task's return is its
 mean over seeds, and the interquartile mean over seeds and tasks comes with it. Folders of different
-agents, trained on the same tasks, share table and figure.
+agents, trained on the same tasks, share table and figure. --baselines adds the paper's: random,
+pretrained and oracle. The oracle, which observes the task, takes no step.
 
 The run folder, or --output, gets evaluation.json, evaluation.png and evaluation.svg.
 
@@ -15,6 +16,7 @@ Examples:
   metarl evaluate runs/navigation-2d
   metarl evaluate runs/navigation-2d-halves --task-range right
   metarl evaluate runs/navigation-2d --adaptation-steps 5 --tasks 100 --seed 3
+  metarl evaluate runs/navigation-2d --baselines
   metarl evaluate runs/seed-1 runs/seed-2 runs/seed-3 --output runs/three-seeds
 """
 
@@ -28,7 +30,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from metarl.cli.comparison import Group, group_runs
+from metarl.cli.comparison import Group, group_runs, with_baselines
 from metarl.cli.cores import checked_workers, usable_cores
 from metarl.cli.parsing import parse
 from metarl.config import Config
@@ -52,6 +54,9 @@ class EvaluateArguments:
     task_range: str = ""
     """Draw the held-out tasks from this range of the preset alone; `training` is the one trained
     on. Empty: from that and every other that the preset names, one after the other."""
+    baselines: bool = False
+    """Compare with the baselines. Those that are trained (`metarl train PRESET --agent NAME`) are
+    looked for beside the first run, as PRESET-NAME, unless they are among the RUN_DIRs."""
     output: Path | None = None
     """The folder for what is written. None: the run folder, if there is only one."""
     seed: int = 1
@@ -66,8 +71,11 @@ def run(argv: list[str]) -> int:
     arguments = parse(EvaluateArguments, argv, prog="metarl evaluate", description=__doc__ or "")
     if not arguments.run_dirs:
         raise ConfigError("name a run folder: metarl evaluate RUN_DIR…")
-    groups = [_for_test(group, arguments) for group in group_runs(arguments.run_dirs)]
-    config = groups[0].config
+    groups = group_runs(arguments.run_dirs)
+    if arguments.baselines:
+        groups = with_baselines(groups, arguments.run_dirs[0])
+    config = _for_test(groups[0].config, arguments)
+    groups = [_as_tested(group, config) for group in groups]
     ranges = _ranges(config, arguments.task_range)
     output = _output(arguments)
     workers, note = checked_workers(arguments.workers, config.test_tasks)
@@ -77,7 +85,7 @@ def run(argv: list[str]) -> int:
     from rich.console import Console
 
     from metarl.cli.evaluation_output import GroupCurves, show_and_write
-    from metarl.cli.runs import build_experiment, load_newest_state
+    from metarl.cli.runs import build_experiment, load_newest_state, untrained_state
     from metarl.evaluation import evaluate
     from metarl.seeding import Split
     from metarl.tasks import sample_tasks
@@ -87,7 +95,12 @@ def run(argv: list[str]) -> int:
     tasks: dict[str, list[Any]] = {}
     for group in groups:
         experiment = build_experiment(group.config)
-        states = [load_newest_state(it, experiment, "metarl evaluate") for it in group.run_dirs]
+        states = [
+            load_newest_state(run_dir, experiment, "metarl evaluate")
+            if run_dir
+            else untrained_state(group.config, seed)
+            for run_dir, seed in zip(group.run_dirs, group.seeds, strict=True)
+        ]
         rates = group.config.learning_rates_at_test(group.config.test_adaptation_steps)
         pool = experiment.start_workers(
             workers, config.test_tasks, group.config.test_episodes_per_task
@@ -104,7 +117,8 @@ def run(argv: list[str]) -> int:
                 curves = []
                 for run_dir, state in zip(group.run_dirs, states, strict=True):
                     with console.status(
-                        f"{run_dir}: adapting to {config.test_tasks} held-out tasks"
+                        f"{run_dir or group.config.agent}: adapting to {config.test_tasks} "
+                        "held-out tasks"
                     ):
                         curves.append(
                             evaluate(pool, state.agent.theta, tasks[name], rates, config.seed)
@@ -119,8 +133,8 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _for_test(group: Group, arguments: EvaluateArguments) -> Group:
-    """Give the group with the configuration to evaluate it with."""
+def _for_test(config: Config, arguments: EvaluateArguments) -> Config:
+    """Give the configuration to evaluate with."""
     given: dict[str, Any] = {
         "seed": arguments.seed,
         "test_adaptation_steps": arguments.adaptation_steps,
@@ -128,7 +142,20 @@ def _for_test(group: Group, arguments: EvaluateArguments) -> Group:
         "test_episodes_per_task": arguments.episodes_per_task,
     }
     changes = {name: value for name, value in given.items() if value is not None}
-    return dataclasses.replace(group, config=dataclasses.replace(group.config, **changes))
+    return dataclasses.replace(config, **changes)
+
+
+def _as_tested(group: Group, first: Config) -> Group:
+    """Give the group with the first one's protocol; who observes the task takes no step."""
+    steps = 0 if group.config.observe_task else first.test_adaptation_steps
+    config = dataclasses.replace(
+        group.config,
+        seed=first.seed,
+        test_tasks=first.test_tasks,
+        test_episodes_per_task=first.test_episodes_per_task,
+        test_adaptation_steps=steps,
+    )
+    return dataclasses.replace(group, config=config)
 
 
 def _ranges(config: Config, wanted: str) -> dict[str, Mapping[str, Any]]:

@@ -120,7 +120,7 @@ def _as_json(
     }
     described["runs"] = [
         {
-            "run_dir": str(run_dir),
+            "run_dir": str(run_dir) if run_dir else None,
             "training_seed": seed,
             "iteration": iteration,
             "mean_return": curve.mean_return.tolist(),

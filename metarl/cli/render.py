@@ -12,7 +12,6 @@ Examples:
 
 import contextlib
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -51,7 +50,7 @@ def run(argv: list[str]) -> int:
     config = read_config(arguments.run_dir)
     if not 1 <= arguments.fps <= 100:
         raise ConfigError(f"fps = {arguments.fps} must lie between 1 and 100")
-    steps = arguments.adaptation_steps
+    steps = 0 if config.observe_task else arguments.adaptation_steps
     config = dataclasses.replace(
         config,
         seed=arguments.seed,
@@ -64,24 +63,17 @@ def run(argv: list[str]) -> int:
     from rich.progress import Progress
 
     from metarl import video
-    from metarl.cli.runs import build_experiment, load_newest_state
+    from metarl.cli.runs import build_experiment, load_newest_state, read_task
+    from metarl.evaluation import adapted_parameters
     from metarl.seeding import Split
     from metarl.shards import Shard, ShardSpec
-    from metarl.tasks import sample_tasks, task_space
+    from metarl.tasks import sample_tasks
 
     if output.suffix not in video.FORMATS:
         raise ConfigError(f"output = {output} must end in one of {', '.join(video.FORMATS)}")
     experiment = build_experiment(config)
     if arguments.task:
-        try:
-            given = json.loads(arguments.task)
-            tasks = list(task_space(experiment.environment).from_jsonable([given]))
-            inside = task_space(experiment.environment).contains(tasks[0])
-        except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
-            raise ConfigError(f"task = {arguments.task!r} is not a task: {error}") from error
-        if not inside:
-            space = task_space(experiment.environment)
-            raise ConfigError(f"task = {arguments.task!r} is not in the task space {space}")
+        tasks = [read_task(arguments.task, experiment.environment)]
     else:
         key = (Split.TEST, 0)
         tasks = sample_tasks(
@@ -97,7 +89,7 @@ def run(argv: list[str]) -> int:
         Progress(console=console, disable=not console.is_terminal) as progress,
     ):
         bar = progress.add_task("adapting", total=len(tasks) * (len(learning_rates) + 2))
-        phases = video.adapted_parameters(shard, state.agent.theta, tasks, learning_rates)
+        phases = adapted_parameters(shard, state.agent.theta, tasks, learning_rates)
         for index, (task, parameters) in enumerate(zip(tasks, phases, strict=True)):
             name = f"{output.stem}-{index + 1}" if len(tasks) > 1 else output.stem
             file = output.with_stem(name)

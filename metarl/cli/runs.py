@@ -1,7 +1,8 @@
 """What the verbs share: from a configuration to an environment, a policy, an agent and workers."""
 
+import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from metarl.errors import ConfigError
 from metarl.plugins import load_agent
 from metarl.policies import PolicySpec, parameters_of
 from metarl.run_folder import physics_warning
-from metarl.shards import ShardSpec, Workers
+from metarl.shards import ShardSpec, Workers, to_vector
+from metarl.tasks import Task, task_space
 from metarl.training import OwnLoop, TrainingState
 from metarl.workers import start_workers
 from metarl.wrappers import observed_environment
@@ -53,6 +55,30 @@ def load_newest_state(run_dir: Path, experiment: Experiment, command: str) -> Tr
     if warning := physics_warning(recorded):
         print(f"{command}: {warning}", file=sys.stderr)
     return state
+
+
+def untrained_state(config: Config, seed: int) -> TrainingState:
+    """Give the state before the first iteration of a run of that seed."""
+    experiment = build_experiment(replace(config, seed=seed))
+    return TrainingState(experiment.agent.initial_state(to_vector(experiment.initial)), 0, 0)
+
+
+def read_task(text: str, environment: gym.Env[Any, Any]) -> Task:
+    """Read a task that the user gave as JSON.
+
+    Raises:
+        ConfigError: it is no JSON, or not in the environment's task space.
+
+    """
+    space = task_space(environment)
+    try:
+        (task,) = space.from_jsonable([json.loads(text)])
+        inside = space.contains(task)
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise ConfigError(f"task = {text!r} is not a task: {error}") from error
+    if not inside:
+        raise ConfigError(f"task = {text!r} is not in the task space {space}")
+    return task
 
 
 def build_experiment(config: Config) -> Experiment:

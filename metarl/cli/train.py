@@ -49,6 +49,10 @@ class TrainArguments(Generic[S]):
     workers: int | str
     """Worker processes; 1 works in this process. Or ray, or the address of a Ray cluster: one on
     each of its CPUs. The numbers do not depend on it."""
+    tensorboard: bool = True
+    """Write TensorBoard events beside metrics.jsonl."""
+    wandb: str = ""
+    """A project of Weights & Biases to log to as well; needs pip install "metarl-suite[wandb]"."""
     resume: bool = False
     """Go on with the run in the run folder, from its newest checkpoint."""
 
@@ -72,7 +76,14 @@ def run(argv: list[str]) -> int:
     # From here on torch is needed, which takes its time to import.
     from metarl.cli.training_run import run_training
 
-    return run_training(config, arguments.run_dir, arguments.workers, arguments.resume)
+    return run_training(
+        config,
+        arguments.run_dir,
+        arguments.workers,
+        arguments.resume,
+        arguments.tensorboard,
+        arguments.wandb,
+    )
 
 
 def _defaults(argv: list[str]) -> TrainArguments[Any]:
@@ -97,7 +108,7 @@ def _defaults(argv: list[str]) -> TrainArguments[Any]:
         agent_settings=dataclasses.asdict(settings),
         observe_task=config.observe_task or spec.observes_task,
     )
-    return TrainArguments(preset, config, settings, run_dir, usable_cores(), known.resume)
+    return TrainArguments(preset, config, settings, run_dir, usable_cores(), resume=known.resume)
 
 
 def _run_name(preset: str, agent: str | None) -> str:

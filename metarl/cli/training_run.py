@@ -19,6 +19,7 @@ from metarl.metrics import MetricsFile
 from metarl.run_folder import create_run_folder, versions, write_config
 from metarl.shards import to_vector
 from metarl.stable_baselines import read_policy
+from metarl.trackers import require_wandb, start_trackers
 from metarl.training import OwnLoop, Record, TrainingState, train
 
 
@@ -30,7 +31,14 @@ class Interrupted(BaseException):
         self.number = number
 
 
-def run_training(config: Config, run_dir: Path, workers: int | str, resume: bool) -> int:
+def run_training(
+    config: Config,
+    run_dir: Path,
+    workers: int | str,
+    resume: bool = False,
+    tensorboard: bool = True,
+    wandb_project: str = "",
+) -> int:
     """Train, from the beginning or from the newest checkpoint; give the exit code.
 
     Args:
@@ -38,11 +46,15 @@ def run_training(config: Config, run_dir: Path, workers: int | str, resume: bool
         run_dir: the run folder; new, or on resume one that `run_training` wrote.
         workers: how many workers to use, or the address of a Ray cluster.
         resume: go on from the newest checkpoint.
+        tensorboard: write its events into the run folder.
+        wandb_project: of Weights & Biases, to log to as well; empty: none.
 
     Raises:
         MetarlError: with what went wrong; the state reached before is saved.
 
     """
+    if wandb_project:
+        require_wandb()
     experiment = build_experiment(config)
     workers, note = checked_workers(workers, config.tasks_per_batch)
     if isinstance(experiment.agent, OwnLoop):
@@ -83,12 +95,19 @@ def run_training(config: Config, run_dir: Path, workers: int | str, resume: bool
 
     again = f"metarl train {config.preset} --run-dir {run_dir} --resume"
     try:
-        with _signals_raise(), TrainingDisplay(console, config, state) as display:
+        with (
+            _signals_raise(),
+            contextlib.closing(
+                start_trackers(config, run_dir, state.iteration, tensorboard, wandb_project)
+            ) as trackers,
+            TrainingDisplay(console, config, state) as display,
+        ):
             save()
             with contextlib.closing(_outer_loop(experiment, state, workers)) as outer_loop:
                 for state, record in outer_loop:
                     metrics.append(record)
                     display.update(record)
+                    trackers.log(record)
                     if state.iteration % config.checkpoint_interval == 0:
                         save()
             save()
