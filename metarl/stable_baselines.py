@@ -171,12 +171,12 @@ def _require_same_actions(file: Path, described: Mapping[str, Any], space: gym.S
     """Refuse a model whose actions have other bounds, and so another meaning, than the policy's."""
     if not isinstance(space, gym.spaces.Box):
         return
-    for ours, name in ((space.low, "low_repr"), (space.high, "high_repr")):
+    for ours, name in ((space.low, "low"), (space.high, "high")):
         numbers = re.findall(r"-?(?:inf|\d+\.?\d*(?:e[+-]?\d+)?)", str(described.get(name, "")))
         theirs = np.array(numbers, dtype=np.float64)
-        if theirs.size not in (1, ours.size) or not np.allclose(ours, theirs, rtol=1e-4):
+        if theirs.size != ours.size or not np.allclose(ours.ravel(), theirs, rtol=1e-4):
             raise ConfigError(
-                f"{file} acts between {described.get('low_repr')} and {described.get('high_repr')},"
-                f" this run's policy between {space.low_repr} and {space.high_repr}; see "
-                "--action-scale, or train the model on metarl.wrappers.policy_environment"
+                f"{file} acts between {described.get('low')} and {described.get('high')}, this "
+                f"run's policy between {space.low} and {space.high}; see --action-scale, or train "
+                "the model on metarl.wrappers.policy_environment"
             )

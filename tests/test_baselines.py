@@ -203,7 +203,7 @@ def test_an_exported_policy_acts_alike_to_the_last_bit(preset):
     for _ in range(10):
         rows = torch.tensor(observation[None], dtype=torch.float32)
         ours = torch.func.functional_call(module, parameters, (rows,))
-        mode = experiment.policy.mode(ours).numpy()[0]
+        mode = module.mode(ours).numpy()[0]
         action, _ = model.predict(observation, deterministic=True)
         if mode.shape:  # theirs are clipped to the space, as ours on their way to the environment
             mode = np.clip(mode, environment.action_space.low, environment.action_space.high)

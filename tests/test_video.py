@@ -11,6 +11,7 @@ from PIL import Image
 from metarl import video
 from metarl.cli import main
 from metarl.cli.runs import build_experiment, load_newest_state
+from metarl.evaluation import adapted_parameters
 from metarl.run_folder import read_config
 from metarl.shards import Shard, ShardSpec, to_vector
 
@@ -25,7 +26,7 @@ def recorded():
     state = load_newest_state(RUN, experiment, "test")
     task = np.array([0.3, 0.2])
     shard = Shard(ShardSpec(config, experiment.policy, 20, range(1)))
-    (phases,) = video.adapted_parameters(shard, state.agent.theta, [task], (0.5, 0.25))
+    (phases,) = adapted_parameters(shard, state.agent.theta, [task], (0.5, 0.25))
     environment = video.make_visible(shard)
     return list(video.record_task(shard, environment, phases, task, 0)), task
 
@@ -91,7 +92,7 @@ def test_any_environment_gives_clips(preset):
     experiment = build_experiment(config)
     shard = Shard(ShardSpec(config, experiment.policy, 2, range(1)))
     task = experiment.environment.unwrapped.task
-    (phases,) = video.adapted_parameters(shard, to_vector(experiment.initial), [task], (0.1,))
+    (phases,) = adapted_parameters(shard, to_vector(experiment.initial), [task], (0.1,))
     environment = video.make_visible(shard)
     recordings = list(video.record_task(shard, environment, phases, task, 0))
     environment.close()
