@@ -21,7 +21,8 @@ demo: $(INSTALLED)
 	rm -rf runs/demo
 	$(BIN)/metarl train navigation-2d --iterations 40 --run-dir runs/demo
 	$(BIN)/metarl evaluate runs/demo
-	$(BIN)/metarl render runs/demo
+	$(BIN)/metarl render runs/demo --tasks 2
+	$(BIN)/metarl report runs/demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

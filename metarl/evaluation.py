@@ -1,14 +1,17 @@
 """Adaptation curves on held-out tasks, of one run and of several seeds of one experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
+import torch
 from jaxtyping import Float
 from scipy import stats
 
 from metarl.adaptation import Parameters
+from metarl.objectives import act
 from metarl.seeding import Purpose, Split, stream
 from metarl.shards import Shard, Vector, Workers, collect_and_adapt
 from metarl.tasks import Task
@@ -89,6 +92,36 @@ def adapted_parameters(
     """
     collect_and_adapt(shard, theta, tasks, (Split.TEST, 0), learning_rates)
     return [list(experience.path) for experience in shard.experience]
+
+
+def play(
+    shard: Shard, environment: gym.Env[Any, Any], parameters: Parameters, task: Task, seed: int
+) -> Iterator[tuple[np.ndarray, float]]:
+    """Play one episode by the most likely actions.
+
+    Args:
+        shard: gives the policy and the map of its actions.
+        environment: from `metarl.wrappers.observed_environment`.
+        parameters: to act with.
+        task: the task.
+        seed: of the reset.
+
+    Yields:
+        The observation and the reward that came with it; 0 after the reset.
+
+    """
+    like = next(iter(parameters.values()))
+    observation, _ = environment.reset(seed=seed, options={"task": task})
+    yield observation, 0.0
+    ended = False
+    while not ended:
+        rows = torch.tensor(np.asarray(observation)[None], dtype=like.dtype, device=like.device)
+        action = shard.policy.mode(act(shard.policy, parameters, rows)).cpu().numpy()
+        observation, reward, terminated, truncated, _ = environment.step(
+            shard.action_map(action)[0]
+        )
+        yield observation, float(reward)
+        ended = terminated or truncated
 
 
 def summarise(

@@ -122,6 +122,20 @@ def load_preset(name: str) -> Config:
     return _read_preset(name, files[name][1])
 
 
+def published_returns(config: Config) -> dict[str, list[float]]:
+    """Give the source's numbers, as the installed preset has them, if the tasks are still its."""
+    try:
+        preset = load_preset(config.preset)
+    except ConfigError:  # a preset file of the user's, or of a package that has gone
+        return config.published
+    same = ("env_id", "env_kwargs", "horizon", "train_range", "action_scale")
+    return (
+        preset.published
+        if all(getattr(preset, name) == getattr(config, name) for name in same)
+        else {}
+    )
+
+
 def _preset_files() -> dict[str, tuple[str, Traversable]]:
     files = {}
     for entry in entry_points(group="metarl.presets"):

@@ -1,6 +1,7 @@
 """A run's folder: `config.json`, `metrics.jsonl`, `checkpoints/`, `evaluation.json`."""
 
 import json
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,6 +11,7 @@ from metarl.config import Config, read_fields
 from metarl.errors import ConfigError, RunFolderError
 
 CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.jsonl"
 EVALUATION_FILE = "evaluation.json"
 _RECORDED_PACKAGES = ("metarl-suite", "torch", "gymnasium", "mujoco", "numpy")
 _PHYSICS_PACKAGES = ("gymnasium", "mujoco")
@@ -87,9 +89,33 @@ def write_evaluation(path: Path, evaluation: dict[str, Any], task_range: str = "
     return file
 
 
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read the records of a run; a last line that is being written is left out.
+
+    Raises:
+        RunFolderError: a line is not JSON.
+
+    """
+    file = path / METRICS_FILE
+    if not file.exists():
+        return []
+    records = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(keepends=True), 1):
+        if not line.endswith("\n"):
+            break
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            raise RunFolderError(f"{file} cannot be read: line {number}: {error}") from error
+    return records
+
+
 def versions() -> dict[str, str]:
     """Give the versions that numbers depend on."""
-    found = {"python": platform.python_version()}
+    found = {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
     for package in _RECORDED_PACKAGES:
         try:
             found[package] = version(package)

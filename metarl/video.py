@@ -13,12 +13,11 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from metarl.adaptation import Parameters
 from metarl.errors import RenderingError
-from metarl.objectives import act
+from metarl.evaluation import play
 from metarl.rendering import Frame, render
 from metarl.seeding import Purpose, Split, integer_seed
 from metarl.shards import Shard
@@ -70,19 +69,11 @@ def record_episode(
         seed: of the reset.
 
     """
-    like = next(iter(parameters.values()))
-    observation, _ = environment.reset(seed=seed, options={"task": task})
-    frames, rewards, ended = [render(environment)], [], False
-    while not ended:
-        rows = torch.tensor(np.asarray(observation)[None], dtype=like.dtype, device=like.device)
-        action = shard.policy.mode(act(shard.policy, parameters, rows)).cpu().numpy()
-        observation, reward, terminated, truncated, _ = environment.step(
-            shard.action_map(action)[0]
-        )
-        rewards.append(float(reward))
+    frames, rewards = [], []
+    for _, reward in play(shard, environment, parameters, task, seed):
         frames.append(render(environment))
-        ended = terminated or truncated
-    return Recording(frames, rewards)
+        rewards.append(reward)
+    return Recording(frames, rewards[1:])
 
 
 def record_task(

@@ -15,6 +15,7 @@ _VERBS = {
     "train": ("metarl.cli.train", "meta-train a policy from a preset"),
     "evaluate": ("metarl.cli.evaluate", "adapt a trained policy to held-out tasks"),
     "render": ("metarl.cli.render", "draw a policy before and after adaptation"),
+    "report": ("metarl.cli.report", "write a page about one run or several"),
     "export": ("metarl.cli.export", "write an adapted policy for another library"),
     "list": ("metarl.cli.listing", "list presets, environments and agents"),
     "check": ("metarl.cli.check", "check that an environment can be meta-trained on"),

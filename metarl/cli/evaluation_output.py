@@ -11,11 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from metarl.cli.comparison import Group
-from metarl.config import Config
-from metarl.errors import ConfigError
 from metarl.evaluation import AdaptationCurve, SeedStatistics, join_seeds, over_seeds
 from metarl.figures import adaptation_figure, save_figure
-from metarl.plugins import load_preset
+from metarl.plugins import published_returns
 from metarl.run_folder import versions, write_evaluation
 from metarl.tasks import Task, task_space, to_json
 
@@ -90,7 +88,7 @@ def show_and_write(
     console.print(_over_tasks(title, found, joint))
     if seeds:
         console.print(_over_seeds(f"{title}; seeds, interquartile mean (IQM)", found, joint, seeds))
-    published = {} if range_name else _published(config)
+    published = {} if range_name else published_returns(config)
     figure = adaptation_figure(
         joint, published, f"{config.preset}, {len(tasks)} held-out tasks{where}"
     )
@@ -196,17 +194,3 @@ def _add_section(table: Table, group: GroupCurves, rows: Sequence[Sequence[str]]
 def _interval(ends: Any) -> str:
     low, high = ends
     return f"[{low:.2f}, {high:.2f}]"
-
-
-def _published(config: Config) -> Mapping[str, Sequence[float]]:
-    """Give the source's numbers, as the installed preset has them, if the tasks are still its."""
-    try:
-        preset = load_preset(config.preset)
-    except ConfigError:  # a preset file of the user's, or of a package that has gone
-        return config.published
-    same = ("env_id", "env_kwargs", "horizon", "train_range", "action_scale")
-    return (
-        preset.published
-        if all(getattr(preset, name) == getattr(config, name) for name in same)
-        else {}
-    )

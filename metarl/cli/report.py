@@ -1,0 +1,95 @@
+"""Write one page about a run, or about several beside each other.
+
+The page is complete in itself: what was trained, learning curves, adaptation curves beside
+published numbers, every task's return, paths where tasks are goals in the plane, and the clips of
+the run folder. What `metarl evaluate` and `metarl render` have not made yet is named with the
+command that makes it. Runs of one agent are drawn together as seeds.
+
+Examples:
+  metarl report runs/navigation-2d
+  metarl report runs/navigation-2d runs/navigation-2d-pretrained -o compared.html
+"""
+
+import contextlib
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from metarl.cli.parsing import parse
+from metarl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from metarl.report import Run
+    from metarl.report_figures import TaskPaths
+
+_PATHS_SHOWN = 4
+_SEED = 1
+
+
+@dataclass(frozen=True)
+class ReportArguments:
+    """The arguments of `metarl report`."""
+
+    run_dirs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR…")]
+    """The folders of one run or several."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """The page. None: report.html in the first run folder."""
+
+
+def run(argv: list[str]) -> int:
+    """Run the verb; give the exit code."""
+    arguments = parse(ReportArguments, argv, prog="metarl report", description=__doc__ or "")
+    if not arguments.run_dirs:
+        raise ConfigError("name a run folder: metarl report RUN_DIR…")
+    output = arguments.output or arguments.run_dirs[0] / "report.html"
+    # From here on torch is needed, which takes its time to import.
+    from metarl.report import read_run, write_report
+
+    runs = [read_run(run_dir) for run_dir in dict.fromkeys(arguments.run_dirs)]
+    first_of_groups = {each.group: each for each in reversed(runs)}
+    paths = [found for each in runs if each in first_of_groups.values() for found in _paths(each)]
+    write_report(output, runs, paths)
+    print(f"written to {output}; open it in a browser")
+    return 0
+
+
+def _paths(run: "Run") -> list["TaskPaths"]:
+    """Give a policy's paths, if it moves in the plane towards a goal there."""
+    import gymnasium as gym
+    import numpy as np
+
+    from metarl.cli.runs import build_experiment, load_newest_state
+    from metarl.evaluation import adapted_parameters, play
+    from metarl.report_figures import TaskPaths
+    from metarl.seeding import Split
+    from metarl.shards import Shard, ShardSpec
+    from metarl.tasks import sample_tasks, task_space
+
+    config = dataclasses.replace(run.config, seed=_SEED)
+    if not run.versions or config.observe_task:
+        return []
+    experiment = build_experiment(config)
+    environment = experiment.environment
+    spaces = (environment.observation_space, task_space(environment))
+    if any(not isinstance(space, gym.spaces.Box) or space.shape != (2,) for space in spaces):
+        return []
+    state = load_newest_state(run.run_dir, experiment, "metarl report")
+    tasks = sample_tasks(
+        environment, config.seed, (Split.TEST, 0), _PATHS_SHOWN, config.train_range
+    )
+    rates = config.learning_rates_at_test(config.test_adaptation_steps)
+    spec = ShardSpec(config, experiment.policy, config.test_episodes_per_task, range(len(tasks)))
+    with contextlib.closing(Shard(spec)) as shard:
+        phases = adapted_parameters(shard, state.agent.theta, tasks, rates)
+        paths = [
+            [
+                np.array([at for at, _ in play(shard, environment, parameters, task, _SEED)])
+                for parameters in each
+            ]
+            for task, each in zip(tasks, phases, strict=True)
+        ]
+    title = f"{config.preset}, {config.agent}, seed {run.config.seed}"
+    return [TaskPaths(title, np.array(tasks), paths)]
