@@ -158,7 +158,7 @@ def _plane_of_tasks(
 ) -> Figure:
     columns = min(2, len(curves))
     rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(1 + 3 * columns, 3.1 * rows), layout="constrained")
+    figure = Figure(figsize=(6, 4.2 if columns == 1 else 2.9 * rows), layout="constrained")
     squares = figure.subplots(rows, columns, squeeze=False).ravel()
     returns = [curve.per_task_return[:, -1] for curve in curves.values()]
     low, high = min(map(np.min, returns)), max(map(np.max, returns))

@@ -1,0 +1,185 @@
+"""The report: the numbers of the files, nothing from outside, and what is missing named."""
+
+import base64
+import json
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metarl.cli import main
+from metarl.evaluation import summarise
+from metarl.report import evaluated_tasks, read_run, render_page
+from metarl.report_figures import task_figure, time_figure
+
+SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--horizon", "5", "--workers", "1"]
+SMALL += ["--hidden-sizes", "4", "--test-tasks", "4", "--test-episodes-per-task", "2"]
+SMALL += ["--no-tensorboard"]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def train(run_dir, *arguments, preset="navigation-2d", iterations=2):
+    options = ["--iterations", str(iterations), "--run-dir", run_dir, *arguments]
+    assert main(["train", preset, *SMALL, *options]) == 0
+
+
+def one_line_error(capsys):
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+    return error
+
+
+class Page(HTMLParser):
+    """A page's text, and the addresses it loads from."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.text, self.sources, self.tags, self.without_text = "", [], [], []
+        self.feed(Path(file).read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.sources += [given[name] for name in ("src", "href") if name in given]
+        if tag == "img" and not given.get("alt"):
+            self.without_text.append(given)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_has_the_numbers_of_the_files_and_loads_nothing():
+    train("r")
+    assert main(["evaluate", "r", "--workers", "1"]) == 0
+    assert main(["render", "r", "--adaptation-steps", "1"]) == 0
+    assert main(["report", "r"]) == 0
+    page = Page("r/report.html")
+    assert all(source.startswith(("data:", "#")) for source in page.sources)
+    assert "script" not in page.tags
+    assert not page.without_text
+    evaluation = json.loads(Path("r/evaluation.json").read_text())
+    for mean, (low, high) in zip(evaluation["mean_return"], evaluation["ci95"], strict=True):
+        assert f"{mean:.2f} [{low:.2f}, {high:.2f}]" in page.text
+    assert f"{evaluation['gain']:+.2f} [" in page.text
+    assert "-11.68" in page.text  # published after one step
+    videos = [source for source in page.sources if source.startswith("data:video/mp4;base64,")]
+    clip = base64.b64decode(videos[0].partition(",")[2])
+    assert clip == Path("r/videos/task.mp4").read_bytes()
+    assert "metarl evaluate" not in page.text
+    assert "metarl render" not in page.text
+    assert "Paths" in page.text
+
+
+def test_what_is_missing_is_named_with_its_command():
+    train("r", preset="bernoulli-bandit", iterations=1)
+    assert main(["report", "r", "-o", "deep/page.html"]) == 0
+    page = Page("deep/page.html")
+    assert "metarl evaluate r" in page.text
+    assert "metarl render r" in page.text
+    assert "goal" not in page.text
+
+
+def test_a_run_without_an_iteration_has_a_page():
+    train("r", "--agent", "random")
+    assert main(["report", "r"]) == 0
+    assert "Nothing was trained yet." in Page("r/report.html").text
+
+
+def test_several_runs_compare_on_one_page():
+    for seed in ("1", "2"):
+        train(f"seed-{seed}", "--seed", seed)
+        assert main(["evaluate", f"seed-{seed}", "--workers", "1"]) == 0
+    train("random", "--agent", "random")
+    assert main(["evaluate", "random", "--workers", "1"]) == 0
+    names = ["seed-1", "seed-2", "random"]
+    (it,) = evaluated_tasks([read_run(Path(name)) for name in names])
+    assert list(it.curves) == ["maml-trpo, seed 1", "maml-trpo, seed 2", "random"]
+    for name, curve in zip(names, it.curves.values(), strict=True):
+        found = json.loads(Path(name, "evaluation.json").read_text())["per_task_return"]
+        np.testing.assert_array_equal(curve.per_task_return, found)
+    assert main(["report", *names, "-o", "page.html"]) == 0
+    text = Page("page.html").text
+    assert all(name in text for name in [*names, *it.curves])
+
+
+def test_names_are_text_and_never_markup():
+    name = "<script>alert(1)<"
+    train(name)
+    page = render_page([read_run(Path(name))])
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;" in page
+
+
+def test_the_same_runs_give_the_same_page():
+    train("r")
+    runs = [read_run(Path("r"))]
+    assert render_page(runs) == render_page(runs)
+
+
+def test_what_cannot_be_reported_is_told_in_a_line(capsys):
+    train("r")
+    capsys.readouterr()
+    assert main(["report", "nowhere"]) != 0
+    assert "there is no run folder" in one_line_error(capsys)
+    assert main(["report"]) == 2
+    assert "name a run folder" in one_line_error(capsys)
+    Path("file").write_text("")
+    assert main(["report", "r", "-o", "file/page.html"]) != 0
+    assert "cannot write" in one_line_error(capsys)
+    with Path("r/metrics.jsonl").open("a") as metrics:
+        metrics.write('{"iteration": 3,')  # being written: no complaint
+    assert main(["report", "r"]) == 0
+    with Path("r/metrics.jsonl").open("a") as metrics:
+        metrics.write("\n")
+    capsys.readouterr()
+    assert main(["report", "r"]) != 0
+    assert "line 3" in one_line_error(capsys)
+
+
+def test_shares_of_time_are_of_the_whole_and_add_up():
+    records = [
+        {"iteration": 1, "iteration_seconds": 4.0, "physics_seconds": 1.0, "policy_seconds": 2.0},
+        {"iteration": 2, "iteration_seconds": 4.0, "physics_seconds": 3.0, "policy_seconds": 0.0},
+    ]
+    (axes,) = time_figure({"r": records}).axes
+    widths = [bars.patches[0].get_width() for bars in axes.containers]
+    assert widths == pytest.approx([50, 25, 25])
+
+
+def test_tasks_of_one_value_of_two_and_of_neither_are_drawn():
+    returns = np.array([[1.0, 2.0], [3.0, 5.0]])
+    curves = {"it": summarise(returns, 1, 1)}
+    (line,) = task_figure([[0.1], [0.2]], curves).axes
+    np.testing.assert_allclose(line.collections[1].get_offsets(), [[0.1, 2], [0.2, 5]])
+    plane = task_figure([[0.1, 0.2], [0.3, 0.4]], curves).axes[0].collections[0]
+    np.testing.assert_allclose(plane.get_offsets(), [[0.1, 0.2], [0.3, 0.4]])
+    np.testing.assert_allclose(plane.get_array(), [2, 5])
+    (other,) = task_figure([{"a": 1}, {"a": 2}], curves).axes
+    np.testing.assert_allclose(other.collections[0].get_offsets(), returns)
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_browser_opens_the_page_without_complaint(tmp_path):
+    train("r")
+    assert main(["evaluate", "r", "--workers", "1"]) == 0
+    assert main(["report", "r"]) == 0
+    browser = [shutil.which("chromium"), "--headless", "--no-sandbox", "--disable-gpu"]
+    browser += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr"]
+    shot = tmp_path / "page.png"
+    done = subprocess.run(
+        [*browser, f"--screenshot={shot}", Path("r/report.html").absolute().as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "CONSOLE" not in done.stderr
+    assert shot.stat().st_size > 0
