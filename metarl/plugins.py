@@ -9,8 +9,13 @@ group                        value
 ``metarl.presets``           a package whose ``*.toml`` files are presets, named by their file name
 ``metarl.agents``            an `AgentSpec`; the entry point's name is the agent's
 ===========================  ====================================================================
+
+What cannot be loaded, and a name that another package has taken, is named on standard error and
+left out; the rest goes on.
 """
 
+import contextlib
+import sys
 import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,9 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from metarl.config import Config, read_fields
 from metarl.errors import ConfigError
+
+_OURS = "metarl-suite"
 
 
 @dataclass(frozen=True)
@@ -62,29 +70,51 @@ class AgentSpec:
 def environment_ids() -> list[Origin]:
     """List the environments that installed packages register, in the `module:id` form."""
     found = []
-    for entry in entry_points(group="metarl.environments"):
-        module = import_module(entry.value)
+    for entry in _entries("metarl.environments"):
+        try:
+            import_module(entry.value)
+        except Exception as error:  # a stranger's plug-in may raise anything
+            _leave_out(entry, f"{type(error).__name__}: {error}")
+            continue
         for spec in list(gym.registry.values()):
-            if isinstance(spec.entry_point, str) and spec.entry_point.startswith(module.__name__):
+            if f"{_module_of(spec)}.".startswith(f"{entry.value}."):
                 found.append(Origin(f"{entry.value}:{spec.id}", _package(entry)))
     return sorted(found, key=lambda origin: origin.name)
 
 
 def agent_names() -> list[Origin]:
     """List the agents of all installed packages."""
-    found = [Origin(entry.name, _package(entry)) for entry in entry_points(group="metarl.agents")]
-    return sorted(found, key=lambda origin: origin.name)
+    found: dict[str, Origin] = {}
+    for entry in _entries("metarl.agents"):
+        if entry.name in found:
+            _leave_out(entry, f"{found[entry.name].package} has an agent of that name")
+        else:
+            found[entry.name] = Origin(entry.name, _package(entry))
+    return sorted(found.values(), key=lambda origin: origin.name)
 
 
 def load_agent(name: str) -> AgentSpec:
     """Give what a package says of its agent.
 
     Raises:
-        ConfigError: no installed package brings it.
+        ConfigError: no installed package brings it, or the one that does is broken.
 
     """
-    for entry in entry_points(group="metarl.agents", name=name):
-        spec: AgentSpec = entry.load()
+    for entry in _entries("metarl.agents"):
+        if entry.name != name:
+            continue
+        try:
+            spec = entry.load()
+        except Exception as error:  # a stranger's plug-in may raise anything
+            raise ConfigError(
+                f"agent {name!r} of package {_package(entry)} cannot be loaded: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(spec, AgentSpec):
+            raise ConfigError(
+                f"agent {name!r} of package {_package(entry)}: {entry.value} is no AgentSpec but "
+                f"{type(spec).__name__}"
+            )
         return spec
     known = [origin.name for origin in agent_names()]
     raise ConfigError(f"unknown agent {name!r}; {_nearest(name, known)}")
@@ -92,7 +122,12 @@ def load_agent(name: str) -> AgentSpec:
 
 def baseline_names() -> list[str]:
     """List the agents that `metarl evaluate --baselines` compares with."""
-    return [origin.name for origin in agent_names() if load_agent(origin.name).baseline]
+    names = []
+    for origin in agent_names():
+        with contextlib.suppress(ConfigError):  # of a plug-in nobody asked for
+            if load_agent(origin.name).baseline:
+                names.append(origin.name)
+    return names
 
 
 def preset_names() -> list[Origin]:
@@ -137,11 +172,21 @@ def published_returns(config: Config) -> dict[str, list[float]]:
 
 
 def _preset_files() -> dict[str, tuple[str, Traversable]]:
-    files = {}
-    for entry in entry_points(group="metarl.presets"):
-        for file in resources.files(entry.value).iterdir():
-            if file.name.endswith(".toml"):
-                files[file.name.removesuffix(".toml")] = (_package(entry), file)
+    files: dict[str, tuple[str, Traversable]] = {}
+    for entry in _entries("metarl.presets"):
+        try:
+            found = [it for it in resources.files(entry.value).iterdir() if it.is_file()]
+        except Exception as error:  # a stranger's plug-in may raise anything
+            _leave_out(entry, f"{type(error).__name__}: {error}")
+            continue
+        for file in found:
+            name, dot, ending = file.name.rpartition(".")
+            if (dot, ending) != (".", "toml"):
+                continue
+            if name in files:
+                _leave_out(entry, f"{files[name][0]} has a preset named {name!r}")
+            else:
+                files[name] = (_package(entry), file)
     return files
 
 
@@ -158,6 +203,29 @@ def _nearest(name: str, known: list[str]) -> str:
     near = get_close_matches(name, known, n=1, cutoff=0.4)
     listing = "`metarl list` shows all of them"
     return f"did you mean {near[0]!r}? ({listing})" if near else listing
+
+
+_named: set[str] = set()
+
+
+def _entries(group: str) -> list[EntryPoint]:
+    """Give a group's entry points, our own first, so that no stranger's name hides one of ours."""
+    return sorted(entry_points(group=group), key=lambda entry: _package(entry) != _OURS)
+
+
+def _leave_out(entry: EntryPoint, reason: str) -> None:
+    """Say once on standard error why something of a package is left out."""
+    said = f"metarl: left out {entry.name} ({entry.group}) of package {_package(entry)}: {reason}"
+    if said not in _named:
+        _named.add(said)
+        print(said, file=sys.stderr)
+
+
+def _module_of(spec: EnvSpec) -> str:
+    """Give the module that an environment is built in; empty if that is not known."""
+    if isinstance(spec.entry_point, str):
+        return spec.entry_point.partition(":")[0]
+    return getattr(spec.entry_point, "__module__", "")
 
 
 def _package(entry: EntryPoint) -> str:

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from metarl.cli.parsing import parse
 from metarl.config import Config
+from metarl.errors import ConfigError
 from metarl.plugins import (
     Origin,
     agent_names,
@@ -51,7 +52,11 @@ def run(argv: list[str]) -> int:
     for package, names in _by_package(preset_names()):
         presets = _table(f"presets of {package}", "preset", "what is learned", "tasks", "protocol")
         for name in names:
-            config = load_preset(name)
+            try:
+                config = load_preset(name)
+            except ConfigError as error:
+                presets.add_row(name, escape(f"cannot be read: {error}"))
+                continue
             presets.add_row(
                 name,
                 _described(config.description, config.source if arguments.sources else ""),
@@ -67,8 +72,11 @@ def run(argv: list[str]) -> int:
     for package, names in _by_package(agent_names()):
         agents = _table(f"agents of {package}", "agent", "what it does")
         for name in names:
-            spec = load_agent(name)
-            agents.add_row(name, _described(spec.description, spec.source))
+            try:
+                spec = load_agent(name)
+                agents.add_row(name, _described(spec.description, spec.source))
+            except ConfigError as error:
+                agents.add_row(name, escape(str(error)))
         console.print(agents)
     return 0
 
