@@ -17,7 +17,8 @@ left out; the rest goes on.
 import contextlib
 import sys
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module, resources
 from importlib.metadata import EntryPoint, entry_points
@@ -56,8 +57,8 @@ class AgentSpec:
     """The paper."""
     baseline: bool = False
     """`metarl evaluate --baselines` compares with it."""
-    observes_task: bool = False
-    """Its policy is to see the task (`Config.observe_task`)."""
+    fixes: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the run's configuration, by name, that make the agent what it is."""
     trained: bool = True
     """Whether there is anything to train."""
 

@@ -105,6 +105,20 @@ def test_train_then_evaluate(capsys):
         assert f"{mean:.2f}" in printed
 
 
+def test_first_order_maml_is_the_agent_without_second_derivatives():
+    assert train("--iterations", 2, "--workers", 1, "--run-dir", "flag", "--first-order") == 0
+    first_order = ["--agent", "fomaml-trpo"]
+    assert train("--iterations", 1, "--workers", 1, "--run-dir", "agent", *first_order) == 0
+    resume = ["--iterations", "2", "--workers", "1", "--run-dir", "agent", "--resume"]
+    assert main(["train", "navigation-2d", *resume]) == 0
+    assert without_times(metrics("agent")) == without_times(metrics("flag"))
+    flag, agent = (json.loads(Path(it, "config.json").read_text()) for it in ("flag", "agent"))
+    assert {name for name in flag if flag[name] != agent[name]} == {"agent"}
+    assert agent["first_order"] is True
+    assert train("--iterations", 2, "--workers", 1, "--run-dir", "second") == 0
+    assert metrics("second")[0]["kl"] != metrics("agent")[0]["kl"]
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_bit(capsys):
     assert train("--iterations", 4, "--workers", 1, "--run-dir", "whole") == 0
     assert train("--iterations", 2, "--workers", 1, "--run-dir", "parts") == 0

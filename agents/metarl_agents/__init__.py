@@ -13,6 +13,14 @@ MAML_TRPO = AgentSpec(
     source="Finn, Abbeel, Levine 2017 (arXiv 1703.03400)",
 )
 
+FOMAML_TRPO = AgentSpec(
+    entry_point="metarl_agents.maml_trpo:MamlTrpo",
+    settings=TrustRegionSettings,
+    description="first-order MAML: the same without second derivatives",
+    source="Finn, Abbeel, Levine 2017 (arXiv 1703.03400), section 5.2",
+    fixes={"first_order": True},
+)
+
 _PAPER = "baseline of Finn, Abbeel, Levine 2017, section 5.3"
 
 RANDOM = AgentSpec(
@@ -38,5 +46,5 @@ ORACLE = AgentSpec(
     description="as pretrained, with the task appended to the observation; never adapts",
     source=_PAPER,
     baseline=True,
-    observes_task=True,
+    fixes={"observe_task": True},
 )

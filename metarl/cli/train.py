@@ -99,15 +99,13 @@ def _defaults(argv: list[str]) -> TrainArguments[Any]:
     if config.preset != Path(preset).stem:
         raise ConfigError(f"{run_dir} is a run of preset {config.preset!r}, not of {preset!r}")
     agent = known.agent or config.agent
-    table = config.agent_settings if agent == config.agent else {}
     spec = load_agent(agent)
+    # What the preset sets holds for every agent that has the same settings.
+    alike = agent == config.agent or spec.settings is load_agent(config.agent).settings
+    table = config.agent_settings if alike else {}
     settings = read_fields(spec.settings, table, f"agent {agent!r}")
     # The record of a run holds every setting, a preset only those that differ from the default.
-    config = dataclasses.replace(
-        config,
-        agent_settings=dataclasses.asdict(settings),
-        observe_task=config.observe_task or spec.observes_task,
-    )
+    config = dataclasses.replace(config, agent_settings=dataclasses.asdict(settings), **spec.fixes)
     return TrainArguments(preset, config, settings, run_dir, usable_cores(), resume=known.resume)
 
 
