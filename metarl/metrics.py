@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from metarl.errors import RunFolderError
-
-FILE_NAME = "metrics.jsonl"
+from metarl.run_folder import METRICS_FILE
 
 
 class MetricsFile:
     """Appends records, and cuts back to a checkpoint."""
 
     def __init__(self, run_dir: Path) -> None:
-        self._path = run_dir / FILE_NAME
+        self._path = run_dir / METRICS_FILE
 
     def append(self, record: dict[str, Any]) -> None:
         """Append one iteration's record; it is on disk when this returns.
