@@ -4,7 +4,8 @@ Nothing here imports torch, so that help and errors come at once.
 """
 
 from metarl.plugins import AgentSpec
-from metarl_agents.settings import NoSettings, StableBaselinesSettings, TrustRegionSettings
+from metarl.settings import NoSettings, TrustRegionSettings
+from metarl_agents.settings import StableBaselinesSettings
 
 MAML_TRPO = AgentSpec(
     entry_point="metarl_agents.maml_trpo:MamlTrpo",
