@@ -165,15 +165,18 @@ def linearise_with_rate(
 
     Args:
         loss: a scalar function of parameters and batch.
-        path: the parameters before each step, θ_0 … θ_{K−1}; a last θ_K is not used.
+        path: the parameters before each step, θ_0 … θ_{K−1}.
         supports: a batch for each step, which may be a sample as for `linearise`.
         learning_rate: α.
         first_order: leave out α H.
 
+    Raises:
+        ValueError: `path` and `supports` differ in length.
+
     """
     steps = [
         slope_and_hessian_product(loss, theta, support, first_order=first_order)
-        for theta, support in zip(path, supports, strict=False)
+        for theta, support in zip(path, supports, strict=True)
     ]
 
     def product(vector: Parameters, of_rate: Parameters) -> Parameters:
