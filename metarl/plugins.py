@@ -97,28 +97,30 @@ def agent_names() -> list[Origin]:
 def load_agent(name: str) -> AgentSpec:
     """Give what a package says of its agent.
 
+    Args:
+        name: an installed agent's; or "module:NAME" of an `AgentSpec` where Python finds it.
+
     Raises:
         ConfigError: no installed package brings it, or the one that does is broken.
 
     """
+    if ":" in name:
+        return _load_agent(EntryPoint(name, name, "metarl.agents"), f"agent {name!r}")
     for entry in _entries("metarl.agents"):
-        if entry.name != name:
-            continue
-        try:
-            spec = entry.load()
-        except Exception as error:  # a stranger's plug-in may raise anything
-            raise ConfigError(
-                f"agent {name!r} of package {_package(entry)} cannot be loaded: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        if not isinstance(spec, AgentSpec):
-            raise ConfigError(
-                f"agent {name!r} of package {_package(entry)}: {entry.value} is no AgentSpec but "
-                f"{type(spec).__name__}"
-            )
-        return spec
+        if entry.name == name:
+            return _load_agent(entry, f"agent {name!r} of package {_package(entry)}")
     known = [origin.name for origin in agent_names()]
     raise ConfigError(f"unknown agent {name!r}; {_nearest(name, known)}")
+
+
+def _load_agent(entry: EntryPoint, what: str) -> AgentSpec:
+    try:
+        spec = entry.load()
+    except Exception as error:  # a stranger's plug-in may raise anything
+        raise ConfigError(f"{what} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(spec, AgentSpec):
+        raise ConfigError(f"{what}: {entry.value} is no AgentSpec but {type(spec).__name__}")
+    return spec
 
 
 def baseline_names() -> list[str]:

@@ -1,15 +1,19 @@
-"""The conformance kit: does an environment keep the promises that meta-training builds on?
+"""The conformance kit: does a plug-in keep the promises that meta-training builds on?
 
-For authors of plug-ins, in a test of theirs::
+For authors of environments and agents, in a test of theirs::
 
-    from metarl.testing import check_task_env
+    from metarl.testing import check_agent, check_task_env
 
     def test_my_environment_conforms():
         verdicts = check_task_env("my_package:mine/Reach-v0")
         assert all(verdict.passed for verdict in verdicts), verdicts
 
-`metarl check ENV_ID` prints the same verdicts. Three things that are usually mistakes may be meant;
-an environment says so by an attribute:
+    def test_my_agent_conforms():
+        verdicts = check_agent("my-agent")
+        assert all(verdict.passed for verdict in verdicts), verdicts
+
+`metarl check ENV_ID` and `metarl check AGENT` print the same verdicts. Three things that
+are usually mistakes may be meant; an environment says so by an attribute:
 
 ========================  =======================================================================
 ``observes_task``         True: an oracle, whose observation shows the task
@@ -21,10 +25,14 @@ an environment says so by an attribute:
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from metarl.conformance import of_episodes, of_observations, of_tasks
+from metarl.config import read_fields
+from metarl.conformance import of_agents, of_episodes, of_observations, of_tasks
+from metarl.conformance.of_agents import AgentSubject
 from metarl.conformance.playing import Failure, Subject
+from metarl.plugins import AgentSpec, load_agent
 from metarl.tasks import make_environment, registered
 
 LONGEST_EPISODE = 40
@@ -58,7 +66,20 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "time limit": of_episodes.time_limit_is_apart,
     "native batch": of_episodes.native_batch_agrees,
 }
-"""The checks; each explains what it saw, or raises `Failure` with what is wrong."""
+"""The checks of an environment; each explains what it saw, or raises `Failure` with what is wrong.
+"""
+
+AGENT_CHECKS: dict[str, Callable[[AgentSubject], str]] = {
+    "settings": of_agents.settings_are_a_record,
+    "protocol": of_agents.protocol_is_there,
+    "sound steps": of_agents.steps_are_sound,
+    "repeatable": of_agents.runs_repeat,
+    "resumable": of_agents.states_resume,
+    "states kept": of_agents.states_are_kept,
+    "equal rewards": of_agents.equal_rewards_do_no_harm,
+    "learns": of_agents.agents_learn,
+}
+"""The checks of an agent."""
 
 
 def check_task_env(
@@ -90,16 +111,44 @@ def check_task_env(
     subject = Subject(env_id, kwargs, horizon, seed)
     verdicts = []
     for name, check in CHECKS.items():
-        verdicts.append(_judge(name, check, subject))
+        verdicts.append(_judge(name, "environment", partial(check, subject)))
         if name == "spaces" and not verdicts[-1].passed:
             break
     return verdicts
 
 
-def _judge(name: str, check: Callable[[Subject], str], subject: Subject) -> Verdict:
+def check_agent(
+    agent: str | AgentSpec, settings: Mapping[str, Any] | None = None, *, seed: int = 1
+) -> list[Verdict]:
+    """Check an agent on a tiny task distribution, and give a verdict for every check.
+
+    Where it does not have the members of an agent, that is the last verdict.
+
+    Args:
+        agent: an installed agent's name, "module:NAME" of an `AgentSpec`, or the spec itself.
+        settings: of the agent, by field; the others keep their defaults.
+        seed: of all runs that are tried.
+
+    Raises:
+        ConfigError: there is no such agent, or it has no such settings.
+
+    """
+    spec = load_agent(agent) if isinstance(agent, str) else agent
+    name = agent if isinstance(agent, str) else spec.entry_point
+    read_fields(spec.settings, settings or {}, f"agent {name!r}")
+    subject = AgentSubject(name, spec, dict(settings or {}), seed)
+    verdicts = []
+    for check_name, check in AGENT_CHECKS.items():
+        verdicts.append(_judge(check_name, "agent", partial(check, subject)))
+        if check_name == "protocol" and not verdicts[-1].passed:
+            break
+    return verdicts
+
+
+def _judge(name: str, what: str, check: Callable[[], str]) -> Verdict:
     try:
-        return Verdict(name, True, check(subject))
+        return Verdict(name, True, check())
     except Failure as failure:
         return Verdict(name, False, str(failure))
-    except Exception as error:  # whatever the environment raises is a finding about it
-        return Verdict(name, False, f"the environment raised {type(error).__name__}: {error}")
+    except Exception as error:  # whatever a plug-in raises is a finding about it
+        return Verdict(name, False, f"the {what} raised {type(error).__name__}: {error}")

@@ -10,6 +10,7 @@ from metarl.adaptation import (
     flatten,
     inner_step,
     linearise,
+    linearise_with_rate,
     unflatten,
 )
 
@@ -174,3 +175,35 @@ def test_flatten_and_unflatten_are_inverse():
     again = unflatten(flatten(theta), theta)
     assert list(again) == list(theta)
     assert all(torch.equal(again[name], theta[name]) for name in theta)
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_products_with_the_jacobian_by_a_learned_rate_equal_the_dense_one(steps, first_order):
+    theta, supports, draw = problem(steps)
+    (rate,) = rates("learned", theta, 1)
+
+    def adapted(vector, alpha):
+        parameters, alpha = unflatten(vector, theta), unflatten(alpha, theta)
+        for support in supports:
+            gradients = torch.autograd.grad(
+                loss(parameters, support), list(parameters.values()), create_graph=True
+            )
+            if first_order:  # the gradient is taken for a constant
+                gradients = [gradient.detach() for gradient in gradients]
+            parameters = {
+                name: value - alpha[name] * gradient
+                for (name, value), gradient in zip(parameters.items(), gradients, strict=True)
+            }
+        return flatten(parameters)
+
+    at = flatten(theta).requires_grad_(), flatten(rate).requires_grad_()
+    by_theta, by_rate = torch.autograd.functional.jacobian(adapted, at)
+    path = adaptation_path(loss, theta, supports, [rate] * steps)[:-1]
+    linear = linearise_with_rate(loss, path, supports, rate, first_order=first_order)
+    v, w = draw(len(at[0])), draw(len(at[0]))
+    moved = linear.product(unflatten(v, theta), unflatten(w, theta))
+    torch.testing.assert_close(flatten(moved), by_theta @ v + by_rate @ w)
+    pulled = linear.transposed_product(unflatten(v, theta))
+    torch.testing.assert_close(flatten(pulled[0]), by_theta.T @ v)
+    torch.testing.assert_close(flatten(pulled[1]), by_rate.T @ v)

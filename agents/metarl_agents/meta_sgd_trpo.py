@@ -16,6 +16,7 @@ shrink after the first step shrinks the learned α in the same proportion.
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float
 
 from metarl.adaptation import Parameters, linearise_with_rate
 from metarl.agents import AgentState, Metrics
@@ -28,6 +29,9 @@ from metarl.settings import TrustRegionSettings
 from metarl.shards import Shard, Vector, Workers, to_vector
 from metarl.stacking import aligned, repeat, unstack
 from metarl.task_stacks import stack_tasks
+
+Joint = Float[np.ndarray, " joint"]
+"""θ, then α."""
 
 
 class MetaSgdTrpo:
@@ -49,7 +53,7 @@ class MetaSgdTrpo:
         fraction = self._settings.curvature_fraction
         assert state.step_sizes is not None
 
-        def evaluate(candidate: Vector) -> list[tuple[float, float]]:
+        def evaluate(candidate: Joint) -> list[tuple[float, float]]:
             theta, step_sizes = np.split(candidate, 2)
             return workers.map(surrogate, theta, (step_sizes,) * steps)
 
@@ -71,7 +75,7 @@ class MetaSgdTrpo:
 
 def joint_gradient(
     shard: Shard, step_sizes: Vector, first_order: bool, curvature_fraction: float
-) -> list[tuple[Vector, float, float]]:
+) -> list[tuple[Joint, float, float]]:
     """Give each task's (J, J_α)ᵀ ∇L(θ'), outer loss and KL divergence; keep J, J_α, F in the shard.
 
     Args:
@@ -102,10 +106,10 @@ def joint_gradient(
     return contributions
 
 
-def joint_curvature_product(shard: Shard, vector: Vector) -> list[Vector]:
+def joint_curvature_product(shard: Shard, vector: Joint) -> list[Joint]:
     """Give each task's (J, J_α)ᵀ F (J, J_α) v; `joint_gradient` must have been mapped before."""
     directions = [shard.parameters(half) for half in np.split(vector, 2)]
-    products: list[Vector] = []
+    products: list[Joint] = []
     for stack, jacobian in shard.scratch:
         moved = jacobian.product(*(repeat(half, stack.stacked) for half in directions))
         curved = stack.fisher(aligned(moved, stack.stacked))
@@ -115,5 +119,5 @@ def joint_curvature_product(shard: Shard, vector: Vector) -> list[Vector]:
     return products
 
 
-def _joined(of_theta: Parameters, of_rate: Parameters) -> Vector:
+def _joined(of_theta: Parameters, of_rate: Parameters) -> Joint:
     return np.concatenate([to_vector(of_theta), to_vector(of_rate)])

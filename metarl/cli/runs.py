@@ -14,7 +14,7 @@ from metarl.agents import Agent
 from metarl.checkpoints import Checkpoints
 from metarl.config import Config, read_fields
 from metarl.errors import ConfigError
-from metarl.plugins import load_agent
+from metarl.plugins import AgentSpec, load_agent
 from metarl.policies import PolicySpec, parameters_of
 from metarl.run_folder import physics_warning
 from metarl.shards import ShardSpec, Workers, to_vector
@@ -81,14 +81,18 @@ def read_task(text: str, environment: gym.Env[Any, Any]) -> Task:
     return task
 
 
-def build_experiment(config: Config) -> Experiment:
+def build_experiment(config: Config, spec: AgentSpec | None = None) -> Experiment:
     """Build environment, policy and agent.
+
+    Args:
+        config: the experiment.
+        spec: of an agent that is not installed; None: the one that `config.agent` names.
 
     Raises:
         ConfigError: the configuration names something that does not exist or does not fit.
 
     """
-    spec = load_agent(config.agent)
+    spec = spec or load_agent(config.agent)
     settings = read_fields(spec.settings, config.agent_settings, f"agent {config.agent}")
     try:
         torch.zeros(1, device=config.device).cpu()

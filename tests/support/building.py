@@ -2,12 +2,12 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from metarl.cli.runs import Experiment, build_experiment
 from metarl.config import Config
-from metarl.plugins import load_preset
+from metarl.plugins import load_agent, load_preset
 from metarl.shards import Workers, to_vector
 from metarl.training import Record, TrainingState, train
 
@@ -17,10 +17,13 @@ def tiny_config(preset: str = "navigation-2d", **changes: Any) -> Config:
     small = {"tasks_per_batch": 3, "episodes_per_task": 4, "horizon": 6, "hidden_sizes": (5,)}
     settings = changes.pop("agent_settings", {})
     config = load_preset(preset)
+    before, after = (
+        load_agent(name) for name in (config.agent, changes.get("agent", config.agent))
+    )
+    if before.settings is after.settings:  # as `metarl train` does
+        settings = {**config.agent_settings, **settings}
     return dataclasses.replace(
-        config,
-        **{**small, "iterations": 3, **changes},
-        agent_settings={**config.agent_settings, **settings},
+        config, **{**small, "iterations": 3, **changes}, agent_settings=settings
     )
 
 
@@ -46,6 +49,26 @@ def run(config: Config, workers: int | str = 1) -> tuple[TrainingState, list[Rec
         loop = train(experiment.agent, experiment.environment, started, first, config)
         states, records = zip(*loop, strict=True)
     return states[-1], list(records)
+
+
+class ToldWorkers:
+    """Workers that answer what a function says, instead of mapping anything."""
+
+    count = 1
+
+    def __init__(self, answer: Callable[[Callable[..., Any]], list[Any]]) -> None:
+        self._answer = answer
+
+    def map(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        """Give what one was told to."""
+        return self._answer(function)
+
+    def take_profile(self) -> dict[str, float]:
+        """Give nothing: no time was spent."""
+        return {}
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def without_times(records: list[Record]) -> list[Record]:
