@@ -10,23 +10,18 @@ EXAMPLE = ROOT / "examples" / "own_agent"
 PAGE = (ROOT / "docs" / "agents.md").read_text()
 
 
-def run(*command, cwd):
+METARL = ("-c", "from metarl.cli import main; import sys; sys.exit(main())")
+
+
+def run_python(*arguments, cwd):
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from metarl.cli import main; import sys; sys.exit(main())",
-            *command,
-        ]
-        if command[0] != "pytest"
-        else [sys.executable, "-m", *command],
+        [sys.executable, *arguments],
         cwd=cwd,
         env={"PYTHONPATH": str(EXAMPLE), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_page_shows_the_files():
@@ -39,14 +34,16 @@ def test_it_trains_by_the_command_of_the_page_and_resumes(tmp_path):
     command = "train navigation-2d --agent first_order_sgd:SPEC --step-size 0.5"
     assert f"metarl {command}" in PAGE
     small = "--iterations 2 --tasks-per-batch 4 --episodes-per-task 3 --horizon 10 --workers 2"
-    run(*command.split(), *small.split(), cwd=tmp_path)
+    run_python(*METARL, *command.split(), *small.split(), cwd=tmp_path)
     folder = tmp_path / "runs" / "navigation-2d-first_order_sgd-SPEC"
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
     assert '"step_size": 0.5' in (folder / "config.json").read_text()
     again = ["--run-dir", str(folder.relative_to(tmp_path)), "--resume", "--iterations", "3"]
-    run(*command.split()[:4], *again, cwd=tmp_path)
+    run_python(*METARL, *command.split()[:4], *again, cwd=tmp_path)
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 3
 
 
 def test_its_own_test_passes():
-    run("pytest", "-q", "-p", "no:cacheprovider", "test_first_order_sgd.py", cwd=EXAMPLE)
+    run_python(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_first_order_sgd.py", cwd=EXAMPLE
+    )
