@@ -81,6 +81,9 @@ class Config:
     """Lower bound of the standard deviation of a Gaussian policy."""
     action_scale: float = 1.0
     """The policy's action that means the environment's bound; [-scale, scale] is mapped to it."""
+    image_scale: float = 0.0
+    """What the elements of image observations are divided by; 0: the largest that the observation
+    space allows, if it has a bound."""
     test_tasks: int = 40
     """Held-out tasks of an evaluation."""
     test_episodes_per_task: int = 20
@@ -105,6 +108,8 @@ class Config:
         for name in ("inner_learning_rate", "initial_std", "minimum_std", "action_scale"):
             value = getattr(self, name)
             require(self, name, 0 < value < math.inf, "must be positive and finite")
+        image_scale_is_good = 0 <= self.image_scale < math.inf
+        require(self, "image_scale", image_scale_is_good, "must be 0 or positive, and finite")
         for name in ("discount", "gae_lambda"):
             require(self, name, 0 <= getattr(self, name) <= 1, "must lie between 0 and 1")
         for name, values in (

@@ -21,6 +21,7 @@ from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Float
 
 from metarl.errors import ConfigError
+from metarl.observations import flat_observations
 from metarl.seeding import Purpose, integer_seed, stream
 
 Task = Any
@@ -37,7 +38,10 @@ class TaskDistribution(Protocol):
 def make_environment(
     env_id: str, env_kwargs: Mapping[str, Any], horizon: int | None = None
 ) -> gym.Env[Any, Any]:
-    """Make one task-distributed environment.
+    """Make one task-distributed environment; its observations are flat vectors.
+
+    Observations of other spaces are flattened (`metarl.observations`); those of a Box of one
+    dimension are left as they are.
 
     Args:
         env_id: a Gymnasium id with its module, `package:namespace/Name-v0`.
@@ -45,7 +49,8 @@ def make_environment(
         horizon: the time limit in steps; None keeps the registered one.
 
     Raises:
-        ConfigError: there is no such environment, or it is not task-distributed.
+        ConfigError: there is no such environment, it is not task-distributed, or its observations
+            hold no numbers.
 
     """
     registered(env_id)
@@ -63,9 +68,10 @@ def make_environment(
             environment.close()
             raise ConfigError(
                 f"environment {env_id!r} is not task-distributed: it has no attribute "
-                f"{attribute!r}; declare task_space and task, and read options['task'] in reset"
+                f"{attribute!r}; declare task_space and task, and read options['task'] in reset, "
+                "or wrap somebody else's environment: see docs/environments.md"
             )
-    return environment
+    return flat_observations(environment, env_id)
 
 
 def registered(env_id: str) -> EnvSpec:

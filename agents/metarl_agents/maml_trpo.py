@@ -33,6 +33,7 @@ from metarl.stacking import (
     BLOCK,
     aligned,
     never_alone,
+    one_by_one,
     repeat,
     stack_parameters,
     stack_rows,
@@ -171,7 +172,7 @@ def meta_gradient(
     # From the longest episodes there can be: a task's rows must not depend on other tasks' lengths.
     longest = shard.episodes_per_task * shard.config.horizon
     rows = whole_blocks(_kept(curvature_fraction, longest))
-    at_once = max(1, _ROWS_AT_ONCE // rows)
+    at_once = 1 if shard.policy.one_task_at_a_time else max(1, _ROWS_AT_ONCE // rows)
     shard.scratch = []
     for start in range(0, len(shard.experience), at_once):
         positions = list(range(start, min(start + at_once, len(shard.experience))))
@@ -219,7 +220,8 @@ def _linearise(
         generator = shard.generator(Purpose.CURVATURE, position)
         supports.append([_sample(batch, fraction, generator) for batch in data.supports])
         queries.append(_sample(data.query, fraction, generator))
-    each_loss = vmap(lambda theta, *parts: loss(theta, Batch(*parts)))
+    each = one_by_one if policy.one_task_at_a_time else vmap
+    each_loss = each(lambda theta, *parts: loss(theta, Batch(*parts)))
     jacobian = linearise(
         lambda thetas, batch: each_loss(thetas, *batch).sum(),
         [
@@ -234,7 +236,7 @@ def _linearise(
     weights = [torch.full_like(query.advantages, 1 / len(query.advantages)) for query in queries]
     fisher = fisher_product(
         policy,
-        lambda thetas: vmap(partial(act, policy))(thetas, observations),
+        lambda thetas: each(partial(act, policy))(thetas, observations),
         stack_parameters([data.path[-1] for data in experience]),
         stack_rows(weights, rows),
     )
