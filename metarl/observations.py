@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from metarl.errors import ConfigError
 
-_WHOLE = "observation"
+WHOLE = "observation"
 """The name of an observation that has no parts."""
 _SMALLEST_SIDE = 3
 """Height and width of the smallest image."""
@@ -164,6 +164,11 @@ def flat_observations(environment: gym.Env[Any, Any], name: str) -> gym.Env[Any,
     return FlatObservations(environment, name)
 
 
+def unflattened(environment: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Give the environment before its observations were flattened."""
+    return environment.env if isinstance(environment, FlatObservations) else environment
+
+
 def is_flat(space: gym.Space[Any] | None) -> bool:
     """Tell whether a space is a Box of one dimension."""
     return isinstance(space, gym.spaces.Box) and len(space.shape) == 1
@@ -190,7 +195,7 @@ def flat_layout(space: gym.Space[Any]) -> Layout:
             f"observation space {space} is not supported: a policy here takes a one-dimensional "
             "Box; metarl.observations.flat_observations makes one"
         )
-    return Layout((Part(_WHOLE, space.shape or ()),))
+    return Layout((Part(WHOLE, space.shape or ()),))
 
 
 def with_vector(layout: Layout, name: str, size: int) -> Layout:
@@ -239,7 +244,7 @@ def _leaves(space: gym.Space[Any], path: tuple[Any, ...] = ()) -> Iterator[_Leaf
     elif isinstance(space, gym.spaces.Tuple):
         inner = list(enumerate(space.spaces))
     else:
-        yield _Leaf(".".join(map(str, path)) or _WHOLE, path, space)
+        yield _Leaf(".".join(map(str, path)) or WHOLE, path, space)
         return
     for key, part in inner:
         yield from _leaves(part, (*path, key))
