@@ -44,7 +44,7 @@ class ActionMap:
             self._gain = np.where(bounded, half_width / scale, 1.0)
             self._dtype = space.dtype
 
-    def __call__(self, actions: Shaped[np.ndarray, "slot *act"]) -> Shaped[np.ndarray, "slot *act"]:
+    def __call__(self, actions: Shaped[np.ndarray, "slot *act"]) -> Shaped[np.ndarray, "slot *own"]:
         """Map a batch of the policy's actions."""
         if not self._box:
             return actions + self._first if self._first else actions

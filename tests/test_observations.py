@@ -8,6 +8,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from strange_spaces import Cells, Line, OnlyWords, Parts, Picture, WrongChoice, WrongShape, identify
 
+from metarl.cli import runs
 from metarl.cli.runs import build_experiment
 from metarl.environments import SingleEnvironments, make_batch
 from metarl.errors import ConfigError, TaskError
@@ -71,7 +72,8 @@ def test_each_number_knows_its_part_and_its_place_there():
     assert "and 1 more]" in layout.name_elements(range(13))
 
 
-def test_what_is_no_number_is_left_out_and_said_once(capsys):
+def test_what_is_no_number_is_left_out_and_said_once(capsys, monkeypatch):
+    monkeypatch.setattr(runs, "_said", set())
     config = tiny_config(env_id=identify(Parts))
     for _ in range(2):
         experiment = build_experiment(config)

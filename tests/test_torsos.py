@@ -1,11 +1,13 @@
 """Policies that read images: against plain torch, in stacks, in curvature and over workers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from building import run, tiny_config, without_times
 from gymnasium import spaces
-from strange_spaces import Choices, Line, Parts, Picture, PictureAndPlace, identify
+from strange_spaces import Choices, Line, Picture, PictureAndPlace, identify
 from torch import nn
 from torch.nn import functional
 
@@ -66,7 +68,7 @@ def test_the_network_is_the_convolutions_then_the_layers_written_out():
     (mean, _) = policy(flat)
     torch.testing.assert_close(mean, policy.mean(torch.cat(features, 1)))
     bound = (6 / (9 * 3 + 9 * 16)) ** 0.5  # Glorot and Bengio 2010, equation 16
-    weight = policy.torso.convolutions[0][0].weight
+    weight = policy.torso.convolutions[0][0].weight.detach()
     assert 0.9 * bound < float(weight.abs().max()) <= bound
 
 
@@ -135,7 +137,7 @@ def test_the_baseline_sees_means_over_a_grid_and_vectors_as_they_are():
     assert coarse(Layout((Part("a", (146,)),)), plain) is plain
 
 
-@pytest.mark.parametrize("kind", [Picture, PictureAndPlace, Parts])
+@pytest.mark.parametrize("kind", [Picture, PictureAndPlace])
 def test_one_and_two_workers_give_the_same_bits(kind):
     config = tiny_config(env_id=identify(kind), iterations=2, inner_learning_rate=0.2)
     one, records = run(config)
@@ -160,7 +162,7 @@ def test_actions_of_several_dimensions_get_their_shape():
 def test_layouts_without_images_change_no_bit():
     """The same numbers as one vector and as a dictionary give the same policy."""
     layout = Layout((Part("a", (1,)), Part("b", (2,))))
-    plain = policy_spec(layout, layout=None).build(4)
+    plain = dataclasses.replace(policy_spec(layout), layout=None).build(4)
     parts = policy_spec(layout).build(4)
     assert not parts.one_task_at_a_time
     flat = observations_of(layout, 6)
