@@ -28,7 +28,7 @@ class Config:
     """One experiment: environment, protocol and hyperparameters."""
 
     preset: NotAFlag[str]
-    """The preset this configuration started from."""
+    """The preset this configuration started from; empty: none, but the environment's own spaces."""
     description: NotAFlag[str]
     """What is learned, in one line."""
     source: NotAFlag[str]
@@ -130,6 +130,16 @@ class Config:
                 raise ConfigError(f"published {agent} = {returns!r} must be a list of numbers")
 
     @property
+    def name(self) -> str:
+        """The preset's name or, where the run started from none, the environment's."""
+        return self.preset or environment_name(self.env_id)
+
+    @property
+    def start(self) -> str:
+        """What `metarl train` is given to start such a run."""
+        return self.preset or f"--env-id {self.env_id}"
+
+    @property
     def learning_rates(self) -> tuple[float, ...]:
         """α for each inner step of training."""
         return (self.inner_learning_rate,) * self.adaptation_steps
@@ -143,6 +153,11 @@ class Config:
     def to_json(self) -> str:
         """Give the configuration as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def environment_name(env_id: str) -> str:
+    """Give the last part of an environment's id: of package:namespace/Name-v0, Name-v0."""
+    return env_id.rpartition(":")[2].rpartition("/")[2]
 
 
 _MINIMUM = {

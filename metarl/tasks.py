@@ -10,6 +10,7 @@ A task distribution that is not the space's own overrides one method, `sample_ta
 Ids travel with their module, `package:namespace/Name-v0`, so that a fresh process can make them.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -60,9 +61,15 @@ def make_environment(
         )
     except TypeError as error:
         # An unknown keyword is the user's; a TypeError from inside the constructor is a bug to see.
-        if "unexpected keyword argument" not in str(error):
-            raise
-        raise ConfigError(f"environment {env_id!r} does not take env_kwargs: {error}") from error
+        if "unexpected keyword argument" in str(error):
+            raise ConfigError(
+                f"environment {env_id!r} does not take env_kwargs: {error}"
+            ) from error
+        if re.search(r"missing \d+ required .*argument", str(error)):
+            raise ConfigError(
+                f"environment {env_id!r} needs env_kwargs, which a preset file has: {error}"
+            ) from error
+        raise
     for attribute in ("task_space", "task"):
         if not environment.has_wrapper_attr(attribute):
             environment.close()

@@ -93,7 +93,7 @@ def run_training(
             checkpoints.save(state, experiment.initial, recorded_versions)
             saved = state.iteration
 
-    again = f"metarl train {config.preset} --run-dir {run_dir} --resume"
+    again = " ".join(filter(None, ("metarl train", config.preset, f"--run-dir {run_dir} --resume")))
     try:
         with (
             _signals_raise(),
