@@ -117,8 +117,10 @@ def _guesses(limit: int | None, layout: Layout, actions: gym.Space[Any]) -> list
         if (image := part.image) is None:
             continue
         if math.isinf(image.bound):
-            guesses.append(Guess(("image_scale",), f"{part.name} has no bound: taken as it is"))
+            guesses.append(
+                Guess(("image_scale",), f"0 leaves {part.name}, which has no bound, as it is")
+            )
         elif image.bound == _BYTE and min(image.height, image.width) < _SMALL_IMAGE:
-            reason = f"{part.name} is divided by 255, but small images are often codes far below"
+            reason = f"0 divides {part.name} by 255; small images are often codes far below that"
             guesses.append(Guess(("image_scale",), reason))
     return guesses

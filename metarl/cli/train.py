@@ -18,7 +18,6 @@ Examples:
 
 import argparse
 import dataclasses
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -82,9 +81,7 @@ def run(argv: list[str]) -> int:
     )
     if arguments.resume:
         _refuse_changes(defaults.config, config)
-    for guess in guesses:
-        if line := guess.describe(config, _given(argv)):
-            print(f"metarl train: {line}", file=sys.stderr)
+    notes = [line for guess in guesses if (line := guess.describe(config, _given(argv)))]
     # From here on torch is needed, which takes its time to import.
     from metarl.cli.training_run import run_training
 
@@ -95,6 +92,7 @@ def run(argv: list[str]) -> int:
         arguments.resume,
         arguments.tensorboard,
         arguments.wandb,
+        notes,
     )
 
 
@@ -170,8 +168,8 @@ def _find_preset(argv: list[str]) -> str:
 def _nothing_named() -> ConfigError:
     names = ", ".join(origin.name for origin in preset_names())
     return ConfigError(
-        f"name a preset first: metarl train PRESET; there are {names}. Or name an environment: "
-        "metarl train --env-id PACKAGE:ID"
+        f"name a preset first: metarl train PRESET; there are {names}. Or name an environment, "
+        "metarl train --env-id PACKAGE:ID, or the run to go on with: --run-dir DIR --resume"
     )
 
 

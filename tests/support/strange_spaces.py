@@ -206,6 +206,13 @@ class WrongType(Picture):
         return super().observe().astype(np.int64)
 
 
+class Needy(Line):
+    """Cannot be made without an argument."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+
+
 def identify(kind: type[Line]) -> str:
     """Give the id of one of these, as a run names it."""
     return f"strange_spaces:strange/{kind.__name__}-v0"
