@@ -20,6 +20,8 @@ tasks_per_batch,       20, 20         Finn et al. 2017, 2D navigation
 episodes_per_task
 … with images          10, 10         a step costs more, and every observation is kept until the
                                       outer step is made
+curvature_fraction     0.1 with       second derivatives of convolutions would take most of an
+(agent's setting)      images         iteration; the gradient still uses every step
 iterations             100            enough to see whether it learns; `--resume` goes on
 =====================  =============  ============================================================
 
@@ -81,8 +83,14 @@ def environment_defaults(env_id: str) -> tuple[Config, list[Guess]]:
     limit = registered(env_id).max_episode_steps
     name = environment_name(env_id)
     tasks = episodes = 10 if layout.has_images else 20
-    network: dict[str, Any] = (
-        {"hidden_sizes": (128,), "activation": "relu"} if layout.has_images else {}
+    of_images: dict[str, Any] = (
+        {
+            "hidden_sizes": (128,),
+            "activation": "relu",
+            "agent_settings": {"curvature_fraction": 0.1},
+        }
+        if layout.has_images
+        else {}
     )
     config = Config(
         preset="",
@@ -94,7 +102,7 @@ def environment_defaults(env_id: str) -> tuple[Config, list[Guess]]:
         tasks_per_batch=tasks,
         episodes_per_task=episodes,
         inner_learning_rate=1.0 if isinstance(actions, gym.spaces.Discrete) else 0.1,
-        **network,
+        **of_images,
     )
     return config, _guesses(limit, layout, actions)
 

@@ -69,6 +69,7 @@ def test_the_network_and_the_step_are_chosen_from_the_spaces():
     assert [config.activation for config in chosen.values()] == ["tanh", "tanh", "relu"]
     assert [config.inner_learning_rate for config in chosen.values()] == [0.1, 1.0, 1.0]
     assert [config.tasks_per_batch for config in chosen.values()] == [20, 20, 10]
+    assert chosen[Picture].agent_settings == {"curvature_fraction": 0.1}
     assert environment_name("package:space/Name-v0") == environment_name("Name-v0") == "Name-v0"
 
 
