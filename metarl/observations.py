@@ -60,7 +60,7 @@ class Layout:
 
     parts: tuple[Part, ...]
     left_out: tuple[str, ...] = ()
-    """Parts that are no fixed list of numbers, each with its space."""
+    """Parts that are no fixed list of numbers, each with the name of its space."""
 
     @property
     def size(self) -> int:
@@ -129,7 +129,9 @@ class FlatObservations(gym.ObservationWrapper[np.ndarray, Any, Any]):
             )
         self.observation_layout = Layout(
             tuple(_part(leaf) for leaf in self._numeric),
-            tuple(f"{leaf.name} ({leaf.space})" for leaf in leaves if not leaf.numeric),
+            tuple(
+                f"{leaf.name} ({type(leaf.space).__name__})" for leaf in leaves if not leaf.numeric
+            ),
         )
         flat = [_flat_bounds(leaf.space) for leaf in self._numeric]
         self.observation_space = gym.spaces.Box(

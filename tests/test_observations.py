@@ -77,10 +77,10 @@ def test_what_is_no_number_is_left_out_and_said_once(capsys, monkeypatch):
     config = tiny_config(env_id=identify(Parts))
     for _ in range(2):
         experiment = build_experiment(config)
-    assert experiment.policy.layout.left_out[0].startswith("mission (Text(")
+    assert experiment.policy.layout.left_out[0].startswith("mission (Text)")
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "left out: mission (Text(" in error
+    assert "left out: mission (Text)" in error
     with pytest.raises(ConfigError, match="hold no fixed list of numbers for a policy to read"):
         make_environment(identify(OnlyWords), {})
 
