@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from building import without_times
@@ -194,7 +195,8 @@ def test_a_policy_of_a_dictionary_is_exported():
     environment = policy_environment(read_config(Path("runs/Parts-v0")))
     observation, _ = environment.reset(seed=1, options={"task": np.zeros(1)})
     action, _ = model.predict(observation, deterministic=True)
-    environment.step(action)  # which asks whether the action lies in its space, from 1 on
+    assert model.action_space == gym.spaces.Discrete(3)  # the environment's begins at 1
+    environment.step(action)  # which asks whether the action lies in its space
 
 
 def test_help_shows_an_environments_defaults_without_torch():

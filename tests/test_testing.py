@@ -189,6 +189,14 @@ def test_a_part_that_never_changes_is_caught(register: Callable[..., str]) -> No
     # A choice changes as a whole or not at all; of a vector each element is asked.
     assert "[near.0[1, 1], side[0], side[1]] never changed" in words
 
+    class RareChoice(Parts):
+        def __init__(self) -> None:
+            super().__init__()
+            self.observation_space["side"] = spaces.Discrete(9)
+
+    verdicts = {verdict.name: verdict for verdict in check_task_env(register(RareChoice))}
+    assert verdicts["elements vary"].passed
+
 
 @pytest.mark.parametrize(
     ("vector", "words"),
