@@ -132,27 +132,93 @@ def linearise(
 
     def transposed(vector: Parameters) -> Parameters:
         for learning_rate, hessian in reversed(steps):
-            scaled = {name: _rate(learning_rate, name) * v for name, v in vector.items()}
-            curved = hessian(scaled)
-            vector = {name: v - curved[name] for name, v in vector.items()}
+            vector = _pull_back(vector, hessian, learning_rate)
         return vector
 
     return AdaptationJacobian(product, transposed)
+
+
+@dataclass(frozen=True)
+class LearnedRateJacobian:
+    """The Jacobian (J, J_α) of an adaptation by θ_0 and by the α of its steps, as products."""
+
+    product: Callable[[Parameters, Parameters], Parameters]
+    """(v, w) ↦ J v + J_α w."""
+    transposed_product: Callable[[Parameters], tuple[Parameters, Parameters]]
+    """g ↦ (Jᵀ g, J_αᵀ g); with g = ∇L_outer(θ_K) these are the meta-gradients of θ_0 and α."""
+
+
+def linearise_with_rate(
+    loss: Callable[[Parameters, B], Tensor],
+    path: Sequence[Parameters],
+    supports: Sequence[B],
+    learning_rate: Parameters,
+    *,
+    first_order: bool = False,
+) -> LearnedRateJacobian:
+    """Keep what is needed to multiply with the Jacobian of an adaptation by θ_0 and a learned α.
+
+    With one α, a tensor per parameter, for all steps (Li et al. 2017, Meta-SGD, eq. 2), and the
+    slopes g_k = ∇L(θ_k; support_k),
+
+        dθ_{k+1} = (I − α H_k) dθ_k − g_k ∘ dα.
+
+    Args:
+        loss: a scalar function of parameters and batch.
+        path: the parameters before each step, θ_0 … θ_{K−1}.
+        supports: a batch for each step, which may be a sample as for `linearise`.
+        learning_rate: α.
+        first_order: leave out α H.
+
+    Raises:
+        ValueError: `path` and `supports` differ in length.
+
+    """
+    steps = [
+        slope_and_hessian_product(loss, theta, support, first_order=first_order)
+        for theta, support in zip(path, supports, strict=True)
+    ]
+
+    def product(vector: Parameters, of_rate: Parameters) -> Parameters:
+        for slope, hessian in steps:
+            moved = vector if first_order else _descend(vector, hessian(vector), learning_rate)
+            vector = {name: value - slope[name] * of_rate[name] for name, value in moved.items()}
+        return vector
+
+    def transposed(vector: Parameters) -> tuple[Parameters, Parameters]:
+        of_rate = {name: torch.zeros_like(value) for name, value in vector.items()}
+        for slope, hessian in reversed(steps):
+            of_rate = {name: v - slope[name] * vector[name] for name, v in of_rate.items()}
+            if not first_order:
+                vector = _pull_back(vector, hessian, learning_rate)
+        return vector, of_rate
+
+    return LearnedRateJacobian(product, transposed)
 
 
 def hessian_product(
     loss: Callable[[Parameters, B], Tensor], theta: Parameters, batch: B
 ) -> Callable[[Parameters], Parameters]:
     """Give v ↦ H v, H the Hessian of the loss at θ; the graph of its gradient is kept."""
+    return slope_and_hessian_product(loss, theta, batch)[1]
+
+
+def slope_and_hessian_product(
+    loss: Callable[[Parameters, B], Tensor],
+    theta: Parameters,
+    batch: B,
+    *,
+    first_order: bool = False,
+) -> tuple[Parameters, Callable[[Parameters], Parameters]]:
+    """Give ∇L(θ) and v ↦ H v; the graph of the gradient is kept, unless H is left out as 0."""
     leaves = as_leaves(theta)
     with torch.enable_grad():
         value = loss(leaves, batch)
-    return transposed_product(
-        torch.autograd.grad(
-            value, tuple(leaves.values()), create_graph=True, materialize_grads=True
-        ),
-        leaves,
+    slope = torch.autograd.grad(
+        value, tuple(leaves.values()), create_graph=not first_order, materialize_grads=True
     )
+    detached = {name: part.detach() for name, part in zip(leaves, slope, strict=True)}
+    return detached, transposed_product(slope, leaves)
 
 
 def as_leaves(theta: Parameters) -> Parameters:
@@ -201,6 +267,14 @@ def unflatten(vector: Float[Tensor, " parameter"], like: Parameters) -> Paramete
 
 def _rate(learning_rate: LearningRate, name: str) -> float | Tensor:
     return learning_rate[name] if isinstance(learning_rate, Mapping) else learning_rate
+
+
+def _pull_back(
+    vector: Parameters, hessian: Callable[[Parameters], Parameters], learning_rate: LearningRate
+) -> Parameters:
+    """Give (I − H α) v, the transposed Jacobian of one step."""
+    curved = hessian({name: _rate(learning_rate, name) * v for name, v in vector.items()})
+    return {name: v - curved[name] for name, v in vector.items()}
 
 
 def _descend(theta: Parameters, gradient: Parameters, learning_rate: LearningRate) -> Parameters:

@@ -6,14 +6,14 @@ An agent is a frozen dataclass of settings, a class with the members below, and 
 shards (see `metarl.shards`) and sums what comes back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from metarl.config import Config
-from metarl.shards import Vector, Workers
+from metarl.shards import Rate, Vector, Workers
 
 Metrics = Mapping[str, float | int | bool | str | None]
 
@@ -26,6 +26,20 @@ class AgentState:
     """The meta-parameters."""
     optimiser: Mapping[str, np.ndarray] = field(default_factory=dict)
     """What else the outer optimiser remembers, by name."""
+    step_sizes: Vector | None = None
+    """α of the inner loop for each parameter, where the agent learns it."""
+
+    def learning_rates(self, rates: Sequence[float], trained_with: float) -> tuple[Rate, ...]:
+        """Give α for each inner step: the numbers, or the learned α in the same proportions.
+
+        Args:
+            rates: what the configuration says, for each step.
+            trained_with: the number that the learned α stands in place of.
+
+        """
+        if self.step_sizes is None:
+            return tuple(rates)
+        return tuple(self.step_sizes * self.step_sizes.dtype.type(r / trained_with) for r in rates)
 
 
 @runtime_checkable

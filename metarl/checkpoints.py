@@ -2,7 +2,8 @@
 
 A checkpoint is a folder `checkpoints/iteration-000120` with
 
-- `parameters.safetensors`: the policy's parameters by name, and the outer optimiser's state;
+- `parameters.safetensors`: the policy's parameters by name, learned step sizes of the inner loop
+  likewise, and the outer optimiser's state;
 - `state.json`: the iteration, the environment steps so far, the versions that wrote it;
 - `manifest.json`: the SHA-256 sum of the other two.
 
@@ -26,7 +27,7 @@ from safetensors.torch import load, save
 from metarl.adaptation import Parameters, unflatten
 from metarl.agents import AgentState
 from metarl.errors import RunFolderError
-from metarl.shards import to_vector
+from metarl.shards import Vector, to_vector
 from metarl.training import TrainingState
 
 FORMAT = 1
@@ -35,6 +36,7 @@ _PARAMETERS = "parameters.safetensors"
 _STATE = "state.json"
 _MANIFEST = "manifest.json"
 _POLICY_PREFIX = "policy/"
+_STEP_SIZES_PREFIX = "step_sizes/"
 _OPTIMISER_PREFIX = "optimiser/"
 
 
@@ -56,8 +58,9 @@ class Checkpoints:
             RunFolderError: it cannot be written.
 
         """
-        theta = unflatten(torch.as_tensor(state.agent.theta), template)
-        tensors = {_POLICY_PREFIX + name: value.contiguous() for name, value in theta.items()}
+        tensors = _by_name(_POLICY_PREFIX, state.agent.theta, template)
+        if state.agent.step_sizes is not None:
+            tensors |= _by_name(_STEP_SIZES_PREFIX, state.agent.step_sizes, template)
         for name, array in state.agent.optimiser.items():
             tensors[_OPTIMISER_PREFIX + name] = torch.as_tensor(array).contiguous()
         summary = {
@@ -137,20 +140,31 @@ def _load(folder: Path, template: Parameters) -> tuple[TrainingState, dict[str, 
     if summary["format"] != FORMAT:
         raise ValueError(f"checkpoint format {summary['format']}, this metarl reads {FORMAT}")
     tensors = load(contents[_PARAMETERS])
-    theta: Parameters = {}
-    for name, like in template.items():
-        theta[name] = tensors[_POLICY_PREFIX + name]
-        if theta[name].shape != like.shape:
-            raise ValueError(
-                f"{name} has shape {tuple(theta[name].shape)}, the policy {tuple(like.shape)}"
-            )
+    theta = _vector(_POLICY_PREFIX, tensors, template)
+    learned = any(name.startswith(_STEP_SIZES_PREFIX) for name in tensors)
+    step_sizes = _vector(_STEP_SIZES_PREFIX, tensors, template) if learned else None
     optimiser: dict[str, np.ndarray] = {
         name.removeprefix(_OPTIMISER_PREFIX): value.numpy()
         for name, value in tensors.items()
         if name.startswith(_OPTIMISER_PREFIX)
     }
-    agent = AgentState(to_vector(theta), optimiser)
+    agent = AgentState(theta, optimiser, step_sizes)
     return TrainingState(agent, summary["iteration"], summary["env_steps"]), summary["versions"]
+
+
+def _by_name(prefix: str, vector: Vector, template: Parameters) -> Parameters:
+    parameters = unflatten(torch.as_tensor(vector), template)
+    return {prefix + name: value.contiguous() for name, value in parameters.items()}
+
+
+def _vector(prefix: str, tensors: Parameters, template: Parameters) -> Vector:
+    for name, like in template.items():
+        found = tensors[prefix + name]
+        if found.shape != like.shape:
+            raise ValueError(
+                f"{prefix}{name} has shape {tuple(found.shape)}, the policy {tuple(like.shape)}"
+            )
+    return to_vector({name: tensors[prefix + name] for name in template})
 
 
 def _json_bytes(value: dict[str, Any]) -> bytes:

@@ -11,9 +11,11 @@ from jaxtyping import Float
 from scipy import stats
 
 from metarl.adaptation import Parameters
+from metarl.agents import AgentState
+from metarl.config import Config
 from metarl.objectives import act
 from metarl.seeding import Purpose, Split, stream
-from metarl.shards import Shard, Vector, Workers, collect_and_adapt
+from metarl.shards import Rate, Shard, Vector, Workers, collect_and_adapt
 from metarl.tasks import Task
 
 BOOTSTRAP_SAMPLES = 10_000
@@ -50,11 +52,17 @@ class SeedStatistics:
     """95 % confidence interval of the interquartile mean over seeds."""
 
 
+def rates_at_test(state: AgentState, config: Config) -> tuple[Rate, ...]:
+    """Give α for each step of an evaluation; a learned α in the proportions of the numbers."""
+    rates = config.learning_rates_at_test(config.test_adaptation_steps)
+    return state.learning_rates(rates, config.inner_learning_rate)
+
+
 def evaluate(
     workers: Workers,
     theta: Vector,
     tasks: list[Task],
-    learning_rates: tuple[float, ...],
+    learning_rates: Sequence[Rate],
     seed: int,
 ) -> AdaptationCurve:
     """Adapt to each task, with fresh episodes before every step and after the last.
@@ -76,7 +84,7 @@ def evaluate(
 
 
 def adapted_parameters(
-    shard: Shard, theta: Vector, tasks: Sequence[Task], learning_rates: Sequence[float]
+    shard: Shard, theta: Vector, tasks: Sequence[Task], learning_rates: Sequence[Rate]
 ) -> list[list[Parameters]]:
     """Adapt to held-out tasks with fresh episodes before each step, as evaluation does.
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metarl.adaptation import Parameters, flatten, inner_step, unflatten
+from metarl.adaptation import LearningRate, Parameters, flatten, inner_step, unflatten
 from metarl.config import Config
 from metarl.environments import make_batch
 from metarl.errors import TaskError
@@ -36,6 +36,9 @@ from metarl.trajectories import Batch, Trajectories
 
 Vector = Float[np.ndarray, " parameter"]
 """A flat vector in parameter space, as it travels between processes."""
+
+Rate = float | Vector
+"""α of an inner step as it travels: one number, or learned, one for each parameter."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -118,6 +121,8 @@ class Shard:
         """The key of the random streams of the latest experience."""
         self.tasks: list[Task] = []
         self.experience: list[Experience] = []
+        self.statistics: list[TaskStatistics] = []
+        """Of the latest experience."""
         self.scratch: list[Any] = []
         """What an agent keeps for each task between two of its maps."""
 
@@ -129,6 +134,10 @@ class Shard:
         like = next(iter(self.template.values()))
         copy = torch.tensor(vector, dtype=like.dtype, device=like.device)
         return unflatten(copy, self.template)
+
+    def learning_rate(self, rate: Rate) -> LearningRate:
+        """Turn an inner step's α that came from the parent into what `metarl.adaptation` takes."""
+        return rate if isinstance(rate, int | float) else self.parameters(rate)
 
     @contextmanager
     def blame(self, position: int) -> Iterator[None]:
@@ -202,7 +211,7 @@ def collect_and_adapt(
     theta: Vector,
     tasks: Sequence[Task],
     key: tuple[int, ...],
-    learning_rates: Sequence[float],
+    learning_rates: Sequence[Rate],
 ) -> list[TaskStatistics]:
     """Collect before adaptation and after each inner step; keep the experience in the shard.
 
@@ -217,30 +226,32 @@ def collect_and_adapt(
     shard.key = key
     shard.tasks = [tasks[index] for index in shard.task_indices]
     loss = reinforce_loss(shard.policy)
+    rates = [shard.learning_rate(rate) for rate in learning_rates]
     paths = [[shard.parameters(theta)] for _ in shard.tasks]
     batches: list[list[Batch]] = []
     trajectories: list[list[Trajectories]] = []
-    for phase in range(len(learning_rates) + 1):
+    for phase in range(len(rates) + 1):
         trajectories.append(shard.collect([path[-1] for path in paths], (*key, phase)))
         with shard.stopwatch.phase("advantages"):
             batches.append(shard.batches(trajectories[-1]))
-        if phase < len(learning_rates):
+        if phase < len(rates):
             with shard.stopwatch.phase("inner_gradient"):
                 for path, support in zip(paths, batches[-1], strict=True):
-                    path.append(inner_step(loss, path[-1], support, learning_rates[phase]))
+                    path.append(inner_step(loss, path[-1], support, rates[phase]))
     shard.scratch = []
     shard.experience = []
     for path, (*supports, query) in zip(paths, zip(*batches, strict=True), strict=True):
         old = act(shard.policy, path[-1], query.observations)
         old_log_probs = shard.policy.log_prob(old, query.actions)
         shard.experience.append(Experience(tuple(supports), query, tuple(path), old, old_log_probs))
-    return [
+    shard.statistics = [
         TaskStatistics(
             mean_returns=tuple(float(phase[position].returns.mean()) for phase in trajectories),
             env_steps=sum(phase[position].env_steps for phase in trajectories),
         )
         for position in range(len(shard.tasks))
     ]
+    return shard.statistics
 
 
 def run_timed(

@@ -79,9 +79,8 @@ def train(
         tasks = sample_tasks(
             environment, config.seed, key, config.tasks_per_batch, config.train_range
         )
-        statistics = workers.map(
-            collect_and_adapt, state.agent.theta, tasks, key, config.learning_rates
-        )
+        rates = state.agent.learning_rates(config.learning_rates, config.inner_learning_rate)
+        statistics = workers.map(collect_and_adapt, state.agent.theta, tasks, key, rates)
         agent_state, outer_metrics = agent.outer_step(workers, state.agent)
 
         env_steps = state.env_steps + sum(task.env_steps for task in statistics)

@@ -13,12 +13,12 @@ from torch.func import functional_call
 
 from metarl.adaptation import flatten, unflatten
 from metarl.cli.runs import build_experiment
+from metarl.meta_objective import curvature_product, meta_gradient, surrogate
 from metarl.objectives import reinforce_loss
 from metarl.seeding import Purpose, Split, stream
 from metarl.shards import Shard, ShardSpec, collect_and_adapt, to_vector
 from metarl.tasks import sample_tasks
 from metarl.trajectories import Batch
-from metarl_agents.maml_trpo import curvature_product, meta_gradient, surrogate
 
 PRESETS = {"gaussian": "navigation-2d", "categorical": "bernoulli-bandit"}
 

@@ -39,7 +39,7 @@ gym.register("stranger/Other-v0", entry_point="stranger_envs_of_another:Still")
 """
 AGENTS = """\
 from metarl.plugins import AgentSpec
-from metarl_agents.settings import NoSettings
+from metarl.settings import NoSettings
 
 MINE = AgentSpec("stranger:Agent", NoSettings, "does as I like", "nobody 1999")
 WRONG = 3

@@ -4,7 +4,8 @@ Nothing here imports torch, so that help and errors come at once.
 """
 
 from metarl.plugins import AgentSpec
-from metarl_agents.settings import NoSettings, StableBaselinesSettings, TrustRegionSettings
+from metarl.settings import NoSettings, TrustRegionSettings
+from metarl_agents.settings import ProMPSettings, ReptileSettings, StableBaselinesSettings
 
 MAML_TRPO = AgentSpec(
     entry_point="metarl_agents.maml_trpo:MamlTrpo",
@@ -14,11 +15,39 @@ MAML_TRPO = AgentSpec(
 )
 
 FOMAML_TRPO = AgentSpec(
-    entry_point="metarl_agents.maml_trpo:MamlTrpo",
+    entry_point="metarl_agents.fomaml_trpo:FomamlTrpo",
     settings=TrustRegionSettings,
     description="first-order MAML: the same without second derivatives",
     source="Finn, Abbeel, Levine 2017 (arXiv 1703.03400), section 5.2",
     fixes={"first_order": True},
+)
+
+E_MAML_TRPO = AgentSpec(
+    entry_point="metarl_agents.e_maml_trpo:EMamlTrpo",
+    settings=TrustRegionSettings,
+    description="MAML that gives the episodes before adaptation credit for what comes after",
+    source="Stadie et al. 2018 (arXiv 1803.01118)",
+)
+
+META_SGD_TRPO = AgentSpec(
+    entry_point="metarl_agents.meta_sgd_trpo:MetaSgdTrpo",
+    settings=TrustRegionSettings,
+    description="MAML with a learned inner step size for each parameter",
+    source="Li, Zhou, Chen, Li 2017 (arXiv 1707.09835)",
+)
+
+PROMP = AgentSpec(
+    entry_point="metarl_agents.promp:ProMP",
+    settings=ProMPSettings,
+    description="likelihood-ratio inner loss; clipped outer steps with a KL penalty, by Adam",
+    source="Rothfuss et al. 2019 (arXiv 1810.06784)",
+)
+
+REPTILE = AgentSpec(
+    entry_point="metarl_agents.reptile:Reptile",
+    settings=ReptileSettings,
+    description="moves towards the adapted parameters, without an outer gradient",
+    source="Nichol, Achiam, Schulman 2018 (arXiv 1803.02999)",
 )
 
 _PAPER = "baseline of Finn, Abbeel, Levine 2017, section 5.3"

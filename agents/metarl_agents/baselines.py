@@ -24,6 +24,7 @@ from metarl.agents import AgentState
 from metarl.config import Config
 from metarl.errors import ConfigError
 from metarl.seeding import Purpose, Split, integer_seed
+from metarl.settings import NoSettings
 from metarl.shards import Vector, to_vector
 from metarl.stable_baselines import (
     INSTALL,
@@ -34,7 +35,7 @@ from metarl.stable_baselines import (
 )
 from metarl.training import Record, TrainingState
 from metarl.wrappers import DrawTasks, policy_environment
-from metarl_agents.settings import NoSettings, StableBaselinesSettings
+from metarl_agents.settings import StableBaselinesSettings
 
 _CRITIC = "critic/"
 _ADAM = "adam/"

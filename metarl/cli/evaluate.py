@@ -86,7 +86,7 @@ def run(argv: list[str]) -> int:
 
     from metarl.cli.evaluation_output import GroupCurves, show_and_write
     from metarl.cli.runs import build_experiment, load_newest_state, untrained_state
-    from metarl.evaluation import evaluate
+    from metarl.evaluation import evaluate, rates_at_test
     from metarl.seeding import Split
     from metarl.tasks import sample_tasks
 
@@ -120,8 +120,9 @@ def run(argv: list[str]) -> int:
                         f"{run_dir or group.config.agent}: adapting to {config.test_tasks} "
                         "held-out tasks"
                     ):
+                        at_test = rates_at_test(state.agent, group.config)
                         curves.append(
-                            evaluate(pool, state.agent.theta, tasks[name], rates, config.seed)
+                            evaluate(pool, state.agent.theta, tasks[name], at_test, config.seed)
                         )
                 iterations = tuple(state.iteration for state in states)
                 found[name][group.config.agent] = GroupCurves(group, iterations, rates, curves)

@@ -67,7 +67,7 @@ def run(argv: list[str]) -> int:
 
     from metarl.adaptation import unflatten
     from metarl.cli.runs import build_experiment, load_newest_state, read_task
-    from metarl.evaluation import adapted_parameters
+    from metarl.evaluation import adapted_parameters, rates_at_test
     from metarl.shards import Shard, ShardSpec
     from metarl.stable_baselines import export_policy, require_perceptron
     from metarl.wrappers import policy_environment
@@ -78,11 +78,10 @@ def run(argv: list[str]) -> int:
     parameters = unflatten(torch.as_tensor(state.agent.theta), experiment.initial)
     if arguments.task:
         task = read_task(arguments.task, experiment.environment)
-        learning_rates = config.learning_rates_at_test(config.test_adaptation_steps)
         spec = ShardSpec(config, experiment.policy, config.test_episodes_per_task, range(1))
         with contextlib.closing(Shard(spec)) as shard:
             ((*_, parameters),) = adapted_parameters(
-                shard, state.agent.theta, [task], learning_rates
+                shard, state.agent.theta, [task], rates_at_test(state.agent, config)
             )
     export_policy(output, policy_environment(config), config, parameters)
     print(f"written to {output}")

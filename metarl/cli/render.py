@@ -64,7 +64,7 @@ def run(argv: list[str]) -> int:
 
     from metarl import video
     from metarl.cli.runs import build_experiment, load_newest_state, read_task
-    from metarl.evaluation import adapted_parameters
+    from metarl.evaluation import adapted_parameters, rates_at_test
     from metarl.seeding import Split
     from metarl.shards import Shard, ShardSpec
     from metarl.tasks import sample_tasks
@@ -80,7 +80,7 @@ def run(argv: list[str]) -> int:
             experiment.environment, config.seed, key, config.test_tasks, config.train_range
         )
     state = load_newest_state(arguments.run_dir, experiment, "metarl render")
-    learning_rates = config.learning_rates_at_test(config.test_adaptation_steps)
+    learning_rates = rates_at_test(state.agent, config)
     spec = ShardSpec(config, experiment.policy, config.test_episodes_per_task, range(len(tasks)))
     console = Console()
     with (

@@ -62,7 +62,7 @@ def _paths(run: "Run") -> list["TaskPaths"]:
     import numpy as np
 
     from metarl.cli.runs import build_experiment, load_newest_state
-    from metarl.evaluation import adapted_parameters, play
+    from metarl.evaluation import adapted_parameters, play, rates_at_test
     from metarl.report_figures import TaskPaths
     from metarl.seeding import Split
     from metarl.shards import Shard, ShardSpec
@@ -80,10 +80,11 @@ def _paths(run: "Run") -> list["TaskPaths"]:
     tasks = sample_tasks(
         environment, config.seed, (Split.TEST, 0), _PATHS_SHOWN, config.train_range
     )
-    rates = config.learning_rates_at_test(config.test_adaptation_steps)
     spec = ShardSpec(config, experiment.policy, config.test_episodes_per_task, range(len(tasks)))
     with contextlib.closing(Shard(spec)) as shard:
-        phases = adapted_parameters(shard, state.agent.theta, tasks, rates)
+        phases = adapted_parameters(
+            shard, state.agent.theta, tasks, rates_at_test(state.agent, config)
+        )
         paths = [
             [
                 np.array([at for at, _ in play(shard, environment, parameters, task, _SEED)])

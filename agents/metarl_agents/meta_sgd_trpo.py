@@ -1,0 +1,119 @@
+"""Meta-SGD with a trust-region outer step (Li, Zhou, Chen, Li 2017, arXiv 1707.09835, eqs. 2, 5).
+
+The inner loop's step size is learned, one for each parameter, its sign as well:
+
+    θ' = θ − α ∘ ∇L(θ; support)
+
+so the outer step moves (θ, α) together. With J and J_α the Jacobians of θ' by θ and by α (for one
+step J_α = −diag ∇L) and F the Fisher information of the adapted policy,
+
+    g = mean over tasks of (J, J_α)ᵀ ∇L(θ'),    A v = mean over tasks of (J, J_α)ᵀ F (J, J_α) v
+
+The learned α starts at the configuration's inner learning rate. An evaluation whose step sizes
+shrink after the first step shrinks the learned α in the same proportion.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from metarl.adaptation import Parameters, linearise_with_rate
+from metarl.agents import AgentState, Metrics
+from metarl.config import Config
+from metarl.errors import ConfigError
+from metarl.meta_objective import outer_slope, surrogate
+from metarl.objectives import reinforce_loss
+from metarl.outer_steps import trust_region_outer_step
+from metarl.settings import TrustRegionSettings
+from metarl.shards import Shard, Vector, Workers, to_vector
+from metarl.stacking import aligned, repeat, unstack
+from metarl.task_stacks import stack_tasks
+
+
+class MetaSgdTrpo:
+    """The outer step of Meta-SGD-TRPO."""
+
+    def __init__(self, settings: TrustRegionSettings, config: Config) -> None:
+        if config.adaptation_steps == 0:
+            raise ConfigError("adaptation_steps = 0: agent meta-sgd-trpo learns the steps' sizes")
+        self._settings = settings
+        self._config = config
+
+    def initial_state(self, theta: Vector) -> AgentState:
+        """Give the state before the first iteration: α is the configuration's everywhere."""
+        return AgentState(theta, step_sizes=np.full_like(theta, self._config.inner_learning_rate))
+
+    def outer_step(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+        """Take one trust-region step on the experience in the shards."""
+        steps, first_order = self._config.adaptation_steps, self._config.first_order
+        fraction = self._settings.curvature_fraction
+        assert state.step_sizes is not None
+
+        def evaluate(candidate: Vector) -> list[tuple[float, float]]:
+            theta, step_sizes = np.split(candidate, 2)
+            return workers.map(surrogate, theta, (step_sizes,) * steps)
+
+        joint, metrics = trust_region_outer_step(
+            np.concatenate([state.theta, state.step_sizes]),
+            self._settings,
+            workers.map(joint_gradient, state.step_sizes, first_order, fraction),
+            product=lambda vector: workers.map(joint_curvature_product, vector),
+            evaluate=evaluate,
+        )
+        theta, step_sizes = np.split(joint, 2)
+        about = {
+            "step_size_mean": float(step_sizes.mean()),
+            "step_size_min": float(step_sizes.min()),
+            "step_size_max": float(step_sizes.max()),
+        }
+        return replace(state, theta=theta, step_sizes=step_sizes), {**metrics, **about}
+
+
+def joint_gradient(
+    shard: Shard, step_sizes: Vector, first_order: bool, curvature_fraction: float
+) -> list[tuple[Vector, float, float]]:
+    """Give each task's (J, J_α)ᵀ ∇L(θ'), outer loss and KL divergence; keep J, J_α, F in the shard.
+
+    Args:
+        shard: has collected experience.
+        step_sizes: α.
+        first_order: J = I.
+        curvature_fraction: of the steps, for `joint_curvature_product`.
+
+    """
+    loss, rate = reinforce_loss(shard.policy), shard.parameters(step_sizes)
+    contributions = []
+    for position, data in enumerate(shard.experience):
+        with shard.blame(position):
+            slope, outer, kl = outer_slope(shard, data)
+            jacobian = linearise_with_rate(
+                loss, data.path[:-1], data.supports, rate, first_order=first_order
+            )
+            contributions.append((_joined(*jacobian.transposed_product(slope)), outer, kl))
+    shard.scratch = [
+        (
+            stack,
+            linearise_with_rate(
+                stack.loss, stack.path[:-1], stack.supports, rate, first_order=first_order
+            ),
+        )
+        for stack in stack_tasks(shard, curvature_fraction)
+    ]
+    return contributions
+
+
+def joint_curvature_product(shard: Shard, vector: Vector) -> list[Vector]:
+    """Give each task's (J, J_α)ᵀ F (J, J_α) v; `joint_gradient` must have been mapped before."""
+    directions = [shard.parameters(half) for half in np.split(vector, 2)]
+    products: list[Vector] = []
+    for stack, jacobian in shard.scratch:
+        moved = jacobian.product(*(repeat(half, stack.stacked) for half in directions))
+        curved = stack.fisher(aligned(moved, stack.stacked))
+        pulled = jacobian.transposed_product(aligned(curved, stack.stacked))
+        by_task = zip(*(unstack(half, stack.tasks) for half in pulled), strict=True)
+        products += [_joined(*halves) for halves in by_task]
+    return products
+
+
+def _joined(of_theta: Parameters, of_rate: Parameters) -> Vector:
+    return np.concatenate([to_vector(of_theta), to_vector(of_rate)])

@@ -1,0 +1,193 @@
+"""ProMP: proximal meta-policy search (Rothfuss et al. 2019, arXiv 1810.06784).
+
+The inner loss is the likelihood-ratio form (their eq. 9), which has REINFORCE's gradient where the
+support was collected, but the second derivative of the expected return:
+
+    J_LR(θ) = mean π_θ(a|s) / π_old(a|s) A,    θ' = θ + α ∇J_LR(θ)
+
+The outer loss (their eq. 12, algorithm 1) clips the adapted policy's ratios as PPO does and holds
+the policy before adaptation near the one that collected the support,
+
+    − mean min(r A, clip(r, 1 − ε, 1 + ε) A) + η mean KL(π_old ‖ π_θ)
+
+with r = π_θ'(a|s) / π_old'(a|s), and Adam takes several steps on the same experience, adapting anew
+before each. With more than one inner step, the penalty is the mean over the policies before each.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.adaptation import Parameters, adaptation_path, as_leaves
+from metarl.agents import AgentState, Metrics
+from metarl.config import Config
+from metarl.errors import ConfigError
+from metarl.objectives import act, surrogate_loss
+from metarl.outer_steps import NOT_FINITE, adam_step, mean_over_tasks
+from metarl.policies import Distribution, Policy
+from metarl.shards import Experience, Rate, Shard, Vector, Workers, to_vector
+from metarl.trajectories import Batch
+from metarl_agents.settings import ProMPSettings
+
+Support = tuple[Batch, Distribution, Tensor]
+"""A support batch, the distribution of the policy that collected it, its actions' log-probs."""
+
+
+class ProMP:
+    """The outer steps of ProMP."""
+
+    def __init__(self, settings: ProMPSettings, config: Config) -> None:
+        if config.first_order:
+            raise ConfigError(
+                "first_order = True: agent promp is about second derivatives; use fomaml-trpo"
+            )
+        self._settings = settings
+        self._learning_rates = config.learning_rates
+
+    def initial_state(self, theta: Vector) -> AgentState:
+        """Give the state before the first iteration; Adam remembers nothing yet."""
+        return AgentState(theta)
+
+    def outer_step(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+        """Take several Adam steps on the experience in the shards."""
+        settings, rates = self._settings, self._learning_rates
+        theta, memory = state.theta, state.optimiser
+        first: dict[str, float] = {}
+        rejection = None
+        for _ in range(settings.outer_steps):
+            found, gradient = _averaged(
+                workers.map(promp_gradient, theta, rates, settings.clip_ratio, settings.kl_penalty)
+            )
+            first = first or found
+            if not np.isfinite([*found.values()]).all():
+                rejection, theta, memory = NOT_FINITE, state.theta, state.optimiser
+                break
+            theta, memory = adam_step(theta, gradient, memory, settings.outer_learning_rate)
+        last = np.mean(
+            workers.map(promp_losses, theta, rates, settings.clip_ratio, settings.kl_penalty), 0
+        )
+        metrics = {
+            "loss_before": first["loss"],
+            "loss": float(last[0]),
+            "kl_before": first["kl"],
+            "kl": float(last[1]),
+            "kl_pre_adaptation": float(last[2]),
+            "gradient_norm": first["gradient_norm"],
+            "step_accepted": rejection is None,
+            "rejection": rejection,
+        }
+        return AgentState(theta, memory), metrics
+
+
+def _averaged(
+    contributions: Sequence[tuple[Vector, float, float, float]],
+) -> tuple[dict[str, float], Tensor]:
+    gradients, losses, kls, _ = zip(*contributions, strict=True)
+    gradient = mean_over_tasks(gradients)
+    found = {"loss": losses, "kl": kls, "gradient_norm": float(gradient.norm())}
+    return {name: float(np.mean(value)) for name, value in found.items()}, gradient
+
+
+def promp_gradient(
+    shard: Shard,
+    theta: Vector,
+    learning_rates: Sequence[Rate],
+    clip_ratio: float,
+    kl_penalty: float,
+) -> list[tuple[Vector, float, float, float]]:
+    """Give each task's gradient of the outer loss at θ, the loss and two KL divergences.
+
+    Args:
+        shard: has collected experience.
+        theta: where to differentiate; the experience may come from another θ.
+        learning_rates: α for each inner step.
+        clip_ratio: ε.
+        kl_penalty: η.
+
+    Returns:
+        For each task: gradient, loss, KL divergence after and before adaptation.
+
+    """
+    contributions = []
+    for position, data in enumerate(shard.experience):
+        with shard.blame(position):
+            leaves = as_leaves(shard.parameters(theta))
+            loss, kl, kl_pre = _outer_loss(
+                shard, data, leaves, learning_rates, clip_ratio, kl_penalty
+            )
+            slope = torch.autograd.grad(loss, tuple(leaves.values()), materialize_grads=True)
+            vector = to_vector(dict(zip(leaves, slope, strict=True)))
+            contributions.append((vector, loss.item(), kl.item(), kl_pre.item()))
+    return contributions
+
+
+def promp_losses(
+    shard: Shard,
+    theta: Vector,
+    learning_rates: Sequence[Rate],
+    clip_ratio: float,
+    kl_penalty: float,
+) -> list[tuple[float, float, float]]:
+    """Give each task's outer loss at θ and its KL divergences after and before adaptation."""
+    found = []
+    for position, data in enumerate(shard.experience):
+        with shard.blame(position):
+            parts = _outer_loss(
+                shard, data, shard.parameters(theta), learning_rates, clip_ratio, kl_penalty
+            )
+            loss, kl, kl_pre = (part.item() for part in parts)
+            found.append((loss, kl, kl_pre))
+    return found
+
+
+def _outer_loss(
+    shard: Shard,
+    data: Experience,
+    theta: Parameters,
+    learning_rates: Sequence[Rate],
+    clip_ratio: float,
+    kl_penalty: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Give the outer loss at θ, and the KL divergences after and before adaptation."""
+    policy = shard.policy
+    supports = _with_old(policy, data)
+    rates = [shard.learning_rate(rate) for rate in learning_rates]
+
+    def inner_loss(parameters: Parameters, support: Support) -> Tensor:
+        batch, _, old_log_probs = support
+        log_probs = policy.log_prob(act(policy, parameters, batch.observations), batch.actions)
+        return surrogate_loss(log_probs, old_log_probs, batch.advantages)
+
+    *before, adapted = adaptation_path(inner_loss, theta, supports, rates)
+    query = data.query
+    distribution = act(policy, adapted, query.observations)
+    log_probs = policy.log_prob(distribution, query.actions)
+    clipped = clipped_surrogate_loss(log_probs, data.old_log_probs, query.advantages, clip_ratio)
+    kl = policy.kl(data.old_distribution, distribution).mean()
+    penalties = [
+        policy.kl(old, act(policy, parameters, batch.observations)).mean()
+        for parameters, (batch, old, _) in zip(before, supports, strict=True)
+    ]
+    kl_pre = torch.stack(penalties).mean() if penalties else torch.zeros_like(kl)
+    return clipped + kl_penalty * kl_pre, kl, kl_pre
+
+
+def clipped_surrogate_loss(
+    log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, clip_ratio: float
+) -> Tensor:
+    """Give −mean min(r A, clip(r, 1 − ε, 1 + ε) A) (Schulman et al. 2017, eq. 7)."""
+    ratio = torch.exp(log_probs - old_log_probs)
+    clipped = ratio.clamp(1 - clip_ratio, 1 + clip_ratio)
+    return -torch.minimum(ratio * advantages, clipped * advantages).mean()
+
+
+@torch.no_grad()
+def _with_old(policy: Policy, data: Experience) -> list[Support]:
+    """Add to each support batch what the policy that collected it thought of it."""
+    supports = []
+    for batch, collected_with in zip(data.supports, data.path, strict=False):
+        old = act(policy, collected_with, batch.observations)
+        supports.append((batch, old, policy.log_prob(old, batch.actions)))
+    return supports

@@ -1,0 +1,72 @@
+"""Reptile (Nichol, Achiam, Schulman 2018, arXiv 1803.02999, algorithm 2), on policy gradients.
+
+Each task takes k inner steps from θ on fresh episodes; θ moves towards where they end:
+
+    θ ← θ + ε · mean over tasks of (θ_k − θ)
+
+No second derivative is taken; that adaptation gets better comes from the k steps' gradients being
+taken at different points (their section 5.1). The episodes collected after the last of the
+configuration's adaptation steps are used as well, so k is one more than `adaptation_steps`. A
+step of Adam on −mean (θ_k − θ) may take the place of the plain one, as the paper suggests.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from metarl.adaptation import inner_step
+from metarl.agents import AgentState, Metrics
+from metarl.config import Config
+from metarl.errors import ConfigError
+from metarl.objectives import reinforce_loss
+from metarl.outer_steps import NOT_FINITE, adam_step, mean_over_tasks
+from metarl.shards import Rate, Shard, Vector, Workers, to_vector
+from metarl_agents.settings import ReptileSettings
+
+
+class Reptile:
+    """The outer step of Reptile."""
+
+    def __init__(self, settings: ReptileSettings, config: Config) -> None:
+        if config.adaptation_steps == 0:
+            raise ConfigError(
+                "adaptation_steps = 0: one gradient step for each task and outer step is training "
+                "on all tasks together; agent reptile needs 1 at least"
+            )
+        self._settings = settings
+        self._learning_rates = config.learning_rates
+
+    def initial_state(self, theta: Vector) -> AgentState:
+        """Give the state before the first iteration."""
+        return AgentState(theta)
+
+    def outer_step(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+        """Move θ towards the tasks' adapted parameters."""
+        displacement = mean_over_tasks(workers.map(displacements, self._learning_rates[-1]))
+        metrics = {"displacement_norm": float(displacement.norm())}
+        if not np.isfinite(metrics["displacement_norm"]):
+            return state, {**metrics, "step_accepted": False, "rejection": NOT_FINITE}
+        accepted: Metrics = {**metrics, "step_accepted": True, "rejection": None}
+        size = self._settings.outer_learning_rate
+        if self._settings.optimiser == "adam":
+            theta, memory = adam_step(state.theta, -displacement, state.optimiser, size)
+            return AgentState(theta, memory), accepted
+        theta = (state.theta + size * displacement.numpy()).astype(state.theta.dtype)
+        return replace(state, theta=theta), accepted
+
+
+def displacements(shard: Shard, last_rate: Rate) -> list[Vector]:
+    """Give each task's θ_k − θ, the last step taken on the query batch.
+
+    Args:
+        shard: has collected experience.
+        last_rate: α of that step.
+
+    """
+    loss, rate = reinforce_loss(shard.policy), shard.learning_rate(last_rate)
+    moved = []
+    for position, data in enumerate(shard.experience):
+        with shard.blame(position):
+            end = inner_step(loss, data.path[-1], data.query, rate)
+            moved.append(to_vector(end) - to_vector(data.path[0]))
+    return moved

@@ -1,0 +1,112 @@
+"""Show how the agents learn on one preset, three seeds each.
+
+Trains every agent from the command line, evaluates them together on held-out tasks, and writes to
+results/agents/: the learning curves and a figure of them, the evaluation with its figure, a table.
+
+    python scripts/compare_agents.py [--run-dir runs/agents] [--workers 2]
+
+Stopped, it goes on where it was: runs are resumed, whole ones are not repeated.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from metarl.run_folder import versions
+
+RESULTS = Path(__file__).parent.parent / "results" / "agents"
+PRESET = "navigation-2d"
+AGENTS = ("maml-trpo", "fomaml-trpo", "e-maml-trpo", "meta-sgd-trpo", "promp", "reptile")
+SEEDS = (1, 2, 3)
+ITERATIONS = 100
+CURVES = {"before": "pre_adaptation_return", "after": "post_adaptation_return"}
+
+
+def metarl(*arguments):
+    command = [str(Path(sys.executable).parent / "metarl"), *map(str, arguments)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def train(agent, seed, run, workers):
+    """Train, or go on with what was trained; give the returns of each iteration."""
+    command = ["train", PRESET, "--agent", agent, "--run-dir", run, "--workers", workers]
+    start = ["--resume"] if run.exists() else ["--seed", seed]
+    metarl(*command, "--iterations", ITERATIONS, "--no-tensorboard", *start)
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {name: [record[key] for record in records] for name, key in CURVES.items()}
+
+
+def draw(curves):
+    """Draw every agent's returns: mean over seeds, and each seed faintly."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, when in zip(panels, CURVES, strict=True):
+        for number, (agent, of_seeds) in enumerate(curves.items()):
+            values = np.array([one[when] for one in of_seeds])
+            iterations = np.arange(1, values.shape[1] + 1)
+            axes.plot(iterations, values.mean(0), color=f"C{number}", label=agent)
+            for of_seed in values:
+                axes.plot(iterations, of_seed, color=f"C{number}", alpha=0.25, linewidth=0.7)
+        axes.set(xlabel="meta-iteration", title=f"{when} adaptation")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("mean return of the meta-batch")
+    panels[1].legend(loc="lower right", frameon=False)
+    figure.suptitle(f"{PRESET}, {len(SEEDS)} seeds")
+    figure.savefig(RESULTS / "curves.png", dpi=110)
+
+
+def table(curves, evaluation):
+    """Say how each agent does on held-out tasks, and how it got there."""
+    steps = evaluation["curves"][AGENTS[0]]["adaptation_steps"]
+    lines = [
+        f"# The agents on {PRESET}",
+        "",
+        "Written by `python scripts/compare_agents.py`: each agent with the preset's own settings",
+        f"and its defaults, {ITERATIONS} iterations, seeds {', '.join(map(str, SEEDS))}.",
+        f"The returns are means over the same {len(evaluation['tasks'])} held-out tasks and three",
+        "seeds; the interval is the 95 % interval of the mean after the last step over seeds. No",
+        "agent's settings were tuned for this comparison: it shows that each learns, not which is",
+        "best.",
+        "",
+        f"| agent | {' | '.join(f'step {step}' for step in steps)} | interval over seeds |",
+        "|---|" + "---|" * (len(steps) + 1),
+    ]
+    for agent in curves:
+        found = evaluation["curves"][agent]
+        low, high = found["over_seeds"]["mean_ci95"][-1]
+        cells = " | ".join(f"{value:.2f}" for value in found["mean_return"])
+        lines.append(f"| {agent} | {cells} | [{low:.2f}, {high:.2f}] |")
+    pictures = ["![Learning curves](curves.png)", "", "![Adaptation](evaluation.png)"]
+    return "\n".join([*lines, "", *pictures]) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--run-dir", type=Path, default=Path("runs/agents"))
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    runs = {agent: [options.run_dir / f"{agent}-{seed}" for seed in SEEDS] for agent in AGENTS}
+    curves = {
+        agent: [
+            train(agent, seed, run, options.workers)
+            for seed, run in zip(SEEDS, folders, strict=True)
+        ]
+        for agent, folders in runs.items()
+    }
+    about = {"preset": PRESET, "seeds": SEEDS, "versions": versions(), "curves": curves}
+    (RESULTS / "curves.json").write_text(json.dumps(about) + "\n")
+    draw(curves)
+    folders = [run for of_agent in runs.values() for run in of_agent]
+    metarl("evaluate", *folders, "--output", RESULTS, "--workers", options.workers)
+    evaluation = json.loads((RESULTS / "evaluation.json").read_text())
+    (RESULTS / "README.md").write_text(table(curves, evaluation))
+
+
+if __name__ == "__main__":
+    main()
