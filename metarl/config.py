@@ -28,7 +28,7 @@ class Config:
     """One experiment: environment, protocol and hyperparameters."""
 
     preset: NotAFlag[str]
-    """The preset this configuration started from."""
+    """The preset this configuration started from; empty: none, but the environment's own spaces."""
     description: NotAFlag[str]
     """What is learned, in one line."""
     source: NotAFlag[str]
@@ -81,6 +81,9 @@ class Config:
     """Lower bound of the standard deviation of a Gaussian policy."""
     action_scale: float = 1.0
     """The policy's action that means the environment's bound; [-scale, scale] is mapped to it."""
+    image_scale: float = 0.0
+    """What the elements of image observations are divided by; 0: the largest that the observation
+    space allows, if it has a bound."""
     test_tasks: int = 40
     """Held-out tasks of an evaluation."""
     test_episodes_per_task: int = 20
@@ -105,6 +108,8 @@ class Config:
         for name in ("inner_learning_rate", "initial_std", "minimum_std", "action_scale"):
             value = getattr(self, name)
             require(self, name, 0 < value < math.inf, "must be positive and finite")
+        image_scale_is_good = 0 <= self.image_scale < math.inf
+        require(self, "image_scale", image_scale_is_good, "must be 0 or positive, and finite")
         for name in ("discount", "gae_lambda"):
             require(self, name, 0 <= getattr(self, name) <= 1, "must lie between 0 and 1")
         for name, values in (
@@ -125,6 +130,16 @@ class Config:
                 raise ConfigError(f"published {agent} = {returns!r} must be a list of numbers")
 
     @property
+    def name(self) -> str:
+        """The preset's name or, where the run started from none, the environment's."""
+        return self.preset or environment_name(self.env_id)
+
+    @property
+    def start(self) -> str:
+        """What `metarl train` is given to start such a run."""
+        return self.preset or f"--env-id {self.env_id}"
+
+    @property
     def learning_rates(self) -> tuple[float, ...]:
         """α for each inner step of training."""
         return (self.inner_learning_rate,) * self.adaptation_steps
@@ -138,6 +153,11 @@ class Config:
     def to_json(self) -> str:
         """Give the configuration as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def environment_name(env_id: str) -> str:
+    """Give the last part of an environment's id: of package:namespace/Name-v0, Name-v0."""
+    return env_id.rpartition(":")[2].rpartition("/")[2]
 
 
 _MINIMUM = {

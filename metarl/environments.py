@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from metarl.config import Config
 from metarl.errors import TaskError
+from metarl.observations import is_flat
 from metarl.tasks import (
     Task,
     describe_task,
@@ -49,7 +50,7 @@ def make_batch(config: Config, episodes_per_task: int, tasks: int) -> Environmen
     """Make the environments for the episodes of `tasks` tasks.
 
     A native batch is used when the id registers a `vector_entry_point` that is itself
-    task-distributed (it has `task_space`).
+    task-distributed (it has `task_space`), and whose observations are flat vectors.
     """
     batch, space = _make_batch(config, episodes_per_task, tasks)
     return ObservedTasks(batch, space) if config.observe_task else batch
@@ -67,7 +68,8 @@ def _make_batch(
             max_episode_steps=config.horizon,
             **config.env_kwargs,
         )
-        if hasattr(vector, "task_space"):
+        observations = getattr(vector, "single_observation_space", None)
+        if hasattr(vector, "task_space") and (observations is None or is_flat(observations)):
             return NativeBatch(vector, config.env_id, tasks), vector.task_space
         vector.close()
     singles = [

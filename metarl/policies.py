@@ -17,7 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from metarl.adaptation import Parameters
+from metarl.observations import Layout, flat_layout
 from metarl.seeding import Purpose, integer_seed
+from metarl.torsos import ImageTorso
 
 Distribution = tuple[Tensor, ...]
 """Gaussian: (mean, log_std), both (…, act). Categorical: (logits,), (…, choice)."""
@@ -28,6 +30,14 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.Re
 
 class Policy(nn.Module, ABC):
     """A family of action distributions, with a network for its parameters."""
+
+    torso: ImageTorso | None
+    """What reads images, in front of the other layers."""
+
+    @property
+    def one_task_at_a_time(self) -> bool:
+        """Whether tasks are to be computed one by one: convolutions gain nothing by stacks."""
+        return self.torso is not None
 
     @abstractmethod
     def forward(self, observations: Float[Tensor, "*batch obs"]) -> Distribution:
@@ -80,15 +90,17 @@ class GaussianPolicy(Policy):
         activation: Activation,
         initial_std: float,
         minimum_std: float,
+        torso: ImageTorso | None = None,
     ) -> None:
         super().__init__()
+        self.torso = torso
         self.mean = _perceptron(observation_size, hidden_sizes, action_size, activation)
         self.log_std = nn.Parameter(torch.full((action_size,), math.log(initial_std)))
         self.minimum_log_std = math.log(minimum_std)
 
     def forward(self, observations: Float[Tensor, "*batch obs"]) -> Distribution:
         """Give (mean, log_std), each (…, act)."""
-        mean = self.mean(observations)
+        mean = self.mean(observations if self.torso is None else self.torso(observations))
         log_std = self.log_std.clamp(min=self.minimum_log_std)
         if log_std.dim() == 2:  # a stack of tasks: one for all rows of a task
             log_std = log_std.unsqueeze(1)
@@ -141,13 +153,15 @@ class CategoricalPolicy(Policy):
         choices: int,
         hidden_sizes: tuple[int, ...],
         activation: Activation,
+        torso: ImageTorso | None = None,
     ) -> None:
         super().__init__()
+        self.torso = torso
         self.logits = _perceptron(observation_size, hidden_sizes, choices, activation)
 
     def forward(self, observations: Float[Tensor, "*batch obs"]) -> Distribution:
         """Give (logits,), (…, choice)."""
-        return (self.logits(observations),)
+        return (self.logits(observations if self.torso is None else self.torso(observations)),)
 
     def log_prob(
         self, distribution: Distribution, actions: Int[Tensor, " *batch"]
@@ -197,41 +211,48 @@ class PolicySpec:
     activation: Activation
     initial_std: float
     minimum_std: float
+    layout: Layout | None = None
+    """What the numbers of an observation are; None: one vector."""
+    image_scale: float = 0.0
+    """What the elements of images are divided by; 0: the largest that their space allows."""
 
     def build(self, seed: int) -> Policy:
         """Build the policy that suits the spaces, its weights drawn from `seed`.
 
-        Weights are uniform after Glorot and Bengio (2010), biases 0, as in Finn et al. 2017.
+        Images go through convolutions first (`metarl.torsos`). Actions of a Box are one vector in
+        the order of its elements, choices are counted from 0; `metarl.rollout.ActionMap` turns them
+        into the environment's. Weights are uniform after Glorot and Bengio (2010), biases 0, as in
+        Finn et al. 2017.
 
         Raises:
-            TypeError: the spaces are not a one-dimensional Box of observations and a
-                one-dimensional Box or Discrete of actions.
+            TypeError: the spaces are not a one-dimensional Box of observations and a Box or
+                Discrete of actions.
 
         """
-        observations, actions = self.observation_space, self.action_space
-        if not isinstance(observations, gym.spaces.Box) or len(observations.shape) != 1:
-            raise TypeError(
-                f"observation space {observations} is not supported: a policy here takes a "
-                "one-dimensional Box; flatten it with gymnasium.wrappers.FlattenObservation"
-            )
-        size = observations.shape[0]
+        actions = self.action_space
+        layout = self.layout or flat_layout(self.observation_space)
+        torso = None
+        if layout.has_images:
+            torso = ImageTorso(layout, ACTIVATIONS[self.activation], self.image_scale)
+        size = torso.output_size if torso else layout.size
         policy: Policy
-        if isinstance(actions, gym.spaces.Discrete) and int(actions.start) == 0:
+        if isinstance(actions, gym.spaces.Discrete):
             choices = int(actions.n)
-            policy = CategoricalPolicy(size, choices, self.hidden_sizes, self.activation)
-        elif isinstance(actions, gym.spaces.Box) and len(actions.shape) == 1:
+            policy = CategoricalPolicy(size, choices, self.hidden_sizes, self.activation, torso)
+        elif isinstance(actions, gym.spaces.Box):
             policy = GaussianPolicy(
                 size,
-                actions.shape[0],
+                math.prod(actions.shape),
                 self.hidden_sizes,
                 self.activation,
                 self.initial_std,
                 self.minimum_std,
+                torso,
             )
         else:
             raise TypeError(
-                f"action space {actions} is not supported: a policy here acts in a "
-                "one-dimensional Box or in a Discrete space that starts at 0"
+                f"action space {actions} is not supported: a policy here acts in a Box or in a "
+                "Discrete space; an action wrapper can turn several choices into one"
             )
         _initialise(policy, integer_seed(seed, Purpose.INITIALISATION))
         return policy
@@ -266,6 +287,7 @@ def _perceptron(
 def _initialise(policy: nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for module in policy.modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            assert module.bias is not None
             nn.init.xavier_uniform_(module.weight, generator=generator)
             nn.init.zeros_(module.bias)

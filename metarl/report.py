@@ -42,7 +42,7 @@ class Run:
     @property
     def group(self) -> tuple[str, str]:
         """What runs that differ in their seed have in common."""
-        return self.config.preset, self.config.agent
+        return self.config.name, self.config.agent
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def render_page(runs: Sequence[Run], paths: Sequence[report_figures.TaskPaths] =
     return environment.get_template("report.html").render(
         version=__version__,
         runs=runs,
-        title=" and ".join(dict.fromkeys(run.config.preset for run in runs)),
+        title=" and ".join(dict.fromkeys(run.config.name for run in runs)),
         learning=[
             picture(figure, text) for figure, text in report_figures.learning_figures(groups)
         ],
@@ -181,7 +181,7 @@ def render_page(runs: Sequence[Run], paths: Sequence[report_figures.TaskPaths] =
             for run in runs
             for file in run.videos
         ],
-        sources=list(dict.fromkeys((run.config.preset, run.config.source) for run in runs)),
+        sources=list(dict.fromkeys((run.config.name, run.config.source) for run in runs)),
     )
 
 
@@ -191,11 +191,11 @@ def evaluated_tasks(runs: Sequence[Run]) -> list[EvaluatedTasks]:
     found: dict[str, EvaluatedTasks] = {}
     for run in runs:
         for name, evaluation in run.evaluations.items():
-            key = json.dumps([run.config.preset, name, evaluation["tasks"]])
+            key = json.dumps([run.config.name, name, evaluation["tasks"]])
             published = published_returns(run.config) if name == "training" else {}
             it = found.setdefault(
                 key,
-                EvaluatedTasks(run.config.preset, name, evaluation["tasks"], {}, published),
+                EvaluatedTasks(run.config.name, name, evaluation["tasks"], {}, published),
             )
             alone = run.config.agent
             if seeds.get(_label(run, runs), 1) > 1:
@@ -225,7 +225,7 @@ def _optional(figure: Figure | None, text: str) -> Picture | None:
 
 def _label(run: Run, runs: Sequence[Run]) -> str:
     """Name a run's group: by its agent, with the preset where there are several."""
-    several = len({each.config.preset for each in runs}) > 1
+    several = len({each.config.name for each in runs}) > 1
     return " · ".join(run.group) if several else run.config.agent
 
 

@@ -1,6 +1,7 @@
 """Policy × environments → trajectories."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -13,9 +14,9 @@ from metarl.adaptation import Parameters
 from metarl.environments import EnvironmentBatch
 from metarl.errors import TaskError
 from metarl.objectives import act
-from metarl.policies import Policy
+from metarl.policies import Distribution, Policy
 from metarl.seeding import Purpose, integer_seed, stream
-from metarl.stacking import never_alone, stack_parameters, whole_blocks
+from metarl.stacking import never_alone, one_by_one, stack_parameters, whole_blocks
 from metarl.stopwatch import Stopwatch
 from metarl.tasks import Task, describe_task
 from metarl.trajectories import Trajectories
@@ -26,27 +27,30 @@ class ActionMap:
 
     A Box with bounds: [-scale, scale] is mapped linearly to [low, high], then clipped. The policy's
     own action is kept unclipped, for its log-probability. Elements without two finite bounds pass
-    unscaled; discrete actions pass as they are.
+    unscaled. A Box of several dimensions gets its shape. Discrete actions count from the space's
+    first.
     """
 
     def __init__(self, space: gym.Space[Any], scale: float) -> None:
         self._box = isinstance(space, gym.spaces.Box)
+        self._first = int(space.start) if isinstance(space, gym.spaces.Discrete) else 0
         if isinstance(space, gym.spaces.Box):
-            self._low = space.low.astype(np.float64)
-            self._high = space.high.astype(np.float64)
+            self._shape = space.shape
+            self._low = space.low.astype(np.float64).ravel()
+            self._high = space.high.astype(np.float64).ravel()
             bounded = np.isfinite(self._low) & np.isfinite(self._high)
             half_width = np.where(bounded, self._high - self._low, 2.0) / 2
             self._centre = np.where(bounded, self._low, 0.0) + np.where(bounded, half_width, 0.0)
             self._gain = np.where(bounded, half_width / scale, 1.0)
             self._dtype = space.dtype
 
-    def __call__(self, actions: Shaped[np.ndarray, "slot *act"]) -> Shaped[np.ndarray, "slot *act"]:
+    def __call__(self, actions: Shaped[np.ndarray, "slot *act"]) -> Shaped[np.ndarray, "slot *own"]:
         """Map a batch of the policy's actions."""
         if not self._box:
-            return actions
+            return actions + self._first if self._first else actions
         mapped = self._centre + self._gain * actions.astype(np.float64)
         clipped: np.ndarray = np.clip(mapped, self._low, self._high).astype(self._dtype)
-        return clipped
+        return clipped.reshape(len(clipped), *self._shape)
 
 
 def collect(
@@ -136,6 +140,7 @@ class _Actors:
     """The policy with each task's parameters, acting for the episodes of all tasks in one call.
 
     The tasks are stacked as `metarl.stacking` says: a task's actions do not depend on the others.
+    A policy that wants one task at a time gets each alone, without filling rows.
     """
 
     def __init__(
@@ -145,12 +150,16 @@ class _Actors:
         observation: Float[np.ndarray, "slot obs"],
     ) -> None:
         like = next(iter(parameters[0].values()))
-        stacked = never_alone(parameters)
+        alone = policy.one_task_at_a_time
+        stacked = parameters if alone else never_alone(parameters)
         self._policy = policy
+        self._act: Callable[..., Distribution] = partial(act, policy)
+        if alone:
+            self._act = one_by_one(self._act)
         self._tasks = len(parameters)
         self._parameters = stack_parameters(stacked)
         self._episodes = len(observation) // len(parameters)
-        rows = whole_blocks(self._episodes)
+        rows = self._episodes if alone else whole_blocks(self._episodes)
         self._observations = like.new_zeros(len(stacked), rows, observation.shape[1])
 
     @torch.no_grad()
@@ -160,7 +169,7 @@ class _Actors:
         """Choose an action in every slot; they come back to the CPU."""
         own = torch.from_numpy(observation).view(self._tasks, self._episodes, -1)
         self._observations[: self._tasks, : self._episodes] = own
-        distribution = act(self._policy, self._parameters, self._observations)
+        distribution = self._act(self._parameters, self._observations)
         taken = tuple(part[: self._tasks, : self._episodes] for part in distribution)
         noise = noise.view(self._tasks, self._episodes, *noise.shape[1:])
         return self._policy.sample(taken, noise).flatten(0, 1).cpu()

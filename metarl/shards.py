@@ -19,6 +19,7 @@ from metarl.config import Config
 from metarl.environments import make_batch
 from metarl.errors import TaskError
 from metarl.objectives import act, reinforce_loss
+from metarl.observations import flat_layout
 from metarl.policies import Distribution, PolicySpec, parameters_of
 from metarl.returns import (
     baseline_values,
@@ -30,6 +31,7 @@ from metarl.rollout import ActionMap, collect
 from metarl.seeding import Purpose, stream
 from metarl.stopwatch import PhaseSeconds, Stopwatch
 from metarl.tasks import Task, describe_task
+from metarl.torsos import coarse
 from metarl.trajectories import Batch, Trajectories
 
 Vector = Float[np.ndarray, " parameter"]
@@ -108,6 +110,7 @@ class Shard:
         self.config = config
         self.task_indices = spec.task_indices
         self.episodes_per_task = spec.episodes_per_task
+        self.layout = spec.policy.layout or flat_layout(spec.policy.observation_space)
         self.policy = spec.policy.build(config.seed)
         self.policy.to(device=config.device, dtype=getattr(torch, config.dtype))
         self.template = parameters_of(self.policy)
@@ -175,9 +178,8 @@ class Shard:
         values = torch.zeros_like(rewards)
         for position, episodes in enumerate(trajectories):
             with self.blame(position):
-                values[position] = baseline_values(
-                    episodes.observations, returns[position], episodes.mask
-                )
+                seen = coarse(self.layout, episodes.observations, self.config.image_scale)
+                values[position] = baseline_values(seen, returns[position], episodes.mask)
         advantages = generalised_advantages(rewards, values, mask, discount, self.config.gae_lambda)
         return [
             policy_gradient_batch(*of_one_task)

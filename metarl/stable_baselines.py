@@ -5,6 +5,7 @@ the same actions. Only the actor is ours; a critic stays where it is. Reading a 
 nothing but its tensors and its description: no pickle is loaded.
 """
 
+import contextlib
 import json
 import re
 import zipfile
@@ -20,8 +21,9 @@ from torch import Tensor
 from metarl.adaptation import Parameters
 from metarl.config import Config
 from metarl.errors import ConfigError, RunFolderError
+from metarl.observations import observation_layout
 from metarl.policies import ACTIVATIONS
-from metarl.wrappers import policy_actions
+from metarl.wrappers import observed_environment, policy_actions
 
 INSTALL = 'pip install "metarl-suite[sb3]"'
 _THEIR_DEFAULT_ACTIVATION = "Tanh"
@@ -40,6 +42,23 @@ def policy_arguments(config: Config, critic_sizes: tuple[int, ...]) -> dict[str,
         "activation_fn": ACTIVATIONS[config.activation],
         "ortho_init": False,
     }
+
+
+def require_perceptron(config: Config) -> None:
+    """Refuse a run whose policy has convolutions: no model made or read here has.
+
+    Raises:
+        ConfigError: its observations hold images.
+
+    """
+    with contextlib.closing(observed_environment(config)) as environment:
+        layout = observation_layout(environment)
+    if layout.has_images:
+        raise ConfigError(
+            f"environment {config.env_id!r} shows images ({layout.describe()}), and models of "
+            "stable-baselines3 are made and read here for vectors alone; dictionaries without "
+            "images are vectors here"
+        )
 
 
 def to_stable_baselines(parameters: Parameters) -> dict[str, Tensor]:
@@ -96,9 +115,10 @@ def read_policy(
 
     Raises:
         ConfigError: the file is no such model, or its policy is not one of ours: other layers,
-            another activation or actions in other units.
+            another activation or actions in other units; or ours reads images.
 
     """
+    require_perceptron(config)
     try:
         with zipfile.ZipFile(file) as archive:
             about = json.loads(archive.read("data"))
@@ -132,10 +152,11 @@ def export_policy(
         parameters: of the policy, in float32.
 
     Raises:
-        ConfigError: stable-baselines3 is not installed.
+        ConfigError: stable-baselines3 is not installed, or the policy reads images.
         RunFolderError: the file cannot be written.
 
     """
+    require_perceptron(config)
     try:
         from stable_baselines3 import PPO
     except ImportError as error:

@@ -8,9 +8,10 @@ twice, since a stack of one is multiplied by another routine. Functions that
 with it (seen in torch 2.13 on one thread, for products, gradients and Hessian products).
 """
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
+import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
@@ -69,6 +70,32 @@ def repeat(parameters: Parameters, tasks: int) -> Parameters:
 def unstack(parameters: Parameters, tasks: int) -> list[Parameters]:
     """Give each task's parameters, as views."""
     return [{name: value[task] for name, value in parameters.items()} for task in range(tasks)]
+
+
+def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function of stacks that calls `function` for each task alone, in place of `vmap`.
+
+    It takes tensors and dictionaries of them, and gives a tensor or a tuple of them.
+    """
+
+    def of_stacks(*stacks: Tensor | Parameters) -> Tensor | tuple[Tensor, ...]:
+        tasks = len(next(iter(stacks[0].values())) if isinstance(stacks[0], dict) else stacks[0])
+        results = [
+            function(
+                *(
+                    {name: value[task] for name, value in stack.items()}
+                    if isinstance(stack, dict)
+                    else stack[task]
+                    for stack in stacks
+                )
+            )
+            for task in range(tasks)
+        ]
+        if isinstance(results[0], Tensor):
+            return torch.stack(results)
+        return tuple(torch.stack(parts) for parts in zip(*results, strict=True))
+
+    return of_stacks
 
 
 def _stack(values: Sequence[Tensor]) -> Shaped[Tensor, "task ..."]:

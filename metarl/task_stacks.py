@@ -19,7 +19,14 @@ from metarl.adaptation import Parameters
 from metarl.objectives import act, fisher_product, reinforce_loss
 from metarl.seeding import Purpose
 from metarl.shards import Experience, Shard
-from metarl.stacking import BLOCK, never_alone, stack_parameters, stack_rows, whole_blocks
+from metarl.stacking import (
+    BLOCK,
+    never_alone,
+    one_by_one,
+    stack_parameters,
+    stack_rows,
+    whole_blocks,
+)
 from metarl.trajectories import Batch
 
 _ROWS_AT_ONCE = 4096
@@ -58,7 +65,7 @@ def stack_tasks(shard: Shard, fraction: float) -> list[TaskStack]:
     # From the longest episodes there can be: a task's rows must not depend on other tasks' lengths.
     longest = shard.episodes_per_task * shard.config.horizon
     rows = whole_blocks(_kept(fraction, longest))
-    at_once = max(1, _ROWS_AT_ONCE // rows)
+    at_once = 1 if shard.policy.one_task_at_a_time else max(1, _ROWS_AT_ONCE // rows)
     stacks = []
     for start in range(0, len(shard.experience), at_once):
         positions = list(range(start, min(start + at_once, len(shard.experience))))
@@ -78,13 +85,14 @@ def _stack(
         generator = shard.generator(Purpose.CURVATURE, position)
         supports.append([_sample(batch, fraction, generator) for batch in data.supports])
         queries.append(_sample(data.query, fraction, generator))
-    each_loss = vmap(lambda theta, *parts: loss(theta, Batch(*parts)))
+    each = one_by_one if policy.one_task_at_a_time else vmap
+    each_loss = each(lambda theta, *parts: loss(theta, Batch(*parts)))
     observations = stack_rows([query.observations for query in queries], rows)
     weights = [torch.full_like(query.advantages, 1 / len(query.advantages)) for query in queries]
     path = _stacked_path(experience)
     fisher = fisher_product(
         policy,
-        lambda thetas: vmap(partial(act, policy))(thetas, observations),
+        lambda thetas: each(partial(act, policy))(thetas, observations),
         path[-1],
         stack_rows(weights, rows),
     )

@@ -10,6 +10,7 @@ A task distribution that is not the space's own overrides one method, `sample_ta
 Ids travel with their module, `package:namespace/Name-v0`, so that a fresh process can make them.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -21,6 +22,7 @@ from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Float
 
 from metarl.errors import ConfigError
+from metarl.observations import flat_observations
 from metarl.seeding import Purpose, integer_seed, stream
 
 Task = Any
@@ -37,7 +39,10 @@ class TaskDistribution(Protocol):
 def make_environment(
     env_id: str, env_kwargs: Mapping[str, Any], horizon: int | None = None
 ) -> gym.Env[Any, Any]:
-    """Make one task-distributed environment.
+    """Make one task-distributed environment; its observations are flat vectors.
+
+    Observations of other spaces are flattened (`metarl.observations`); those of a Box of one
+    dimension are left as they are.
 
     Args:
         env_id: a Gymnasium id with its module, `package:namespace/Name-v0`.
@@ -45,7 +50,8 @@ def make_environment(
         horizon: the time limit in steps; None keeps the registered one.
 
     Raises:
-        ConfigError: there is no such environment, or it is not task-distributed.
+        ConfigError: there is no such environment, it is not task-distributed, or its observations
+            hold no numbers.
 
     """
     registered(env_id)
@@ -55,17 +61,24 @@ def make_environment(
         )
     except TypeError as error:
         # An unknown keyword is the user's; a TypeError from inside the constructor is a bug to see.
-        if "unexpected keyword argument" not in str(error):
-            raise
-        raise ConfigError(f"environment {env_id!r} does not take env_kwargs: {error}") from error
+        if "unexpected keyword argument" in str(error):
+            raise ConfigError(
+                f"environment {env_id!r} does not take env_kwargs: {error}"
+            ) from error
+        if re.search(r"missing \d+ required .*argument", str(error)):
+            raise ConfigError(
+                f"environment {env_id!r} needs env_kwargs, which a preset file has: {error}"
+            ) from error
+        raise
     for attribute in ("task_space", "task"):
         if not environment.has_wrapper_attr(attribute):
             environment.close()
             raise ConfigError(
                 f"environment {env_id!r} is not task-distributed: it has no attribute "
-                f"{attribute!r}; declare task_space and task, and read options['task'] in reset"
+                f"{attribute!r}; declare task_space and task, and read options['task'] in reset, "
+                "or wrap somebody else's environment: see docs/environments.md"
             )
-    return environment
+    return flat_observations(environment, env_id)
 
 
 def registered(env_id: str) -> EnvSpec:

@@ -19,7 +19,8 @@ are usually mistakes may be meant; an environment says so by an attribute:
 ``observes_task``         True: an oracle, whose observation shows the task
 ``fixed_start``           True: every episode starts in the same state
 ``constant_observation``  indices of observation elements that may stay constant for long, or True
-                          for all; elements with equal bounds in the observation space need none
+                          for all; elements with equal bounds in the observation space need none.
+                          Of a dictionary or tuple: indices in the flattened observation
 ========================  =======================================================================
 """
 

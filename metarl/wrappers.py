@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from metarl.config import Config
-from metarl.errors import ConfigError
+from metarl.observations import observation_layout, with_vector
 from metarl.rollout import ActionMap
 from metarl.seeding import Split
 from metarl.tasks import (
@@ -50,8 +50,9 @@ class ObserveTask(gym.ObservationWrapper[np.ndarray, Any, np.ndarray]):
         super().__init__(environment)
         self._tasks = task_space(environment)
         inner, features = environment.observation_space, task_features_space(self._tasks)
-        if not isinstance(inner, gym.spaces.Box) or len(inner.shape) != 1:
-            raise ConfigError(f"no task can be appended to observations of {inner}")
+        assert isinstance(inner, gym.spaces.Box)  # as `make_environment` has them
+        layout = observation_layout(environment)
+        self.observation_layout = with_vector(layout, "task", features.low.size)
         self.observation_space = gym.spaces.Box(
             np.concatenate([inner.low, features.low]),
             np.concatenate([inner.high, features.high]),
@@ -92,7 +93,7 @@ class PolicyActions(gym.ActionWrapper[Any, Any, Any]):
     """Takes actions in the policy's units: [-scale, scale] means the environment's bounds.
 
     They go through the same map as a policy's in `metarl.rollout`. Actions without two finite
-    bounds, and discrete ones, pass as they are.
+    bounds pass as they are; those of a Box are flat, and discrete ones count from 0.
     """
 
     def __init__(self, environment: gym.Env[Any, Any], scale: float) -> None:
@@ -107,10 +108,13 @@ class PolicyActions(gym.ActionWrapper[Any, Any, Any]):
 
 def policy_actions(space: gym.Space[Any], scale: float) -> gym.Space[Any]:
     """Give the policy's actions that mean those of an environment's space."""
+    if isinstance(space, gym.spaces.Discrete):
+        return gym.spaces.Discrete(int(space.n))
     if not isinstance(space, gym.spaces.Box):
         return space
-    bounded = np.isfinite(space.low) & np.isfinite(space.high)
+    low, high = space.low.ravel(), space.high.ravel()
+    bounded = np.isfinite(low) & np.isfinite(high)
     return gym.spaces.Box(
-        np.where(bounded, -scale, space.low).astype(np.float32),
-        np.where(bounded, scale, space.high).astype(np.float32),
+        np.where(bounded, -scale, low).astype(np.float32),
+        np.where(bounded, scale, high).astype(np.float32),
     )

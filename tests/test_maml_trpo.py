@@ -12,6 +12,7 @@ from experience import (
     reference_loss,
     shard_with_experience,
 )
+from strange_spaces import Picture, PictureAndPlace, identify
 
 from metarl.adaptation import flatten, unflatten
 from metarl.cli.runs import build_experiment
@@ -191,3 +192,47 @@ def test_no_inner_step_is_plain_trpo_on_many_tasks():
     _, records = run(tiny_config(adaptation_steps=0, iterations=2))
     assert records[0]["pre_adaptation_return"] == records[0]["post_adaptation_return"]
     assert records[0]["step_accepted"]
+
+
+@pytest.fixture
+def one_thread():
+    """As workers have it; threads that wait for each other take a hundred times as long here."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def image_shard(kind):
+    return shard_with_experience(
+        "gaussian", 1, env_id=identify(kind), episodes_per_task=2, horizon=4
+    )
+
+
+def test_the_meta_gradient_of_an_image_policy_equals_autograds(one_thread):
+    shard, theta = image_shard(Picture)
+    assert shard.policy.one_task_at_a_time
+    contributions = gradients(shard)
+    vector, at = leaf(theta), leaf(theta)
+    (expected,) = torch.autograd.grad(reference_loss(shard, vector, at), vector)
+    assert float(expected.abs().max()) > 1e-3
+    np.testing.assert_allclose(
+        np.mean(contributions, axis=0), expected.numpy(), rtol=1e-6, atol=1e-11
+    )
+
+
+def test_the_curvature_of_an_image_policy_is_the_full_hessian_of_the_mean_kl(one_thread):
+    shard, theta = image_shard(PictureAndPlace)
+    gradients(shard)
+    generator = np.random.default_rng(5)
+    vector, at = leaf(theta), leaf(theta)
+    kl = reference_kl(shard, vector, at)
+    (slope,) = torch.autograd.grad(kl, vector, create_graph=True)
+    for _ in range(3):
+        direction = generator.standard_normal(len(theta))
+        (expected,) = torch.autograd.grad(
+            slope @ torch.as_tensor(direction), vector, retain_graph=True
+        )
+        product = np.mean(curvature_product(shard, direction), axis=0)
+        assert np.abs(product).max() > 1e-3
+        np.testing.assert_allclose(product, expected.numpy(), rtol=1e-6, atol=1e-9)

@@ -132,7 +132,7 @@ def test_the_action_space_chooses_the_family():
     [
         ({"observations": gym.spaces.Box(0, 255, (8, 8, 3))}, "observation space"),
         ({"actions": gym.spaces.MultiDiscrete([2, 3])}, "action space"),
-        ({"actions": gym.spaces.Discrete(4, start=1)}, "action space"),
+        ({"actions": gym.spaces.MultiBinary(2)}, "action space"),
     ],
 )
 def test_spaces_without_a_policy_are_refused_by_name(spaces, named):

@@ -15,7 +15,6 @@ from conforming_and_not import (
     DeclaredConstantElement,
     DeclaredFixedStart,
     DeclaredOracle,
-    DiscreteObservation,
     Fatigue,
     FixedStart,
     FixedStartUntrue,
@@ -49,6 +48,21 @@ from conforming_and_not import (
     VectorRewards,
 )
 from gymnasium import spaces
+from strange_spaces import (
+    Cells,
+    Choices,
+    LargePicture,
+    Matrix,
+    Parts,
+    Picture,
+    PictureAndPlace,
+    ShownGoal,
+    Unbounded,
+    WrongChoice,
+    WrongShape,
+    WrongType,
+    identify,
+)
 
 from metarl.cli import main
 from metarl.errors import ConfigError
@@ -95,7 +109,6 @@ def test_a_conforming_environment_passes_everything(
 @pytest.mark.parametrize(
     ("broken", "check", "words"),
     [
-        (DiscreteObservation, "spaces", "FlattenObservation"),
         (SeveralChoices, "spaces", "action space MultiDiscrete"),
         (TaskOutside, "tasks sampled", "is not in task_space"),
         (TaskFromElsewhere, "tasks sampled", "must draw from the generator"),
@@ -133,6 +146,56 @@ def test_each_check_catches_its_mistake(
     verdicts = {verdict.name: verdict for verdict in check_task_env(register(broken))}
     assert not verdicts[check].passed
     assert words in verdicts[check].explanation
+
+
+@pytest.mark.parametrize(
+    "kind", [Cells, Choices, LargePicture, Matrix, Parts, Picture, PictureAndPlace, Unbounded]
+)
+def test_environments_of_all_spaces_conform(kind: Any) -> None:
+    verdicts = check_task_env(identify(kind))
+    assert [verdict for verdict in verdicts if not verdict.passed] == []
+    if kind is Parts:
+        words = verdicts[0].explanation
+        assert "near.0 (4)" in words
+        assert "left out: mission (Text)" in words
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "words"),
+    [
+        (ShownGoal, "task hidden", "elements [desired_goal[0]] tell the task"),
+        (WrongShape, "observations", "part cells of the observation at time 0 is outside"),
+        (WrongChoice, "observations", "part side of the observation at time 0 is outside"),
+        (WrongType, "observations", "the observation at time 0 has dtype int64"),
+    ],
+)
+def test_checks_name_the_part(broken: Any, check: str, words: str) -> None:
+    verdicts = {verdict.name: verdict for verdict in check_task_env(identify(broken))}
+    assert not verdicts[check].passed
+    assert words in verdicts[check].explanation
+
+
+def test_a_part_that_never_changes_is_caught(register: Callable[..., str]) -> None:
+    class Still(Parts):
+        def observe(self) -> Any:
+            observation = super().observe()
+            values = observation["near"][0]
+            values[1, 1] = 0.5
+            return {**observation, "side": 1}
+
+    verdicts = {verdict.name: verdict for verdict in check_task_env(register(Still))}
+    words = verdicts["elements vary"].explanation
+    assert not verdicts["elements vary"].passed
+    # A choice changes as a whole or not at all; of a vector each element is asked.
+    assert "[near.0[1, 1], side[0], side[1]] never changed" in words
+
+    class RareChoice(Parts):
+        def __init__(self) -> None:
+            super().__init__()
+            self.observation_space["side"] = spaces.Discrete(9)
+
+    verdicts = {verdict.name: verdict for verdict in check_task_env(register(RareChoice))}
+    assert verdicts["elements vary"].passed
 
 
 @pytest.mark.parametrize(

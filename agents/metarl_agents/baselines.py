@@ -30,6 +30,7 @@ from metarl.stable_baselines import (
     INSTALL,
     from_stable_baselines,
     policy_arguments,
+    require_perceptron,
     to_stable_baselines,
 )
 from metarl.training import Record, TrainingState
@@ -63,6 +64,7 @@ class StableBaselines:
     def __init__(self, settings: StableBaselinesSettings, config: Config) -> None:
         if config.dtype != "float32":
             raise ConfigError(f"dtype = {config.dtype!r}: agent {config.agent} works in float32")
+        require_perceptron(config)
         self._settings = settings
         self._config = config
 

@@ -64,7 +64,8 @@ def with_baselines(groups: Sequence[Group], beside: Path) -> list[Group]:
 
     Args:
         groups: of one experiment at least.
-        beside: a run folder; baselines that are trained lie beside it, as PRESET-AGENT. One that
+        beside: a run folder; baselines that are trained lie beside it, as PRESET-AGENT (without
+            a preset, as ENVIRONMENT-AGENT). One that
             trains nothing needs no folder.
 
     Raises:
@@ -75,15 +76,13 @@ def with_baselines(groups: Sequence[Group], beside: Path) -> list[Group]:
     present = {group.config.agent for group in groups}
     added, missing = [], []
     for name in baseline_names():
-        folder = beside.parent / f"{first.config.preset}-{name}"
+        folder = beside.parent / f"{first.config.name}-{name}"
         if name in present:
             continue
         if folder.is_dir():
             added += group_runs([folder])
         elif load_agent(name).trained:
-            missing.append(
-                f"`metarl train {first.config.preset} --agent {name} --run-dir {folder}`"
-            )
+            missing.append(f"`metarl train {first.config.start} --agent {name} --run-dir {folder}`")
         else:
             config = dataclasses.replace(first.config, agent=name, agent_settings={})
             added.append(Group(config, (None,) * len(first.seeds), first.seeds))

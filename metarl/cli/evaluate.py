@@ -166,7 +166,7 @@ def _ranges(config: Config, wanted: str) -> dict[str, Mapping[str, Any]]:
         return known
     if wanted not in known:
         raise ConfigError(
-            f"there is no task range {wanted!r}; preset {config.preset!r} has {', '.join(known)}"
+            f"there is no task range {wanted!r}; {config.name!r} has {', '.join(known)}"
         )
     return {wanted: known[wanted]}
 

@@ -67,7 +67,7 @@ def show_and_write(
         if len(group.curves) > 1
     }
     evaluation = {
-        "preset": config.preset,
+        "preset": config.name,
         "seed": config.seed,
         "episodes_per_task": config.test_episodes_per_task,
         "task_range": task_range,
@@ -84,13 +84,13 @@ def show_and_write(
         evaluation["curves"] = described
     file = write_evaluation(output, evaluation, range_name)
     where = f" of range {range_name}" if range_name else ""
-    title = f"{config.preset}: mean return on {len(tasks)} held-out tasks{where}"
+    title = f"{config.name}: mean return on {len(tasks)} held-out tasks{where}"
     console.print(_over_tasks(title, found, joint))
     if seeds:
         console.print(_over_seeds(f"{title}; seeds, interquartile mean (IQM)", found, joint, seeds))
     published = {} if range_name else published_returns(config)
     figure = adaptation_figure(
-        joint, published, f"{config.preset}, {len(tasks)} held-out tasks{where}"
+        joint, published, f"{config.name}, {len(tasks)} held-out tasks{where}"
     )
     written = [file, *save_figure(figure, file.with_suffix(""))]
     console.print(f"written to {', '.join(map(str, written))}", soft_wrap=True)

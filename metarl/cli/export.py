@@ -69,9 +69,10 @@ def run(argv: list[str]) -> int:
     from metarl.cli.runs import build_experiment, load_newest_state, read_task
     from metarl.evaluation import adapted_parameters, rates_at_test
     from metarl.shards import Shard, ShardSpec
-    from metarl.stable_baselines import export_policy
+    from metarl.stable_baselines import export_policy, require_perceptron
     from metarl.wrappers import policy_environment
 
+    require_perceptron(config)
     experiment = build_experiment(config)
     state = load_newest_state(arguments.run_dir, experiment, "metarl export")
     parameters = unflatten(torch.as_tensor(state.agent.theta), experiment.initial)

@@ -92,5 +92,5 @@ def _paths(run: "Run") -> list["TaskPaths"]:
             ]
             for task, each in zip(tasks, phases, strict=True)
         ]
-    title = f"{config.preset}, {config.agent}, seed {run.config.seed}"
+    title = f"{config.name}, {config.agent}, seed {run.config.seed}"
     return [TaskPaths(title, np.array(tasks), paths)]

@@ -14,6 +14,7 @@ from metarl.agents import Agent
 from metarl.checkpoints import Checkpoints
 from metarl.config import Config, read_fields
 from metarl.errors import ConfigError
+from metarl.observations import observation_layout
 from metarl.plugins import AgentSpec, load_agent
 from metarl.policies import PolicySpec, parameters_of
 from metarl.run_folder import physics_warning
@@ -81,6 +82,15 @@ def read_task(text: str, environment: gym.Env[Any, Any]) -> Task:
     return task
 
 
+_said: set[str] = set()
+
+
+def _say_once(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        print(text, file=sys.stderr)
+
+
 def build_experiment(config: Config, spec: AgentSpec | None = None) -> Experiment:
     """Build environment, policy and agent.
 
@@ -100,6 +110,12 @@ def build_experiment(config: Config, spec: AgentSpec | None = None) -> Experimen
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"device = {config.device!r} is not to be had here: {reason}") from error
     environment = observed_environment(config)
+    layout = observation_layout(environment)
+    if layout.left_out:
+        _say_once(
+            f"metarl: the policy does not see all observations of {config.env_id}; no fixed list "
+            f"of numbers, and left out: {', '.join(layout.left_out)}"
+        )
     policy = PolicySpec(
         environment.observation_space,
         environment.action_space,
@@ -107,6 +123,8 @@ def build_experiment(config: Config, spec: AgentSpec | None = None) -> Experimen
         config.activation,
         config.initial_std,
         config.minimum_std,
+        layout,
+        config.image_scale,
     )
     try:
         module = policy.build(config.seed).to(dtype=getattr(torch, config.dtype))

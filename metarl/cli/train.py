@@ -1,14 +1,17 @@
-"""Meta-train a policy from a preset.
+"""Meta-train a policy from a preset, or on any environment.
 
-The run folder (default: runs/PRESET, or runs/PRESET-AGENT with --agent) gets config.json,
-metrics.jsonl (one record an iteration) and checkpoints/. Every field of the preset can be changed
-by a flag; `metarl train PRESET --help` shows the preset's own values.
+The run folder (default: runs/PRESET or runs/ENVIRONMENT, with --agent runs/PRESET-AGENT) gets
+config.json, metrics.jsonl (one record an iteration) and checkpoints/. Every field can be changed by
+a flag; `metarl train PRESET --help` shows the preset's own values, and `metarl train --env-id ID
+--help` those that are chosen from the environment's spaces where there is no preset.
 
 Examples:
   metarl train navigation-2d
   metarl train half-cheetah-dir --iterations 200 --workers 2 --run-dir runs/cheetah
+  metarl train --env-id my_package:MyEnv-v0                 an environment without a preset
   metarl train navigation-2d --seed 7 --max-kl 0.02 --adaptation-steps 2 --run-dir runs/other
   metarl train navigation-2d --iterations 500 --resume      go on with runs/navigation-2d
+  metarl train --run-dir runs/other --resume                go on with any run
   metarl train navigation-2d --agent pretrained             a baseline: one policy for all tasks
   metarl train navigation-2d --initial-policy model.zip     start from a stable-baselines3 model
 """
@@ -23,7 +26,8 @@ import tyro
 
 from metarl.cli.cores import usable_cores
 from metarl.cli.parsing import parse
-from metarl.config import Config, read_fields
+from metarl.config import Config, environment_name, read_fields
+from metarl.defaults import Guess, environment_defaults
 from metarl.errors import ConfigError
 from metarl.plugins import load_agent, load_preset, preset_names
 from metarl.run_folder import read_config
@@ -39,7 +43,8 @@ class TrainArguments(Generic[S]):
     """The arguments of `metarl train`."""
 
     preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
-    """A preset of `metarl list`, or the path of a TOML file of your own."""
+    """A preset of `metarl list`, or the path of a TOML file of your own. Empty: none; defaults are
+    chosen from the spaces of --env-id, and those that are guesses are said."""
     config: tyro.conf.OmitArgPrefixes[Config]
     """What the preset fixes."""
     settings: tyro.conf.OmitArgPrefixes[S]
@@ -59,7 +64,7 @@ class TrainArguments(Generic[S]):
 
 def run(argv: list[str]) -> int:
     """Run the verb; give the exit code."""
-    defaults = _defaults(argv)
+    defaults, guesses = _defaults(argv)
     kind: Any = TrainArguments[type(defaults.settings)]  # type: ignore[misc]
     arguments: TrainArguments[Any] = parse(
         kind,
@@ -68,11 +73,15 @@ def run(argv: list[str]) -> int:
         description=__doc__ or "",
         default=defaults,
     )
+    if arguments.preset != defaults.preset:  # hidden behind the value of a flag
+        load_preset(arguments.preset)
+        raise ConfigError(f"name the preset first: metarl train {arguments.preset} …")
     config = dataclasses.replace(
         arguments.config, agent_settings=dataclasses.asdict(arguments.settings)
     )
     if arguments.resume:
         _refuse_changes(defaults.config, config)
+    notes = [line for guess in guesses if (line := guess.describe(config, _given(argv)))]
     # From here on torch is needed, which takes its time to import.
     from metarl.cli.training_run import run_training
 
@@ -83,21 +92,43 @@ def run(argv: list[str]) -> int:
         arguments.resume,
         arguments.tensorboard,
         arguments.wandb,
+        notes,
     )
 
 
-def _defaults(argv: list[str]) -> TrainArguments[Any]:
-    """Give the defaults of all flags: the preset's, or on resume those the run was started with."""
+def _defaults(argv: list[str]) -> tuple[TrainArguments[Any], list[Guess]]:
+    """Give the defaults of all flags, and which of them are guesses.
+
+    They are the preset's, or those chosen for an environment, or on resume those that the run was
+    started with.
+    """
     before = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     before.add_argument("--run-dir", "--run_dir", type=Path)
     before.add_argument("--resume", action="store_true")
     before.add_argument("--agent")
-    known, rest = before.parse_known_args(argv)
+    before.add_argument("--env-id", "--env_id")
+    try:
+        known, rest = before.parse_known_args(argv)
+    except argparse.ArgumentError as error:
+        raise ConfigError(f"{error}; see `metarl train --help`") from error
     preset = _find_preset(rest)
-    run_dir = known.run_dir or Path("runs") / _run_name(preset, known.agent)
-    config = read_config(run_dir) if known.resume else load_preset(preset)
-    if config.preset != Path(preset).stem:
-        raise ConfigError(f"{run_dir} is a run of preset {config.preset!r}, not of {preset!r}")
+    guesses: list[Guess] = []
+    run_dir: Path | None = known.run_dir
+    if known.resume:
+        run_dir = run_dir or Path("runs") / _run_name(preset, known.env_id, known.agent)
+        config = read_config(run_dir)
+    elif preset:
+        config = load_preset(preset)
+    elif known.env_id:
+        config, guesses = environment_defaults(known.env_id)
+    elif {"-h", "--help"} & set(argv):
+        preset = _PRESET_OF_THE_HELP
+        config = load_preset(preset)
+    else:
+        raise _nothing_named()
+    if preset and config.preset != Path(preset).stem:
+        raise ConfigError(f"{run_dir} is a run of {_kind(config)}, not of preset {preset!r}")
+    run_dir = run_dir or Path("runs") / _run_name(preset, known.env_id, known.agent)
     agent = known.agent or config.agent
     spec = load_agent(agent)
     # What the preset sets holds for every agent that has the same settings.
@@ -106,13 +137,21 @@ def _defaults(argv: list[str]) -> TrainArguments[Any]:
     settings = read_fields(spec.settings, table, f"agent {agent!r}")
     # The record of a run holds every setting, a preset only those that differ from the default.
     config = dataclasses.replace(config, agent_settings=dataclasses.asdict(settings), **spec.fixes)
-    return TrainArguments(preset, config, settings, run_dir, usable_cores(), resume=known.resume)
+    arguments = TrainArguments(
+        preset, config, settings, run_dir, usable_cores(), resume=known.resume
+    )
+    return arguments, guesses
 
 
-def _run_name(preset: str, agent: str | None) -> str:
-    """Name the run folder after the preset, and after the agent if it is not the preset's."""
-    name = Path(preset).stem
-    return name if agent in (None, load_preset(preset).agent) else f"{name}-{agent}"
+def _run_name(preset: str, env_id: str | None, agent: str | None) -> str:
+    """Name the run folder after preset or environment, and after the agent if it is another."""
+    if preset:
+        name, usual = Path(preset).stem, load_preset(preset).agent
+    elif env_id:
+        name, usual = environment_name(env_id), Config.agent
+    else:
+        raise _nothing_named()
+    return name if agent in (None, usual) else f"{name}-{agent}"
 
 
 def _find_preset(argv: list[str]) -> str:
@@ -123,9 +162,28 @@ def _find_preset(argv: list[str]) -> str:
     for argument in argv:
         if argument in names or argument.endswith(".toml"):
             return argument
-    if {"-h", "--help"} & set(argv):
-        return _PRESET_OF_THE_HELP
-    raise ConfigError(f"name a preset first: metarl train PRESET; there are {', '.join(names)}")
+    return ""
+
+
+def _nothing_named() -> ConfigError:
+    names = ", ".join(origin.name for origin in preset_names())
+    return ConfigError(
+        f"name a preset first: metarl train PRESET; there are {names}. Or name an environment, "
+        "metarl train --env-id PACKAGE:ID, or the run to go on with: --run-dir DIR --resume"
+    )
+
+
+def _kind(config: Config) -> str:
+    return f"preset {config.preset!r}" if config.preset else f"{config.env_id} without a preset"
+
+
+def _given(argv: list[str]) -> set[str]:
+    """Give the names of the fields that flags set."""
+    return {
+        argument.partition("=")[0].lstrip("-").replace("-", "_")
+        for argument in argv
+        if argument.startswith("--")
+    }
 
 
 def _refuse_changes(recorded: Config, wanted: Config) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -38,6 +38,7 @@ def run_training(
     resume: bool = False,
     tensorboard: bool = True,
     wandb_project: str = "",
+    notes: Sequence[str] = (),
 ) -> int:
     """Train, from the beginning or from the newest checkpoint; give the exit code.
 
@@ -48,6 +49,7 @@ def run_training(
         resume: go on from the newest checkpoint.
         tensorboard: write its events into the run folder.
         wandb_project: of Weights & Biases, to log to as well; empty: none.
+        notes: lines for standard error, said once it is known that the run can start.
 
     Raises:
         MetarlError: with what went wrong; the state reached before is saved.
@@ -83,6 +85,8 @@ def run_training(
         create_run_folder(run_dir, config)
         agent_state = experiment.agent.initial_state(to_vector(first))
         state = TrainingState(agent_state, iteration=0, env_steps=0)
+        for line in notes:
+            print(f"metarl train: {line}", file=sys.stderr)
 
     saved = -1
     recorded_versions = versions()
@@ -93,7 +97,7 @@ def run_training(
             checkpoints.save(state, experiment.initial, recorded_versions)
             saved = state.iteration
 
-    again = f"metarl train {config.preset} --run-dir {run_dir} --resume"
+    again = " ".join(filter(None, ("metarl train", config.preset, f"--run-dir {run_dir} --resume")))
     try:
         with (
             _signals_raise(),

@@ -6,6 +6,7 @@ from copy import deepcopy
 import numpy as np
 
 from metarl.conformance.playing import Env, Failure, Subject, advance, declaration, play, same
+from metarl.observations import observation_layout
 from metarl.tasks import Task, describe_task, task_space, to_json
 
 ATTEMPTS_TO_DIFFER = 100
@@ -124,6 +125,7 @@ def task_is_hidden(subject: Subject) -> str:
     with subject.environment() as environment:
         tasks = subject.tasks(environment, 6)
         oracle = declaration(environment, "observes_task")
+        layout = observation_layout(environment)
         firsts = {}
         constants = []
         for index, task in enumerate(tasks):
@@ -143,11 +145,12 @@ def task_is_hidden(subject: Subject) -> str:
     if oracle:
         if not telling:
             raise Failure("observes_task is declared, yet no observation element tells the task")
-        return f"declared an oracle (observes_task): elements {telling} tell the task"
+        named = layout.name_elements(telling)
+        return f"declared an oracle (observes_task): elements {named} tell the task"
     if telling:
         raise Failure(
-            f"observation elements {telling} tell the task; leave them out, or declare "
-            "observes_task = True if this is meant to be an oracle"
+            f"observation elements {layout.name_elements(telling)} tell the task; leave them out, "
+            "or declare observes_task = True if this is meant to be an oracle"
         )
     return "neither a first observation nor a constant element depends on the task"
 

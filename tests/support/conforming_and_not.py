@@ -48,12 +48,6 @@ class Reach(gym.Env[Any, Any]):
         return False
 
 
-class DiscreteObservation(Reach):
-    def __init__(self) -> None:
-        super().__init__()
-        self.observation_space = spaces.Discrete(3)
-
-
 class SeveralChoices(Reach):
     def __init__(self) -> None:
         super().__init__()
