@@ -90,7 +90,7 @@ class TaskParameter:
                 if not 0 <= index < len(self.choices):
                     raise ValueError
                 return np.int64(index)
-            return np.asarray(part, dtype=self.space.dtype).reshape(self.space.shape)
+            return np.array(part, dtype=self.space.dtype).reshape(self.space.shape)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{where} = {part!r} is no member of {self.space}") from error
 
@@ -145,7 +145,10 @@ def fixed_value(value: Any) -> Any:
     """Give a value of a table as it is set: lists of numbers as arrays, the rest as it is."""
     if isinstance(value, bool | str | Mapping):
         return value
-    numbers = np.asarray(value)
+    try:
+        numbers = np.asarray(value)
+    except ValueError:  # lists of several lengths
+        return value
     return numbers if np.issubdtype(numbers.dtype, np.number) else value
 
 
