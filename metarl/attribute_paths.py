@@ -93,7 +93,9 @@ def cast_like(value: Any, present: Any, where: str) -> Any:
     if isinstance(present, bool | np.bool_):
         raise ConfigError(f"{where} is true or false: give choices = [false, true] for it")
     if isinstance(present, int | float | np.number):
-        (number,) = _fitting(value, (), where).ravel().tolist()
+        if value.size != 1:
+            raise ConfigError(f"{where} is one number, and the task gives {value.size}")
+        number = value.item()
         if isinstance(number, int) or isinstance(present, np.floating):
             return type(present)(number)
         return number  # a whole number in the code may stand for any, as `mass = 1` does
@@ -107,6 +109,13 @@ def cast_like(value: Any, present: Any, where: str) -> Any:
     return natural(value)
 
 
+def same(one: Any, other: Any) -> bool:
+    """Compare two values bit for bit, numbers quickly."""
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return one == other
+    return bool(np.array_equal(one, other))
+
+
 def natural(value: Any) -> Any:
     """Give a value as Python code would write it: a number as a number, several as an array."""
     if isinstance(value, np.ndarray):
@@ -116,8 +125,8 @@ def natural(value: Any) -> Any:
 
 def _fitting(value: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
     if value.size != int(np.prod(shape)):
-        there = f"holds {int(np.prod(shape))} numbers" if shape else "is one number"
-        raise ConfigError(f"{where} {there}, and the task gives {value.size}")
+        holds = int(np.prod(shape))
+        raise ConfigError(f"{where} holds {holds} numbers, and the task gives {value.size}")
     return value.reshape(shape)
 
 

@@ -12,8 +12,7 @@ from torch import Tensor
 from metarl.adaptation import Parameters
 from metarl.environments import EnvironmentBatch
 from metarl.errors import TaskError
-from metarl.objectives import act
-from metarl.policies import Policy
+from metarl.policies import Policy, with_parameters
 from metarl.seeding import Purpose, integer_seed, stream
 from metarl.stacking import never_alone, stack_parameters, whole_blocks
 from metarl.stopwatch import Stopwatch
@@ -146,9 +145,8 @@ class _Actors:
     ) -> None:
         like = next(iter(parameters[0].values()))
         stacked = never_alone(parameters)
-        self._policy = policy
+        self._policy = with_parameters(policy, stack_parameters(stacked))
         self._tasks = len(parameters)
-        self._parameters = stack_parameters(stacked)
         self._episodes = len(observation) // len(parameters)
         rows = whole_blocks(self._episodes)
         self._observations = like.new_zeros(len(stacked), rows, observation.shape[1])
@@ -160,7 +158,7 @@ class _Actors:
         """Choose an action in every slot; they come back to the CPU."""
         own = torch.from_numpy(observation).view(self._tasks, self._episodes, -1)
         self._observations[: self._tasks, : self._episodes] = own
-        distribution = act(self._policy, self._parameters, self._observations)
+        distribution = self._policy(self._observations)
         taken = tuple(part[: self._tasks, : self._episodes] for part in distribution)
         noise = noise.view(self._tasks, self._episodes, *noise.shape[1:])
         return self._policy.sample(taken, noise).flatten(0, 1).cpu()

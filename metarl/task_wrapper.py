@@ -3,6 +3,7 @@
 `metarl.task_parameters` says what a task may set, `metarl.wrapped` makes such environments by id.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from metarl.attribute_paths import cast_like, find, natural, replace
+from metarl.attribute_paths import cast_like, find, natural, replace, same
 from metarl.errors import ConfigError
 from metarl.model_fields import ModelField, ModelFields
 from metarl.task_parameters import (
@@ -77,7 +78,9 @@ class TaskWrapper(gym.Wrapper[Any, Any, Any, Any]):
         self._fields: ModelFields | None = None
         self._fields_for: Parts = {}
         self._fields_hold: list[np.ndarray] = []
-        for name in self._of(Attribute):
+        self._attributes = tuple(self._of(Attribute))
+        self._attributes_hold: Parts = {}
+        for name in self._attributes:
             # What reset makes is not there yet.
             if not (self._target(name).after_reset and not self._has(name)):
                 self._set_attribute(name)
@@ -106,8 +109,9 @@ class TaskWrapper(gym.Wrapper[Any, Any, Any, Any]):
             self.task = passed.pop("task")
         for name in self._of(Option):
             passed[self._target(name).name] = natural(self._value(name))
-        self._rebuild()
-        for name in self._of(Attribute):
+        if self._built_for:
+            self._rebuild()
+        for name in self._attributes:
             if not self._target(name).after_reset or self._has(name):
                 self._set_attribute(name)
         self._set_fields()
@@ -133,7 +137,8 @@ class TaskWrapper(gym.Wrapper[Any, Any, Any, Any]):
     def _rebuild(self) -> None:
         """Build the environment anew if the task changes a keyword argument."""
         parts = self._of(Keyword)
-        if self._build is None or _equal(parts, self._built_for):
+        assert self._build is not None
+        if _equal(parts, self._built_for):
             return
         new = self._build({self._target(name).name: natural(self._value(name)) for name in parts})
         for space in ("observation_space", "action_space"):
@@ -162,20 +167,23 @@ class TaskWrapper(gym.Wrapper[Any, Any, Any, Any]):
         world, target = self.env.unwrapped, self._target(name)
         try:
             present = find(world, target.path, type(world).__name__)
-            replace(world, target.path, cast_like(self._value(name), present, str(target)))
+            value = cast_like(self._value(name), present, str(target))
+            self._attributes_hold[name] = value
+            # What the environment gets it may write into.
+            replace(world, target.path, copy.copy(value))
         except (ConfigError, AttributeError) as error:  # a property without a setter
             raise ConfigError(f"task parameter {name!r}: {error}") from error
 
     def _settle_attributes(self) -> None:
         """Find what the reset has overwritten; set again what is meant to be set after it."""
         world = self.env.unwrapped
-        for name in self._of(Attribute):
+        for name in self._attributes:
             target = self._target(name)
             if target.after_reset:
                 self._set_attribute(name)
                 continue
             present = find(world, target.path, type(world).__name__)
-            if not np.array_equal(present, cast_like(self._value(name), present, str(target))):
+            if not same(present, self._attributes_hold[name]):
                 raise ConfigError(
                     f"task parameter {name!r}: reset of {type(world).__name__} itself overwrites "
                     f"{target} with {present!r}; add after_reset = true to set it after reset too"
@@ -213,7 +221,7 @@ class TaskWrapper(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def _equal(one: Parts, other: Parts) -> bool:
-    return all(np.array_equal(one[name], other[name]) for name in one)
+    return all(same(one[name], other[name]) for name in one)
 
 
 def _require_declaration(name: str) -> None:
