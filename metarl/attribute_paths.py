@@ -123,6 +123,12 @@ def natural(value: Any) -> Any:
     return copy.deepcopy(value)
 
 
+def as_argument(value: Any) -> Any:
+    """Give a value as an argument of a constructor: several numbers as a tuple, as Python has it."""
+    plain = natural(value)
+    return tuple(plain.tolist()) if isinstance(plain, np.ndarray) and plain.ndim == 1 else plain
+
+
 def _fitting(value: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
     if value.size != int(np.prod(shape)):
         holds = int(np.prod(shape))

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from metarl.attribute_paths import cast_like, find, natural, replace, same
+from metarl.attribute_paths import as_argument, cast_like, find, natural, replace, same
 from metarl.errors import ConfigError
 from metarl.model_fields import ModelField, ModelFields
 from metarl.task_parameters import (
@@ -140,7 +140,9 @@ class TaskWrapper(gym.Wrapper[Any, Any, Any, Any]):
         assert self._build is not None
         if _equal(parts, self._built_for):
             return
-        new = self._build({self._target(name).name: natural(self._value(name)) for name in parts})
+        new = self._build(
+            {self._target(name).name: as_argument(self._value(name)) for name in parts}
+        )
         for space in ("observation_space", "action_space"):
             if getattr(new, space) != getattr(self.env, space):
                 new.close()

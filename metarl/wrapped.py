@@ -15,10 +15,10 @@ from typing import Any
 
 import gymnasium as gym
 
-from metarl.attribute_paths import natural
+from metarl.attribute_paths import as_argument
 from metarl.errors import ConfigError
 from metarl.plugins import registering_modules
-from metarl.task_parameters import Keyword, read_parameters
+from metarl.task_parameters import Keyword, fixed_value, read_parameters
 from metarl.task_wrapper import Env, TaskWrapper
 from metarl.tasks import registered
 
@@ -39,7 +39,7 @@ def wrapped(
     Args:
         env_id: of the environment, with its module where it needs one.
         task: a table of parameters, as `metarl.task_parameters` says.
-        kwargs: keyword arguments of its constructor.
+        kwargs: keyword arguments of its constructor; a list of numbers becomes a tuple.
         wrappers: applied beneath the task, the innermost first: each "module:Class", or a table
             with that as `wrapper` and its keyword arguments beside it.
         options: of every reset, beside those that the task gives.
@@ -52,10 +52,11 @@ def wrapped(
     """
     registered(env_id)
     layers = tuple(_wrapper(row) for row in wrappers)
+    fixed = {name: as_argument(fixed_value(value)) for name, value in (kwargs or {}).items()}
     mode = {} if render_mode is None else {"render_mode": render_mode}
 
     def build(keywords: Mapping[str, Any]) -> Env:
-        arguments = {**(kwargs or {}), **keywords, **mode}
+        arguments = {**fixed, **keywords, **mode}
         # Limit and checker are the outer registration's.
         environment: Env = gym.make(
             env_id, max_episode_steps=-1, disable_env_checker=True, **arguments
@@ -65,7 +66,7 @@ def wrapped(
         return environment
 
     first = {
-        parameter.target.name: natural(parameter.value(parameter.default))
+        parameter.target.name: as_argument(parameter.value(parameter.default))
         for parameter in read_parameters(task).values()
         if isinstance(parameter.target, Keyword)
     }
