@@ -124,9 +124,11 @@ def natural(value: Any) -> Any:
 
 
 def as_argument(value: Any) -> Any:
-    """Give a value as an argument of a constructor: several numbers as a tuple, as Python has it."""
+    """Give a value as code would write it for a constructor: several numbers as a tuple."""
     plain = natural(value)
-    return tuple(plain.tolist()) if isinstance(plain, np.ndarray) and plain.ndim == 1 else plain
+    if not isinstance(plain, np.ndarray):
+        return plain
+    return tuple(plain.tolist()) if plain.ndim == 1 else plain.tolist()
 
 
 def _fitting(value: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:

@@ -81,7 +81,7 @@ class ModelFields:
     def values(self) -> list[np.ndarray]:
         """Give what the fields hold now."""
         return [
-            np.array(_whole(self._model, field))[element]
+            np.array(np.asarray(_whole(self._model, field))[element])
             for field, element in zip(self._fields, self._elements, strict=True)
         ]
 

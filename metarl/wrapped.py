@@ -4,11 +4,10 @@ One names what a task sets, and a space for it (`metarl.task_parameters`). Three
 
 - a preset, whose `env_id` is `metarl.wrapped:metarl/Wrapped-v0` and whose `env_kwargs` are the
   arguments of `wrapped`;
-- `register_tasks("mine/PendulumTasks-v0", "Pendulum-v1", task={…})`, which gives them an id;
+- `register_tasks("my_package:mine/PendulumTasks-v0", "Pendulum-v1", {…})`, which gives them an id;
 - `metarl.task_wrapper.TaskWrapper(environment, task={…})`, around an environment at hand.
 """
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -89,27 +88,32 @@ def register_tasks(
     """Register a task distribution with Gymnasium: an environment of somebody's, given tasks.
 
     Args:
-        name: the new id, such as "mine/PendulumTasks-v0"; in other processes it is found by the
-            module that calls this, "my_package:mine/PendulumTasks-v0".
+        name: the new id with the module that registers it, by which other processes find it:
+            "my_package:mine/PendulumTasks-v0".
         env_id: of the environment.
         task: a table of parameters, as `metarl.task_parameters` says.
         max_episode_steps: the time limit; None: the environment's own.
         **arguments: `kwargs`, `wrappers`, `options` and `declare` of `wrapped`.
 
     Raises:
-        ConfigError: there is no such environment, or the table is wrong.
+        ConfigError: there is no such environment, the name lacks its module, or the table is wrong.
 
     """
     read_parameters(task)
+    module, _, own_id = name.rpartition(":")
+    if not module:
+        raise ConfigError(
+            f"{name!r} must name the module that registers it, as 'my_package:{name}', so that "
+            "other processes find it"
+        )
     gym.register(
-        name,
+        own_id,
         entry_point="metarl.wrapped:wrapped",
         order_enforce=False,  # the environment's own registration decides that
         max_episode_steps=max_episode_steps or registered(env_id).max_episode_steps,
         kwargs={"env_id": env_id, "task": task, **arguments},
     )
-    # As collections.namedtuple does it: the new thing belongs to the module of the caller.
-    registering_modules[name] = sys._getframe(1).f_globals.get("__name__", "")
+    registering_modules[own_id] = module
 
 
 def _wrapper(row: str | Mapping[str, Any]) -> Callable[[Env], Env]:
