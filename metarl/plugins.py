@@ -34,6 +34,9 @@ from metarl.errors import ConfigError
 
 _OURS = "metarl-suite"
 
+registering_modules: dict[str, str] = {}
+"""The modules that registered environments built elsewhere, by the environments' names."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -225,7 +228,9 @@ def _leave_out(entry: EntryPoint, reason: str) -> None:
 
 
 def _module_of(spec: EnvSpec) -> str:
-    """Give the module that an environment is built in; empty if that is not known."""
+    """Give the module that an environment belongs to; empty if that is not known."""
+    if spec.id in registering_modules:
+        return registering_modules[spec.id]
     if isinstance(spec.entry_point, str):
         return spec.entry_point.partition(":")[0]
     return getattr(spec.entry_point, "__module__", "")

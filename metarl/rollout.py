@@ -14,7 +14,7 @@ from metarl.adaptation import Parameters
 from metarl.environments import EnvironmentBatch
 from metarl.errors import TaskError
 from metarl.objectives import act
-from metarl.policies import Distribution, Policy
+from metarl.policies import Distribution, Policy, with_parameters
 from metarl.seeding import Purpose, integer_seed, stream
 from metarl.stacking import never_alone, one_by_one, stack_parameters, whole_blocks
 from metarl.stopwatch import Stopwatch
@@ -152,12 +152,14 @@ class _Actors:
         like = next(iter(parameters[0].values()))
         alone = policy.one_task_at_a_time
         stacked = parameters if alone else never_alone(parameters)
+        stack = stack_parameters(stacked)
         self._policy = policy
-        self._act: Callable[..., Distribution] = partial(act, policy)
-        if alone:
-            self._act = one_by_one(self._act)
+        self._act: Callable[[Tensor], Distribution] = (
+            partial(one_by_one(partial(act, policy)), stack)
+            if alone
+            else with_parameters(policy, stack)
+        )
         self._tasks = len(parameters)
-        self._parameters = stack_parameters(stacked)
         self._episodes = len(observation) // len(parameters)
         rows = self._episodes if alone else whole_blocks(self._episodes)
         self._observations = like.new_zeros(len(stacked), rows, observation.shape[1])
@@ -169,7 +171,7 @@ class _Actors:
         """Choose an action in every slot; they come back to the CPU."""
         own = torch.from_numpy(observation).view(self._tasks, self._episodes, -1)
         self._observations[: self._tasks, : self._episodes] = own
-        distribution = self._act(self._parameters, self._observations)
+        distribution = self._act(self._observations)
         taken = tuple(part[: self._tasks, : self._episodes] for part in distribution)
         noise = noise.view(self._tasks, self._episodes, *noise.shape[1:])
         return self._policy.sample(taken, noise).flatten(0, 1).cpu()

@@ -35,6 +35,7 @@ from conforming_and_not import (
     StateGivenAway,
     TaskFromElsewhere,
     TaskIgnored,
+    TaskOfTheClass,
     TaskOutside,
     TaskReadOnly,
     TaskRedrawn,
@@ -137,6 +138,7 @@ def test_a_conforming_environment_passes_everything(
         (FixedStart, "random starts", "declare fixed_start = True"),
         (FixedStartUntrue, "random starts", "yet starts differ"),
         (ClockTerminates, "time limit", "leave the clock to max_episode_steps"),
+        (TaskOfTheClass, "native batch", "beside others"),
         (TruncatesEarly, "time limit", "before the time limit of 8"),
     ],
 )

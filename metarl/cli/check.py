@@ -3,13 +3,18 @@
 The exit code is 1 if it does not. Authors of plug-ins can run the same checks in their tests:
 metarl.testing.check_task_env.
 
+A preset is checked with its own environment, keyword arguments and, up to 40 steps, horizon.
+
 Examples:
   metarl check metarl_envs:metarl/Navigation2D-v0
   metarl check my_package:mine/Reach-v0 --horizon 100
+  metarl check navigation-2d
+  metarl check mine.toml
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from difflib import get_close_matches
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -17,16 +22,19 @@ from rich.table import Table
 
 from metarl.cli.parsing import parse
 from metarl.errors import ConfigError
+from metarl.plugins import load_preset, preset_names
+from metarl.tasks import registered
 
 
 @dataclass(frozen=True)
 class CheckArguments:
     """The arguments of `metarl check`."""
 
-    env_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV_ID")]
-    """The environment, as package:namespace/Name-v0."""
+    subject: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV_ID|PRESET")]
+    """An environment, as package:namespace/Name-v0; or a preset of `metarl list`, or the path of a
+    TOML file of your own."""
     horizon: int | None = None
-    """Time limit to check with, in steps. None: the registered one, at most 40."""
+    """Time limit to check with, in steps. None: the registered one or the preset's, at most 40."""
     seed: int = 1
     """Seeds the tasks, episodes and actions that are tried."""
 
@@ -40,7 +48,8 @@ def run(argv: list[str]) -> int:
             raise ConfigError(f"{name} = {value} must be at least {least}")
     from metarl.testing import check_task_env
 
-    verdicts = check_task_env(arguments.env_id, horizon=arguments.horizon, seed=arguments.seed)
+    env_id, env_kwargs, horizon = _environment(arguments)
+    verdicts = check_task_env(env_id, env_kwargs, horizon=horizon, seed=arguments.seed)
     failed = sum(not verdict.passed for verdict in verdicts)
     console = Console()
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -53,7 +62,26 @@ def run(argv: list[str]) -> int:
         table.add_row(mark, verdict.name, verdict.explanation.replace("[", r"\["))
     console.print(table)
     if failed:
-        console.print(f"{arguments.env_id}: {failed} of {len(verdicts)} checks failed")
+        console.print(f"{arguments.subject}: {failed} of {len(verdicts)} checks failed")
         return 1
-    console.print(f"{arguments.env_id} passes all {len(verdicts)} checks")
+    console.print(f"{arguments.subject} passes all {len(verdicts)} checks")
     return 0
+
+
+def _environment(arguments: CheckArguments) -> tuple[str, dict[str, Any], int | None]:
+    """Give id, keyword arguments and horizon of the environment to check."""
+    from metarl.testing import LONGEST_EPISODE
+
+    subject = arguments.subject
+    presets = [origin.name for origin in preset_names()]
+    if subject.endswith(".toml") or subject in presets:
+        config = load_preset(subject)
+        horizon = arguments.horizon or min(config.horizon, LONGEST_EPISODE)
+        return config.env_id, config.env_kwargs, horizon
+    try:
+        registered(subject)
+    except ConfigError as error:
+        near = get_close_matches(subject, presets, n=1)
+        hint = f"; or did you mean the preset {near[0]!r}?" if near else ""
+        raise ConfigError(f"{error}{hint}") from error
+    return subject, {}, arguments.horizon

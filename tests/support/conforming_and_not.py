@@ -204,6 +204,18 @@ class OtherConstantDeclared(ConstantElement):
     constant_observation = (0,)
 
 
+class TaskOfTheClass(Reach):
+    goal: Any = np.zeros(1)
+
+    @property
+    def task(self) -> Any:
+        return type(self).goal
+
+    @task.setter
+    def task(self, task: Any) -> None:
+        type(self).goal = task
+
+
 class FixedStart(Reach):
     random_walk = 0.1
 
