@@ -123,7 +123,7 @@ def task_is_hidden(subject: Subject) -> str:
     """
     with subject.environment() as environment:
         tasks = subject.tasks(environment, 6)
-        oracle = declaration(environment, "observes_task")
+        meant = declaration(environment, "observes_task")
         firsts = {}
         constants = []
         for index, task in enumerate(tasks):
@@ -140,14 +140,19 @@ def task_is_hidden(subject: Subject) -> str:
     ]
     leaks.append(np.stack(constants))
     telling = sorted({int(i) for rows in leaks for i in np.flatnonzero(_differs(rows))})
-    if oracle:
+    if meant:
         if not telling:
             raise Failure("observes_task is declared, yet no observation element tells the task")
-        return f"declared an oracle (observes_task): elements {telling} tell the task"
+        if meant is True:
+            return f"declared an oracle (observes_task): elements {telling} tell the task"
+        shown, telling = telling, sorted(set(telling) - set(meant))
+        if not telling:
+            return f"elements {shown} show what observes_task says they may, the others nothing"
     if telling:
         raise Failure(
             f"observation elements {telling} tell the task; leave them out, or declare "
-            "observes_task = True if this is meant to be an oracle"
+            "observes_task = True if this is meant to be an oracle, or these indices if only a "
+            "part of the task shows there, as where an object lies"
         )
     return "neither a first observation nor a constant element depends on the task"
 
