@@ -85,7 +85,7 @@ class MetaWorld(gym.Env[Observation, np.ndarray]):
     def sample_task(self, generator: np.random.Generator) -> Task:
         """Draw one of the tasks of training."""
         tasks = self.tasks_of("train")
-        return tasks[generator.integers(len(tasks))]
+        return tasks[int(generator.integers(len(tasks)))]
 
     def task_group(self, task: Task) -> str:
         """Give the name of a task's environment."""
@@ -116,7 +116,7 @@ class MetaWorld(gym.Env[Observation, np.ndarray]):
         assert self._world is not None, "reset comes first"
         return self._world.step(action)
 
-    def render(self) -> Frame | None:  # type: ignore[override]
+    def render(self) -> Frame | None:
         """Give a picture of the table."""
         assert self._world is not None, "reset comes first"
         if self.render_mode is None:

@@ -71,7 +71,7 @@ class Benchmark:
 
 @functools.cache
 def tasks_of(benchmark: Benchmark) -> dict[str, tuple[Task, ...]]:
-    """Give the tasks of both sets, in Meta-World's order: 50 of each environment, one after another.
+    """Give the tasks of both sets, in Meta-World's order: 50 of one environment, then of the next.
 
     Meta-World's own constructor draws them, without physics: on one core that takes 0.4 s for ML1,
     4 s for ML10 and 9 s for ML45 instead of 2, 12 and 40, and gives the same bits. They are kept.
