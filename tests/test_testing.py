@@ -49,10 +49,10 @@ from conforming_and_not import (
     VectorRewards,
 )
 from gymnasium import spaces
+from installed import environments_here
 
 from metarl.cli import main
 from metarl.errors import ConfigError
-from metarl.plugins import environment_ids
 from metarl.testing import CHECKS, check_task_env
 
 
@@ -75,7 +75,7 @@ def register() -> Iterator[Callable[..., str]]:
         del gym.registry[name]
 
 
-@pytest.mark.parametrize("env_id", [origin.name for origin in environment_ids()])
+@pytest.mark.parametrize("env_id", environments_here())
 def test_every_registered_environment_conforms(env_id: str) -> None:
     verdicts = check_task_env(env_id)
     assert [verdict for verdict in verdicts if not verdict.passed] == []

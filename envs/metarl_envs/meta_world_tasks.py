@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float
@@ -61,7 +62,7 @@ class Benchmark:
         return (*sets["train"], *sets["test"])
 
     @property
-    def task_space(self) -> spaces.Dict:
+    def task_space(self) -> gym.Space[Any]:
         """Placements anywhere on the table; not all are such as Meta-World draws."""
         return spaces.Dict(
             environment=spaces.Discrete(len(self.environments)),
