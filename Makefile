@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 OLD_MUJOCO := .venv-mujoco-3.3
+META_WORLD := .venv-metaworld
 
-.PHONY: demo install test test-mujoco-3.3 lint format clean
+.PHONY: demo install test test-mujoco-3.3 test-metaworld lint format clean
 
 install: $(INSTALLED)
 
@@ -35,6 +36,14 @@ test-mujoco-3.3:
 		--editable ".[dev]" mujoco==3.3.0
 	$(OLD_MUJOCO)/bin/python -m pytest
 
+# Meta-World pins a MuJoCo of its own, so its tests need an environment of their own.
+test-metaworld:
+	$(PYTHON) -m venv $(META_WORLD)
+	grep -v '^mujoco' constraints.txt > $(META_WORLD)/constraints.txt
+	$(META_WORLD)/bin/python -m pip install --quiet --constraint $(META_WORLD)/constraints.txt \
+		--editable ".[dev,metaworld]"
+	$(META_WORLD)/bin/python -m pytest tests/test_meta_world.py
+
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -46,4 +55,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(OLD_MUJOCO) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(OLD_MUJOCO) $(META_WORLD) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -42,11 +42,12 @@ class Config:
     env_kwargs: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """Keyword arguments of the environment's constructor."""
     train_range: NotAFlag[dict[str, Any]] = field(default_factory=dict)
-    """Where the tasks of training lie: `low` and `high`, an element for each of a task's.
-    Empty: the environment's own distribution."""
+    """Where the tasks of training lie: `low` and `high`, an element for each of a task's; or `set`,
+    the name of a set of tasks that the environment has. Empty: the environment's own distribution.
+    """
     test_ranges: NotAFlag[dict[str, Any]] = field(default_factory=dict)
-    """Other ranges of held-out tasks, each with a name, `low` and `high`; `metarl evaluate
-    --task-range NAME` adapts to them."""
+    """Other ranges of held-out tasks, each with a name, and `low` and `high` or `set`; `metarl
+    evaluate --task-range NAME` adapts to them."""
     observe_task: bool = False
     """Append the task to the observation, as the oracle needs; such a policy never adapts."""
     initial_policy: str = ""
@@ -88,6 +89,9 @@ class Config:
     """Held-out tasks of an evaluation."""
     test_episodes_per_task: int = 20
     """Episodes per held-out task and adaptation phase."""
+    test_query_episodes: int = 0
+    """Episodes per held-out task after the last inner step, which the results after adaptation come
+    from; 0: as many as in the other phases."""
     test_adaptation_steps: int = 3
     """Inner gradient steps in evaluation."""
     test_learning_rates: tuple[float, ...] = ()
@@ -169,6 +173,7 @@ _MINIMUM = {
     "adaptation_steps": 0,
     "test_tasks": 1,
     "test_episodes_per_task": 1,
+    "test_query_episodes": 0,
     "test_adaptation_steps": 0,
     "checkpoint_interval": 1,
 }
@@ -181,6 +186,12 @@ def require(owner: object, name: str, good: bool, reason: str) -> None:
 
 
 def _check_range(name: str, task_range: Any) -> None:
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ConfigError(f"task range {name!r} must have a name of letters, digits, - and _")
+    if isinstance(task_range, dict) and set(task_range) == {"set"}:
+        if not isinstance(task_range["set"], str):
+            raise ConfigError(f"task range {name} = {task_range!r}: set must be a name")
+        return
     numbers = (
         isinstance(task_range, dict)
         and set(task_range) == {"low", "high"}
@@ -188,14 +199,12 @@ def _check_range(name: str, task_range: Any) -> None:
         and len(task_range["low"]) == len(task_range["high"])
         and all(isinstance(end, int | float) for ends in task_range.values() for end in ends)
     )
-    if not re.fullmatch(r"[\w-]+", name):
-        raise ConfigError(f"task range {name!r} must have a name of letters, digits, - and _")
     if not numbers or any(
         not low < high for low, high in zip(task_range["low"], task_range["high"], strict=True)
     ):
         raise ConfigError(
             f"task range {name} = {task_range!r} must have low and high, two lists of equally many "
-            "numbers, low below high"
+            "numbers, low below high; or set, the name of a set of the environment's"
         )
 
 

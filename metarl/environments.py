@@ -15,6 +15,7 @@ from metarl.config import Config
 from metarl.errors import TaskError
 from metarl.observations import is_flat
 from metarl.single_environments import make_single_environments, step_method
+from metarl.success import EpisodeSuccess
 from metarl.tasks import (
     Task,
     describe_task,
@@ -33,6 +34,10 @@ class EnvironmentBatch(Protocol):
 
     tasks_at_once: int
     """How many tasks' episodes run side by side."""
+
+    @property
+    def succeeded(self) -> Bool[np.ndarray, " slot"] | None:
+        """Which slots' episodes have succeeded so far; None: the environment does not say."""
 
     def reset(self, tasks: Sequence[Task], seeds: Sequence[int]) -> Observations:
         """Start an episode in every slot, given a task and a seed for each."""
@@ -86,6 +91,11 @@ class ObservedTasks:
         self._space = space
         self._features: Float[np.ndarray, "slot feature"] = np.zeros((0, 0))
 
+    @property
+    def succeeded(self) -> Bool[np.ndarray, " slot"] | None:
+        """Which slots' episodes have succeeded so far; None: the environment does not say."""
+        return self._batch.succeeded
+
     def reset(self, tasks: Sequence[Task], seeds: Sequence[int]) -> Observations:
         """Start an episode in every slot, given a task and a seed for each."""
         self._features = np.stack([task_features(self._space, task) for task in tasks])
@@ -130,10 +140,17 @@ class NativeBatch:
         self._vector = vector
         self._env_id = env_id
         self._tasks: Sequence[Task] = ()
+        self._success = EpisodeSuccess(0)
+
+    @property
+    def succeeded(self) -> Bool[np.ndarray, " slot"] | None:
+        """Which slots' episodes have succeeded so far; None: the environment does not say."""
+        return self._success.succeeded
 
     def reset(self, tasks: Sequence[Task], seeds: Sequence[int]) -> Observations:
         """Start an episode in every slot, given a task and a seed for each."""
         self._tasks = tasks
+        self._success = EpisodeSuccess(len(tasks))
         self._vector.set_attr("task", list(tasks))
         observations, _ = self._vector.reset(seed=list(seeds))
         return np.asarray(observations)
@@ -143,7 +160,8 @@ class NativeBatch:
     ) -> StepResult:
         """Step all slots; what the inactive ones give is to be ignored."""
         try:
-            observations, rewards, terminated, truncated, _ = self._vector.step(actions)
+            observations, rewards, terminated, truncated, infos = self._vector.step(actions)
+            self._success.add_all(infos, active)
         except Exception as error:
             raise TaskError(
                 f"the native batch of {self._env_id} failed ({len(self._tasks)} slots, first task "
@@ -173,10 +191,17 @@ class SingleEnvironments:
         self._seeds: Sequence[int] = ()
         self._steps = 0
         self._step_methods: list[Callable[[Any], Any]] = []
+        self._success = EpisodeSuccess(len(environments))
+
+    @property
+    def succeeded(self) -> Bool[np.ndarray, " slot"] | None:
+        """Which slots' episodes have succeeded so far; None: the environment does not say."""
+        return self._success.succeeded
 
     def reset(self, tasks: Sequence[Task], seeds: Sequence[int]) -> Observations:
         """Start an episode in every slot, given a task and a seed for each."""
         self._tasks, self._seeds, self._steps = tasks, seeds, 0
+        self._success = EpisodeSuccess(len(tasks))
         seen = []
         for slot, task in enumerate(tasks):
             try:
@@ -200,7 +225,8 @@ class SingleEnvironments:
         seen, earned, over = [], [], []
         for slot in slots:
             try:
-                observation, reward, terminated, truncated, _ = step_methods[slot](actions[slot])
+                observation, reward, terminated, truncated, info = step_methods[slot](actions[slot])
+                self._success.add(slot, info)
                 earned.append(float(reward))
             except Exception as error:
                 raise self._failure(slot, where, error) from error

@@ -1,6 +1,6 @@
 """Adaptation curves on held-out tasks, of one run and of several seeds of one experiment."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,20 @@ class AdaptationCurve:
     """95 % confidence interval of the gain over tasks, each task paired with itself."""
     env_steps: int
     """Environment steps the evaluation took."""
+    success: "SuccessCurve | None" = None
+    """Where the environment says of success."""
+
+
+@dataclass(frozen=True)
+class SuccessCurve:
+    """Success rates before adaptation and after each step; an episode succeeds when a step does."""
+
+    per_task: Float[np.ndarray, "task step"]
+    """Share of each task's episodes that succeeded after 0, 1, … K steps."""
+    mean: Float[np.ndarray, " step"]
+    """Mean over tasks."""
+    ci95: Float[np.ndarray, "step 2"]
+    """95 % confidence interval of the mean over tasks, low and high."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +90,27 @@ def evaluate(
 
     """
     statistics = workers.map(collect_and_adapt, theta, tasks, (Split.TEST, 0), learning_rates)
+    successes = [task.mean_successes for task in statistics]
     return summarise(
         np.array([task.mean_returns for task in statistics]),
         sum(task.env_steps for task in statistics),
         seed,
+        None if None in successes else np.array(successes),
     )
+
+
+def describe_range(range_name: str, task_range: Mapping[str, Any], tasks: int) -> str:
+    """Say which tasks an evaluation met.
+
+    Args:
+        range_name: the range's name; empty for the range of training.
+        task_range: its ends, or its set of tasks.
+        tasks: how many.
+
+    """
+    if "set" in task_range:
+        return f"{tasks} tasks of set {task_range['set']}"
+    return f"{tasks} held-out tasks" + (f" of range {range_name}" if range_name else "")
 
 
 def adapted_parameters(
@@ -133,7 +163,10 @@ def play(
 
 
 def summarise(
-    per_task_return: Float[np.ndarray, "task step"], env_steps: int, seed: int
+    per_task_return: Float[np.ndarray, "task step"],
+    env_steps: int,
+    seed: int,
+    per_task_success: Float[np.ndarray, "task step"] | None = None,
 ) -> AdaptationCurve:
     """Give mean, gain and their intervals over tasks; `seed` seeds the bootstrap."""
     per_task_gain = per_task_return[:, -1:] - per_task_return[:, :1]
@@ -147,7 +180,13 @@ def summarise(
         gain=float(per_task_gain.mean()),
         gain_ci95=intervals[-1],
         env_steps=env_steps,
+        success=None if per_task_success is None else _success_curve(per_task_success, seed),
     )
+
+
+def _success_curve(per_task: Float[np.ndarray, "task step"], seed: int) -> SuccessCurve:
+    interval = bootstrap_interval(per_task, stream(seed, Purpose.BOOTSTRAP))
+    return SuccessCurve(per_task, per_task.mean(0), interval)
 
 
 def join_seeds(curves: Sequence[AdaptationCurve], seed: int) -> AdaptationCurve:
@@ -159,7 +198,13 @@ def join_seeds(curves: Sequence[AdaptationCurve], seed: int) -> AdaptationCurve:
 
     """
     per_task = np.mean([curve.per_task_return for curve in curves], axis=0)
-    return summarise(per_task, sum(curve.env_steps for curve in curves), seed)
+    successes = [curve.success.per_task for curve in curves if curve.success is not None]
+    return summarise(
+        per_task,
+        sum(curve.env_steps for curve in curves),
+        seed,
+        np.mean(successes, axis=0) if len(successes) == len(curves) else None,
+    )
 
 
 def over_seeds(curves: Sequence[AdaptationCurve], seed: int) -> SeedStatistics:

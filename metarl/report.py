@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from metarl import __version__, report_figures
 from metarl.config import Config
 from metarl.errors import RunFolderError
-from metarl.evaluation import AdaptationCurve
+from metarl.evaluation import AdaptationCurve, SuccessCurve, describe_range
 from metarl.figures import adaptation_figure
 from metarl.plugins import published_returns
 from metarl.run_folder import read_config, read_metrics
@@ -50,16 +50,16 @@ class EvaluatedTasks:
     """Adaptation curves on the same held-out tasks."""
 
     preset: str
-    task_range: str
-    tasks: list[Any]
+    which: str
+    """Which held-out tasks, and how many."""
+    tasks: Any
     curves: dict[str, AdaptationCurve]
     published: dict[str, list[float]]
 
     @cached_property
     def title(self) -> str:
         """Name preset, number of tasks and range."""
-        where = "" if self.task_range == "training" else f" of range {self.task_range}"
-        return f"{self.preset}: {len(self.tasks)} held-out tasks{where}"
+        return f"{self.preset}: {self.which}"
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,14 @@ def evaluated_tasks(runs: Sequence[Run]) -> list[EvaluatedTasks]:
         for name, evaluation in run.evaluations.items():
             key = json.dumps([run.config.name, name, evaluation["tasks"]])
             published = published_returns(run.config) if name == "training" else {}
+            which = describe_range(
+                "" if name == "training" else name,
+                evaluation.get("task_range", {}),
+                _number_of_tasks(evaluation),
+            )
             it = found.setdefault(
                 key,
-                EvaluatedTasks(run.config.name, name, evaluation["tasks"], {}, published),
+                EvaluatedTasks(run.config.name, which, evaluation["tasks"], {}, published),
             )
             alone = run.config.agent
             if seeds.get(_label(run, runs), 1) > 1:
@@ -242,8 +247,10 @@ def _rows(evaluated: EvaluatedTasks) -> list[dict[str, Any]]:
         {
             "name": name,
             "means": [
-                f"{mean:.2f} [{low:.2f}, {high:.2f}]"
-                for mean, (low, high) in zip(curve.mean_return, curve.ci95, strict=True)
+                f"{mean:.2f} [{low:.2f}, {high:.2f}]" + _success(curve, step)
+                for step, (mean, (low, high)) in enumerate(
+                    zip(curve.mean_return, curve.ci95, strict=True)
+                )
             ],
             "gain": "{:+.2f} [{:.2f}, {:.2f}]".format(curve.gain, *curve.gain_ci95)
             if len(curve.mean_return) > 1
@@ -251,6 +258,15 @@ def _rows(evaluated: EvaluatedTasks) -> list[dict[str, Any]]:
         }
         for name, curve in evaluated.curves.items()
     ]
+
+
+def _success(curve: AdaptationCurve, step: int) -> str:
+    return "" if curve.success is None else f", success {curve.success.mean[step]:.1%}"
+
+
+def _number_of_tasks(evaluation: dict[str, Any]) -> int:
+    curves = evaluation.get("curves", {"": evaluation})
+    return len(next(iter(curves.values()))["per_task_return"])
 
 
 def _curve(described: dict[str, Any]) -> AdaptationCurve:
@@ -261,6 +277,13 @@ def _curve(described: dict[str, Any]) -> AdaptationCurve:
         gain=described["gain"],
         gain_ci95=np.array(described["gain_ci95"]),
         env_steps=described["env_steps"],
+        success=SuccessCurve(
+            per_task=np.array(described["per_task_success"]),
+            mean=np.array(described["mean_success"]),
+            ci95=np.array(described["success_ci95"]),
+        )
+        if "mean_success" in described
+        else None,
     )
 
 

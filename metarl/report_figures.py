@@ -26,20 +26,12 @@ class TaskPaths:
 
 
 def learning_figures(groups: Groups) -> Iterator[tuple[Figure, str]]:
-    """Draw returns before and after adaptation, and their difference, against iterations."""
-    drawn = {
-        "before adaptation": "pre_adaptation_return",
-        "after adaptation": "post_adaptation_return",
-    }
+    """Draw returns before and after adaptation, their difference, and success where it is known."""
+    returns = "pre_adaptation_return", "post_adaptation_return"
+    successes = "pre_adaptation_success", "post_adaptation_success"
     if not groups:
         return
-    figure = Figure(figsize=(6, 3.8), layout="constrained")
-    axes = figure.add_subplot()
-    for number, (label, runs) in enumerate(groups.items()):
-        for (phase, metric), style in zip(drawn.items(), ("--", "-"), strict=True):
-            _mean_and_range(axes, runs, metric, f"{label}, {phase}", f"C{number}", style)
-    axes.set(xlabel="meta-iteration", ylabel="mean return of the meta-batch")
-    _finish(axes)
+    figure = _before_and_after(groups, returns, "mean return of the meta-batch")
     yield figure, "Mean return before and after adaptation against meta-iterations"
 
     figure = Figure(figsize=(6, 3.2), layout="constrained")
@@ -51,16 +43,33 @@ def learning_figures(groups: Groups) -> Iterator[tuple[Figure, str]]:
                 for record in run
                 if after in record
             ]
-            for before, after in [tuple(drawn.values())]
+            for before, after in [returns]
             for run in runs
         ]
         _mean_and_range(axes, with_gain, "gain", label, f"C{number}", "-")
-    if not axes.lines:
-        return
-    axes.axhline(0, color="0.5", linewidth=0.8)
-    axes.set(xlabel="meta-iteration", ylabel="gain of adaptation (after − before)")
-    _finish(axes)
-    yield figure, "Gain of adaptation against meta-iterations"
+    if axes.lines:
+        axes.axhline(0, color="0.5", linewidth=0.8)
+        axes.set(xlabel="meta-iteration", ylabel="gain of adaptation (after − before)")
+        _finish(axes)
+        yield figure, "Gain of adaptation against meta-iterations"
+
+    figure = _before_and_after(groups, successes, "share of episodes that succeeded")
+    if figure.axes[0].lines:
+        figure.axes[0].set_ylim(-0.02, 1.02)
+        yield figure, "Success before and after adaptation against meta-iterations"
+
+
+def _before_and_after(groups: Groups, metrics: tuple[str, str], ylabel: str) -> Figure:
+    """Draw a metric before adaptation and the one after it."""
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (label, runs) in enumerate(groups.items()):
+        for phase, metric, style in zip(("before", "after"), metrics, ("--", "-"), strict=True):
+            name = f"{label}, {phase} adaptation"
+            _mean_and_range(axes, runs, metric, name, f"C{number}", style)
+    axes.set(xlabel="meta-iteration", ylabel=ylabel)
+    _finish(axes, legend=bool(axes.lines))
+    return figure
 
 
 def update_figure(groups: Groups) -> Figure | None:

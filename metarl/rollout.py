@@ -61,6 +61,7 @@ def collect(
     *,
     action_map: ActionMap,
     horizon: int,
+    slots_per_task: int,
     episodes_per_task: int,
     seed: int,
     keys: Sequence[tuple[int, ...]],
@@ -75,7 +76,8 @@ def collect(
         tasks: the tasks.
         action_map: from policy actions to environment actions.
         horizon: longest episode, in steps.
-        episodes_per_task: episodes for each task.
+        slots_per_task: slots that `environments` has for each task.
+        episodes_per_task: episodes for each task, at most as many; the other slots stand still.
         seed: the run's seed.
         keys: for each task the key of its streams, to which the episode's number is appended.
         stopwatch: times the phases "policy" and "physics".
@@ -87,7 +89,7 @@ def collect(
     trajectories: list[Trajectories] = []
     for start in range(0, len(tasks), environments.tasks_at_once):
         part = slice(start, start + environments.tasks_at_once)
-        slots = [(key, episode) for key in keys[part] for episode in range(episodes_per_task)]
+        slots = [(key, episode) for key in keys[part] for episode in range(slots_per_task)]
         noise = np.stack(
             [
                 policy.draw_noise(stream(seed, Purpose.ACTION, *key, episode), horizon)
@@ -96,7 +98,15 @@ def collect(
         )
         seeds = [integer_seed(seed, Purpose.RESET, *key, episode) for key, episode in slots]
         trajectories += _run(
-            environments, policy, parameters[part], tasks[part], action_map, noise, seeds, stopwatch
+            environments,
+            policy,
+            parameters[part],
+            tasks[part],
+            action_map,
+            noise,
+            seeds,
+            episodes_per_task,
+            stopwatch,
         )
     return trajectories
 
@@ -109,9 +119,10 @@ def _run(
     action_map: ActionMap,
     noise: Float[np.ndarray, "slot time *act"],
     seeds: list[int],
+    episodes_per_task: int,
     stopwatch: Stopwatch,
 ) -> list[Trajectories]:
-    """Run all episodes of some tasks side by side, each to its end."""
+    """Run some tasks' episodes side by side, each to its end."""
     like = next(iter(parameters[0].values()))
     slots, horizon = noise.shape[:2]
     owners = [task for task in tasks for _ in range(slots // len(tasks))]
@@ -120,7 +131,7 @@ def _run(
     # Time first: each step reads one block of memory and writes one.
     draws = torch.tensor(noise.swapaxes(0, 1), dtype=like.dtype, device=like.device)
     record = _Record(slots, horizon, observation.shape[1], like.dtype)
-    active = np.ones(slots, dtype=bool)
+    active = np.arange(slots) % (slots // len(tasks)) < episodes_per_task
     for time in range(horizon):
         _require_finite(observation, active, owners, seeds, f"an observation before step {time}")
         with stopwatch.phase("policy"):
@@ -133,7 +144,7 @@ def _run(
         active = active & ~ended
         if not active.any():
             break
-    return record.trajectories(len(tasks), like.device)
+    return record.trajectories(len(tasks), episodes_per_task, environments.succeeded, like.device)
 
 
 class _Actors:
@@ -207,17 +218,29 @@ class _Record:
                 column[time, taken] = value[taken].to(column.dtype)
         self._mask[time] = taken
 
-    def trajectories(self, tasks: int, device: torch.device) -> list[Trajectories]:
+    def trajectories(
+        self,
+        tasks: int,
+        episodes_per_task: int,
+        succeeded: Bool[np.ndarray, " slot"] | None,
+        device: torch.device,
+    ) -> list[Trajectories]:
         """Cut the record by task, each in memory of its own; rewards stay float64."""
         assert self._actions is not None
         columns = (self._observations, self._actions, self._rewards, self._mask)
         by_task = zip(*(column.chunk(tasks, dim=1) for column in columns), strict=True)
-        return [
-            Trajectories(
-                *(part.transpose(0, 1).to(device, copy=True).contiguous() for part in of_one_task)
+        successes: Sequence[Tensor | None] = [None] * tasks
+        if succeeded is not None:
+            successes = torch.tensor(succeeded, device=device).chunk(tasks)
+        own = slice(episodes_per_task)
+        found = []
+        for of_one_task, success in zip(by_task, successes, strict=True):
+            observations, actions, rewards, mask = (
+                part.transpose(0, 1)[own].to(device, copy=True).contiguous() for part in of_one_task
             )
-            for of_one_task in by_task
-        ]
+            succeeded_own = None if success is None else success[own]
+            found.append(Trajectories(observations, actions, rewards, mask, succeeded_own))
+        return found
 
 
 def _require_finite(

@@ -76,6 +76,8 @@ class ShardSpec:
     policy: PolicySpec
     episodes_per_task: int
     task_indices: range
+    query_episodes: int = 0
+    """Episodes per task of the last phase; 0: as many as of the others."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class TaskStatistics:
     """Mean undiscounted return in phase 0 (before adaptation), 1, …, K."""
     env_steps: int
     """Environment steps taken, all phases together."""
+    mean_successes: tuple[float, ...] | None = None
+    """Share of episodes that succeeded, by phase as well; None: the environment does not say."""
 
 
 class Shard:
@@ -111,10 +115,12 @@ class Shard:
         self.task_indices = spec.task_indices
         self.episodes_per_task = spec.episodes_per_task
         self.layout = spec.policy.layout or flat_layout(spec.policy.observation_space)
+        self.query_episodes = spec.query_episodes or spec.episodes_per_task
+        self._slots_per_task = max(self.episodes_per_task, self.query_episodes)
         self.policy = spec.policy.build(config.seed)
         self.policy.to(device=config.device, dtype=getattr(torch, config.dtype))
         self.template = parameters_of(self.policy)
-        self.environments = make_batch(config, spec.episodes_per_task, len(spec.task_indices))
+        self.environments = make_batch(config, self._slots_per_task, len(spec.task_indices))
         self.action_map = ActionMap(spec.policy.action_space, config.action_scale)
         self.stopwatch = Stopwatch()
         self.key: tuple[int, ...] = ()
@@ -150,8 +156,17 @@ class Shard:
                 f"task {self.task_indices[position]} ({task}): {type(error).__name__}: {error}"
             ) from error
 
-    def collect(self, parameters: Sequence[Parameters], key: tuple[int, ...]) -> list[Trajectories]:
-        """Collect one phase's episodes of every task, with the parameters given for each."""
+    def collect(
+        self, parameters: Sequence[Parameters], key: tuple[int, ...], *, query: bool = False
+    ) -> list[Trajectories]:
+        """Collect one phase's episodes of every task, with the parameters given for each.
+
+        Args:
+            parameters: to act with, for each task.
+            key: of the random streams.
+            query: whether this is the last phase, of `query_episodes`.
+
+        """
         return collect(
             self.environments,
             self.policy,
@@ -159,7 +174,8 @@ class Shard:
             self.tasks,
             action_map=self.action_map,
             horizon=self.config.horizon,
-            episodes_per_task=self.episodes_per_task,
+            slots_per_task=self._slots_per_task,
+            episodes_per_task=self.query_episodes if query else self.episodes_per_task,
             seed=self.config.seed,
             keys=[(*key, index) for index in self.task_indices],
             stopwatch=self.stopwatch,
@@ -231,7 +247,10 @@ def collect_and_adapt(
     batches: list[list[Batch]] = []
     trajectories: list[list[Trajectories]] = []
     for phase in range(len(rates) + 1):
-        trajectories.append(shard.collect([path[-1] for path in paths], (*key, phase)))
+        is_query = phase == len(rates)
+        trajectories.append(
+            shard.collect([path[-1] for path in paths], (*key, phase), query=is_query)
+        )
         with shard.stopwatch.phase("advantages"):
             batches.append(shard.batches(trajectories[-1]))
         if phase < len(rates):
@@ -248,10 +267,17 @@ def collect_and_adapt(
         TaskStatistics(
             mean_returns=tuple(float(phase[position].returns.mean()) for phase in trajectories),
             env_steps=sum(phase[position].env_steps for phase in trajectories),
+            mean_successes=_success_rates([phase[position] for phase in trajectories]),
         )
         for position in range(len(shard.tasks))
     ]
     return shard.statistics
+
+
+def _success_rates(phases: Sequence[Trajectories]) -> tuple[float, ...] | None:
+    rates = [episodes.success_rate for episodes in phases]
+    said = tuple(rate for rate in rates if rate is not None)
+    return said if len(said) == len(rates) else None
 
 
 def run_timed(

@@ -7,6 +7,11 @@ It is a `gymnasium.Env` that
 - shows the current task as the settable attribute `task`.
 
 A task distribution that is not the space's own overrides one method, `sample_task(generator)`.
+Tasks may come in sets, such as a benchmark's to train on and to be tested on: the environment
+names them in `task_sets` and gives all tasks of one by `tasks_of(name)`; a run draws from one by
+the range `{"set": name}`. Tasks may be of several kinds: `task_group(task)` gives the kind's name,
+and `metarl evaluate` reports each kind beside the mean.
+
 Ids travel with their module, `package:namespace/Name-v0`, so that a fresh process can make them.
 """
 
@@ -129,12 +134,14 @@ def sample_tasks(
         key: the phase, such as (Split.TRAIN, iteration); task i is drawn from (*key, i).
         count: how many.
         task_range: draw uniformly between its `low` and `high` instead, which need not lie in the
-            task space.
+            task space; or from the environment's `set` of that name, spread evenly over it.
 
     Raises:
         ConfigError: the environment's tasks have no such range.
 
     """
+    if task_range and "set" in task_range:
+        return _spread(tasks_of_set(environment, task_range["set"]), seed, key, count)
     chosen = ranged(task_space(environment), task_range) if task_range else None
     tasks = []
     for index in range(count):
@@ -149,6 +156,38 @@ def sample_tasks(
             space.seed(integer_seed(seed, Purpose.TASK, *key, index))
             tasks.append(space.sample())
     return tasks
+
+
+def tasks_of_set(environment: gym.Env[Any, Any], name: str) -> Sequence[Task]:
+    """Give all tasks of one of the environment's sets.
+
+    Raises:
+        ConfigError: the environment has no sets, or none of that name.
+
+    """
+    if not environment.has_wrapper_attr("task_sets"):
+        raise ConfigError(f"task range set = {name!r}: the environment has no sets of tasks")
+    known = environment.get_wrapper_attr("task_sets")
+    if name not in known:
+        raise ConfigError(
+            f"task range set = {name!r}: the environment's sets of tasks are {', '.join(known)}"
+        )
+    tasks: Sequence[Task] = environment.get_wrapper_attr("tasks_of")(name)
+    return tasks
+
+
+def _spread(tasks: Sequence[Task], seed: int, key: Sequence[int], count: int) -> list[Task]:
+    """Draw each task from its own equal share of the list, uniformly and by its own stream.
+
+    So every task is as likely as any other, neighbours in the list come in equal numbers, and as
+    many draws as there are tasks give each once.
+    """
+    share = len(tasks) / count
+    drawn = []
+    for index in range(count):
+        position = (index + stream(seed, Purpose.TASK, *key, index).random()) * share
+        drawn.append(tasks[min(int(position), len(tasks) - 1)])
+    return drawn
 
 
 def ranged(space: gym.Space[Any], task_range: Mapping[str, Any]) -> gym.spaces.Box:

@@ -16,7 +16,8 @@ For authors of environments and agents, in a test of theirs::
 are usually mistakes may be meant; an environment says so by an attribute:
 
 ========================  =======================================================================
-``observes_task``         True: an oracle, whose observation shows the task
+``observes_task``         True: an oracle, whose observation shows the task; or the indices of
+                          observation elements that may show a part of it, as where an object lies
 ``fixed_start``           True: every episode starts in the same state
 ``constant_observation``  indices of observation elements that may stay constant for long, or True
                           for all; elements with equal bounds in the observation space need none.

@@ -13,6 +13,7 @@ from metarl.agents import Agent, AgentState
 from metarl.config import Config
 from metarl.seeding import Split
 from metarl.shards import Vector, Workers, collect_and_adapt
+from metarl.success import success_metrics
 from metarl.tasks import sample_tasks
 
 Record = dict[str, Any]
@@ -94,6 +95,7 @@ def train(
                 "iteration_seconds": time.perf_counter() - started,
                 "pre_adaptation_return": float(returns[0]),
                 "post_adaptation_return": float(returns[-1]),
+                **success_metrics([task.mean_successes for task in statistics]),
                 **outer_metrics,
                 **{f"{name}_seconds": spent for name, spent in workers.take_profile().items()},
             },

@@ -36,11 +36,18 @@ class Trajectories:
     """The reward that followed the action of the same time."""
     mask: Bool[Tensor, "episode time"]
     """True where the step was taken. Each episode's steps are a prefix of the time axis."""
+    successes: Bool[Tensor, " episode"] | None = None
+    """True where any step of the episode succeeded; None: the environment does not say."""
 
     @property
     def returns(self) -> Float[Tensor, " episode"]:
         """The undiscounted sum of rewards of each episode."""
         return (self.rewards * self.mask).sum(-1)
+
+    @property
+    def success_rate(self) -> float | None:
+        """The share of episodes that succeeded; None: the environment does not say."""
+        return None if self.successes is None else float(self.successes.double().mean())
 
     @property
     def env_steps(self) -> int:

@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -74,7 +74,7 @@ def start_workers(spec: ShardSpec, count: int | str) -> Workers:
 def cut(spec: ShardSpec, workers: int) -> list[ShardSpec]:
     """Cut the tasks into a shard for each worker, at most one for each task."""
     ranges = partition(len(spec.task_indices), min(workers, len(spec.task_indices)))
-    return [ShardSpec(spec.config, spec.policy, spec.episodes_per_task, part) for part in ranges]
+    return [replace(spec, task_indices=part) for part in ranges]
 
 
 class InProcess:

@@ -8,16 +8,17 @@ import pytest
 from building import tiny_config
 from conforming_and_not import Reach
 from gymnasium.utils.env_checker import check_env
+from installed import environments_here
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from metarl.config import Config
 from metarl.conformance.playing import same
 from metarl.environments import NativeBatch, SingleEnvironments, make_batch
 from metarl.errors import ConfigError
-from metarl.plugins import environment_ids, load_preset
+from metarl.plugins import load_preset
 from metarl.tasks import describe_task, make_environment, sample_tasks, task_space, to_json
 
-IDS = [origin.name for origin in environment_ids()]
+IDS = environments_here()
 
 
 @pytest.fixture(params=IDS)

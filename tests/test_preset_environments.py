@@ -1,12 +1,13 @@
 """Every preset's environment, with the preset's own arguments, keeps the promises."""
 
 import pytest
+from installed import presets_here
 
-from metarl.plugins import load_preset, preset_names
+from metarl.plugins import load_preset
 from metarl.tasks import make_environment
 from metarl.testing import check_task_env
 
-PRESETS = {origin.name: load_preset(origin.name) for origin in preset_names()}
+PRESETS = {name: load_preset(name) for name in presets_here()}
 # Without arguments the environment is the one that tests/test_testing.py checks.
 WITH_ARGUMENTS = [name for name, config in PRESETS.items() if config.env_kwargs]
 

@@ -11,13 +11,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from installed import environments_here
 
 from metarl.errors import RenderingError
 from metarl.opengl import PACKAGES, opengl_backend
-from metarl.plugins import environment_ids
 from metarl.rendering import MujocoFrames, render, replace_renderer
 
-IDS = [origin.name for origin in environment_ids()]
+IDS = environments_here()
 
 
 def make(env_id: str) -> gym.Env[Any, Any]:

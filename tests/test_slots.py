@@ -7,8 +7,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from installed import environments_here
 
-from metarl.plugins import environment_ids
 from metarl.seeding import Split
 from metarl.tasks import make_environment, sample_tasks
 from metarl_envs.navigation import Navigation2D
@@ -16,9 +16,9 @@ from metarl_envs.slots import SlotEnv
 
 LIMIT = 12
 IDS = [
-    origin.name
-    for origin in environment_ids()
-    if isinstance(gym.make(origin.name, disable_env_checker=True).unwrapped, SlotEnv)
+    name
+    for name in environments_here()
+    if isinstance(gym.make(name, disable_env_checker=True).unwrapped, SlotEnv)
 ]
 
 

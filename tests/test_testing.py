@@ -15,6 +15,7 @@ from conforming_and_not import (
     DeclaredConstantElement,
     DeclaredFixedStart,
     DeclaredOracle,
+    DeclaredPart,
     Fatigue,
     FixedStart,
     FixedStartUntrue,
@@ -25,6 +26,7 @@ from conforming_and_not import (
     OracleWithoutTask,
     OtherConstantDeclared,
     OutOfBounds,
+    PartlyDeclared,
     PinnedConstant,
     Reach,
     ReachVector,
@@ -49,6 +51,7 @@ from conforming_and_not import (
     VectorRewards,
 )
 from gymnasium import spaces
+from installed import environments_here
 from strange_spaces import (
     Cells,
     Choices,
@@ -67,7 +70,6 @@ from strange_spaces import (
 
 from metarl.cli import main
 from metarl.errors import ConfigError
-from metarl.plugins import environment_ids
 from metarl.testing import CHECKS, check_task_env
 
 
@@ -90,7 +92,7 @@ def register() -> Iterator[Callable[..., str]]:
         del gym.registry[name]
 
 
-@pytest.mark.parametrize("env_id", [origin.name for origin in environment_ids()])
+@pytest.mark.parametrize("env_id", environments_here())
 def test_every_registered_environment_conforms(env_id: str) -> None:
     verdicts = check_task_env(env_id)
     assert [verdict for verdict in verdicts if not verdict.passed] == []
@@ -131,6 +133,7 @@ def test_a_conforming_environment_passes_everything(
         (TaskShownLater, "task hidden", "elements [2] tell the task"),
         (StartTellsTask, "task hidden", "elements [0, 1] tell the task"),
         (OracleWithoutTask, "task hidden", "observes_task is declared"),
+        (PartlyDeclared, "task hidden", "elements [2] tell the task"),
         (BufferReused, "memory", "writes into an array it has given away"),
         (StateGivenAway, "memory", "goes on using an array it has given away"),
         (ConstantElement, "elements vary", "elements [1] never changed"),
@@ -222,6 +225,7 @@ def test_a_native_batch_that_differs_is_caught(
     ("environment", "check", "words"),
     [
         (DeclaredOracle, "task hidden", "declared an oracle"),
+        (DeclaredPart, "task hidden", "elements [2] show what observes_task says they may"),
         (DeclaredFixedStart, "random starts", "declared fixed"),
         (DeclaredConstant, "elements vary", "elements [1] never changed, as declared"),
         (DeclaredConstantElement, "elements vary", "elements [1] never changed, as declared"),

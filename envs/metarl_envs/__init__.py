@@ -51,6 +51,16 @@ gym.register(
     max_episode_steps=200,
 )
 
+for _name in ("ML1", "ML10", "ML45"):
+    gym.register(
+        f"metarl/MetaWorld{_name}-v0",
+        entry_point=f"metarl_envs.meta_world:{_name.lower()}",
+        max_episode_steps=500,
+    )
+
+NEEDS = {f"metarl/MetaWorld{name}-v0": "metaworld" for name in ("ML1", "ML10", "ML45")}
+"""The module that an environment needs beyond what metarl-suite installs."""
+
 _MUJOCO_FAMILIES = {
     "HalfCheetahDir": ("half_cheetah:half_cheetah_dir", 100),
     "HalfCheetahVel": ("half_cheetah:half_cheetah_vel", 100),

@@ -5,6 +5,9 @@ run's preset. The held-out tasks have a seed of their own, so that all runs meet
 are distributed as in training and, where the preset names other ranges, lie in those as well (out
 of distribution): each range has its own table, file and figure.
 
+Where the environment says of success, the share of episodes that succeeded stands beside the
+return; where its tasks are of several kinds, each kind's means do as well.
+
 Several run folders of one agent are taken as seeds of one experiment: each task's return is its
 mean over seeds, and the interquartile mean over seeds and tasks comes with it. Folders of different
 agents, trained on the same tasks, share table and figure. --baselines adds the paper's: random,
@@ -16,6 +19,7 @@ Examples:
   metarl evaluate runs/navigation-2d
   metarl evaluate runs/navigation-2d-halves --task-range right
   metarl evaluate runs/navigation-2d --adaptation-steps 5 --tasks 100 --seed 3
+  metarl evaluate runs/metaworld-ml10 --task-range test --tasks 50
   metarl evaluate runs/navigation-2d --baselines
   metarl evaluate runs/seed-1 runs/seed-2 runs/seed-3 --output runs/three-seeds
 """
@@ -51,6 +55,9 @@ class EvaluateArguments:
     """Held-out tasks. None: the preset's number."""
     episodes_per_task: int | None = None
     """Episodes per task and phase. None: the preset's number."""
+    query_episodes: int | None = None
+    """Episodes per task after the last step, where these are others; 0: as many as in the other
+    phases. None: the preset's number."""
     task_range: str = ""
     """Draw the held-out tasks from this range of the preset alone; `training` is the one trained
     on. Empty: from that and every other that the preset names, one after the other."""
@@ -103,7 +110,10 @@ def run(argv: list[str]) -> int:
         ]
         rates = group.config.learning_rates_at_test(group.config.test_adaptation_steps)
         pool = experiment.start_workers(
-            workers, config.test_tasks, group.config.test_episodes_per_task
+            workers,
+            config.test_tasks,
+            group.config.test_episodes_per_task,
+            group.config.test_query_episodes,
         )
         with contextlib.closing(pool):
             for name, task_range in ranges.items():
@@ -141,6 +151,7 @@ def _for_test(config: Config, arguments: EvaluateArguments) -> Config:
         "test_adaptation_steps": arguments.adaptation_steps,
         "test_tasks": arguments.tasks,
         "test_episodes_per_task": arguments.episodes_per_task,
+        "test_query_episodes": arguments.query_episodes,
     }
     changes = {name: value for name, value in given.items() if value is not None}
     return dataclasses.replace(config, **changes)
@@ -154,6 +165,7 @@ def _as_tested(group: Group, first: Config) -> Group:
         seed=first.seed,
         test_tasks=first.test_tasks,
         test_episodes_per_task=first.test_episodes_per_task,
+        test_query_episodes=first.test_query_episodes,
         test_adaptation_steps=steps,
     )
     return dataclasses.replace(group, config=config)

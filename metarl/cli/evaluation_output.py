@@ -11,7 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from metarl.cli.comparison import Group
-from metarl.evaluation import AdaptationCurve, SeedStatistics, join_seeds, over_seeds
+from metarl.evaluation import (
+    AdaptationCurve,
+    SeedStatistics,
+    describe_range,
+    join_seeds,
+    over_seeds,
+)
 from metarl.figures import adaptation_figure, save_figure
 from metarl.plugins import published_returns
 from metarl.run_folder import versions, write_evaluation
@@ -70,12 +76,18 @@ def show_and_write(
         "preset": config.name,
         "seed": config.seed,
         "episodes_per_task": config.test_episodes_per_task,
+        **({"query_episodes": config.test_query_episodes} if config.test_query_episodes else {}),
         "task_range": task_range,
         "tasks": to_json(task_space(environment), tasks),
         "versions": versions(),
     }
+    kinds = _kinds(environment, tasks)
     described = {
-        agent: _as_json(group, joint[agent], seeds.get(agent)) for agent, group in found.items()
+        agent: {
+            **_as_json(group, joint[agent], seeds.get(agent)),
+            **({"groups": _means_of_kinds(joint[agent], kinds)} if kinds else {}),
+        }
+        for agent, group in found.items()
     }
     if len(found) == 1 and len(first.curves) == 1:
         alone = {"agent": config.agent, "iteration": first.iterations[0]}
@@ -83,15 +95,15 @@ def show_and_write(
     else:
         evaluation["curves"] = described
     file = write_evaluation(output, evaluation, range_name)
-    where = f" of range {range_name}" if range_name else ""
-    title = f"{config.name}: mean return on {len(tasks)} held-out tasks{where}"
+    which = describe_range(range_name, task_range, len(tasks))
+    title = f"{config.name}: mean return on {which}"
     console.print(_over_tasks(title, found, joint))
+    if kinds:
+        console.print(_over_kinds(f"{config.name}: kinds of tasks, {which}", described))
     if seeds:
         console.print(_over_seeds(f"{title}; seeds, interquartile mean (IQM)", found, joint, seeds))
     published = {} if range_name else published_returns(config)
-    figure = adaptation_figure(
-        joint, published, f"{config.name}, {len(tasks)} held-out tasks{where}"
-    )
+    figure = adaptation_figure(joint, published, f"{config.name}, {which}")
     written = [file, *save_figure(figure, file.with_suffix(""))]
     console.print(f"written to {', '.join(map(str, written))}", soft_wrap=True)
 
@@ -109,6 +121,10 @@ def _as_json(
         "per_task_return": joint.per_task_return.tolist(),
         "env_steps": joint.env_steps,
     }
+    if joint.success is not None:
+        described["mean_success"] = joint.success.mean.tolist()
+        described["success_ci95"] = joint.success.ci95.tolist()
+        described["per_task_success"] = joint.success.per_task.tolist()
     if seeds is None:
         return described
     described["over_seeds"] = {
@@ -135,16 +151,71 @@ def _over_tasks(
     title: str, found: Mapping[str, GroupCurves], joint: Mapping[str, AdaptationCurve]
 ) -> Table:
     """Make the table of means over tasks, and of the gain, with a section for each agent."""
-    table = _new_table(title, "adaptation steps", "mean return", "95 % interval over tasks")
+    headings = ["adaptation steps", "mean return", "95 % interval over tasks"]
+    if any(curve.success is not None for curve in joint.values()):
+        headings += ["success", "95 % interval"]
+    table = _new_table(title, *headings)
     for agent, curve in joint.items():
         rows = [
-            [str(step), f"{mean:.2f}", _interval(interval)]
+            [str(step), f"{mean:.2f}", _interval(interval), *_success(curve, step)]
             for step, (mean, interval) in enumerate(zip(curve.mean_return, curve.ci95, strict=True))
         ]
         if (last := len(rows) - 1) > 0:
             rows.append([f"gain, 0 → {last}", f"{curve.gain:+.2f}", _interval(curve.gain_ci95)])
         _add_section(table, found[agent], rows)
     return table
+
+
+def _success(curve: AdaptationCurve, step: int) -> list[str]:
+    if curve.success is None:
+        return []
+    low, high = curve.success.ci95[step]
+    return [f"{curve.success.mean[step]:.1%}", f"[{low:.1%}, {high:.1%}]"]
+
+
+def _kinds(environment: gym.Env[Any, Any], tasks: Sequence[Task]) -> dict[str, list[int]]:
+    """Give the tasks of each kind, by their numbers; nothing where there are no kinds."""
+    if not environment.has_wrapper_attr("task_group"):
+        return {}
+    kinds: dict[str, list[int]] = {}
+    for number, task in enumerate(tasks):
+        kinds.setdefault(environment.get_wrapper_attr("task_group")(task), []).append(number)
+    return kinds
+
+
+def _means_of_kinds(
+    curve: AdaptationCurve, kinds: Mapping[str, list[int]]
+) -> dict[str, dict[str, Any]]:
+    """Give each kind's number of tasks and its means after 0, 1, … steps."""
+    means: dict[str, dict[str, Any]] = {}
+    for kind, own in kinds.items():
+        means[kind] = {
+            "tasks": len(own),
+            "mean_return": curve.per_task_return[own].mean(0).tolist(),
+        }
+        if curve.success is not None:
+            means[kind]["mean_success"] = curve.success.per_task[own].mean(0).tolist()
+    return means
+
+
+def _over_kinds(title: str, described: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Make the table of each kind's means before adaptation and after the last step."""
+    table = _new_table(title, "kind", "tasks", "mean return", "success")
+    for agent, found in described.items():
+        for kind, means in found["groups"].items():
+            table.add_row(
+                agent,
+                kind,
+                str(means["tasks"]),
+                _first_to_last(means["mean_return"], "{:.2f}"),
+                _first_to_last(means.get("mean_success", []), "{:.1%}"),
+            )
+        table.add_section()
+    return table
+
+
+def _first_to_last(means: Sequence[float], form: str) -> str:
+    return " → ".join(form.format(mean) for mean in dict.fromkeys([*means[:1], *means[-1:]]))
 
 
 def _over_seeds(

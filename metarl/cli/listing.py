@@ -104,11 +104,15 @@ def _preset_tasks(config: Config) -> str:
     if not (config.train_range or config.test_ranges):
         return whole
     training = _range(config.train_range) if config.train_range else whole
+    if "set" in config.train_range:
+        training = f"{whole}\n{training}"
     tests = [f"test {name}: {_range(ends)}" for name, ends in config.test_ranges.items()]
     return "\n".join([training, *tests])
 
 
 def _range(task_range: Mapping[str, Any]) -> str:
+    if "set" in task_range:
+        return f"set {task_range['set']}"
     low, high = (np.asarray(task_range[end], dtype=np.float64) for end in ("low", "high"))
     return describe_space(gym.spaces.Box(low, high, dtype=np.float64))
 

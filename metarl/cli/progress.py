@@ -54,6 +54,9 @@ class TrainingDisplay(AbstractContextManager["TrainingDisplay"]):
         returns = f"return {record['pre_adaptation_return']:.2f}"
         if "post_adaptation_return" in record:  # a baseline does not adapt while it trains
             returns += f" → {record['post_adaptation_return']:.2f}"
+        if "pre_adaptation_success" in record:
+            before, after = (record[f"{phase}_adaptation_success"] for phase in ("pre", "post"))
+            returns += f"   success {before:.0%} → {after:.0%}"
         numbers = f"{returns}   {steps / seconds:,.0f} env steps/s"
         if not record.get("step_accepted", True):
             numbers += "   step rejected"

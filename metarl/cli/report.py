@@ -12,6 +12,7 @@ Examples:
 
 import contextlib
 import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,7 +72,11 @@ def _paths(run: "Run") -> list["TaskPaths"]:
     config = dataclasses.replace(run.config, seed=_SEED)
     if not run.versions or config.observe_task:
         return []
-    experiment = build_experiment(config)
+    try:
+        experiment = build_experiment(config)
+    except ConfigError as error:  # of a package that is not installed here
+        print(f"metarl report: no paths of {run.run_dir}: {error}", file=sys.stderr)
+        return []
     environment = experiment.environment
     spaces = (environment.observation_space, task_space(environment))
     if any(not isinstance(space, gym.spaces.Box) or space.shape != (2,) for space in spaces):

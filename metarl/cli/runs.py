@@ -37,9 +37,11 @@ class Experiment:
     """The policy's parameters before training."""
     agent: Agent | OwnLoop
 
-    def start_workers(self, count: int | str, tasks: int, episodes_per_task: int) -> Workers:
-        """Start the pool over some tasks."""
-        spec = ShardSpec(self.config, self.policy, episodes_per_task, range(tasks))
+    def start_workers(
+        self, count: int | str, tasks: int, episodes_per_task: int, query_episodes: int = 0
+    ) -> Workers:
+        """Start the pool over some tasks; 0 query episodes are as many as in the other phases."""
+        spec = ShardSpec(self.config, self.policy, episodes_per_task, range(tasks), query_episodes)
         return start_workers(spec, count)
 
 

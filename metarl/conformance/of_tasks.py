@@ -124,7 +124,7 @@ def task_is_hidden(subject: Subject) -> str:
     """
     with subject.environment() as environment:
         tasks = subject.tasks(environment, 6)
-        oracle = declaration(environment, "observes_task")
+        meant = declaration(environment, "observes_task")
         layout = observation_layout(environment)
         firsts = {}
         constants = []
@@ -142,15 +142,20 @@ def task_is_hidden(subject: Subject) -> str:
     ]
     leaks.append(np.stack(constants))
     telling = sorted({int(i) for rows in leaks for i in np.flatnonzero(_differs(rows))})
-    if oracle:
+    if meant:
         if not telling:
             raise Failure("observes_task is declared, yet no observation element tells the task")
         named = layout.name_elements(telling)
-        return f"declared an oracle (observes_task): elements {named} tell the task"
+        if meant is True:
+            return f"declared an oracle (observes_task): elements {named} tell the task"
+        telling = sorted(set(telling) - set(meant))
+        if not telling:
+            return f"elements {named} show what observes_task says they may, the others nothing"
     if telling:
         raise Failure(
             f"observation elements {layout.name_elements(telling)} tell the task; leave them out, "
-            "or declare observes_task = True if this is meant to be an oracle"
+            "or declare observes_task = True if this is meant to be an oracle, or these indices "
+            "if only a part of the task shows there, as where an object lies"
         )
     return "neither a first observation nor a constant element depends on the task"
 

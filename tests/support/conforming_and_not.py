@@ -290,6 +290,14 @@ class DeclaredOracle(TaskShown):
     observes_task = True
 
 
+class PartlyDeclared(TaskShown):
+    observes_task = (0, 1)
+
+
+class DeclaredPart(TaskShown):
+    observes_task = (2,)
+
+
 class DeclaredFixedStart(FixedStart):
     fixed_start = True
 

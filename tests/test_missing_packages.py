@@ -1,0 +1,29 @@
+"""A family whose package is not installed says what to install, and stops nothing else."""
+
+import sys
+
+import pytest
+
+from metarl.cli import main
+from metarl.errors import ConfigError
+from metarl.tasks import make_environment
+
+
+@pytest.fixture(autouse=True)
+def _without_meta_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("meta_world", "meta_world_tasks", "meta_world_worlds"):
+        monkeypatch.delitem(sys.modules, f"metarl_envs.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "metaworld", None)
+
+
+@pytest.mark.parametrize("name", ["MetaWorldML1", "MetaWorldML10", "MetaWorldML45"])
+def test_making_its_environment_names_the_extra(name: str) -> None:
+    with pytest.raises(ConfigError, match=r'pip install "metarl-suite\[metaworld\]"'):
+        make_environment(f"metarl_envs:metarl/{name}-v0", {})
+
+
+def test_training_its_preset_is_one_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "metaworld-ml10", "--run-dir", "runs/never"]) == 2
+    said = capsys.readouterr().err
+    assert "metarl-suite[metaworld]" in said
+    assert "Traceback" not in said
