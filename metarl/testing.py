@@ -12,7 +12,7 @@ For authors of environments and agents, in a test of theirs::
         verdicts = check_agent("my-agent")
         assert all(verdict.passed for verdict in verdicts), verdicts
 
-`metarl check ENV_ID` and `metarl check AGENT` print the same verdicts. Three things that
+`metarl check ENV_ID` and `metarl check --agent NAME` print the same verdicts. Three things that
 are usually mistakes may be meant; an environment says so by an attribute:
 
 ========================  =======================================================================

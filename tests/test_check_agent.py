@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import agents_conforming_and_not as agents
 import pytest
 
+from metarl.cli import main
 from metarl.conformance.of_agents import AgentSubject
 from metarl.conformance.playing import Failure
 from metarl.errors import ConfigError
@@ -95,6 +96,16 @@ def test_an_agent_with_a_loop_of_its_own_is_told_that_the_kit_is_not_for_it():
     *_, last = check_agent("random")
     assert last.name == "protocol"
     assert "no agent with a loop of its own" in last.explanation
+
+
+def test_the_command_line_prints_the_verdicts(capsys):
+    assert main(["check", "--agent", "agents_conforming_and_not:RAISES"]) == 1
+    printed = capsys.readouterr().out
+    assert "out of cheese" in printed
+    assert f"agents_conforming_and_not:RAISES: {len(AGENT_CHECKS) - 2} of" in printed
+    assert main(["check"]) == 2
+    assert main(["check", "navigation-2d", "--agent", "reptile"]) == 2
+    assert "name an environment or a preset" in capsys.readouterr().err
 
 
 def test_agents_are_found_by_module_and_name_and_settings_are_read():

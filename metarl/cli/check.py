@@ -1,7 +1,7 @@
-"""Check that an environment keeps the promises that meta-training builds on, with reasons in words.
+"""Check that a plug-in keeps the promises that meta-training builds on, with reasons in words.
 
 The exit code is 1 if it does not. Authors of plug-ins can run the same checks in their tests:
-metarl.testing.check_task_env.
+metarl.testing.check_task_env, and metarl.testing.check_agent for --agent.
 
 A preset is checked with its own environment, keyword arguments and, up to 40 steps, horizon.
 
@@ -10,6 +10,8 @@ Examples:
   metarl check my_package:mine/Reach-v0 --horizon 100
   metarl check navigation-2d
   metarl check mine.toml
+  metarl check --agent promp
+  metarl check --agent my_module:SPEC
 """
 
 from dataclasses import dataclass
@@ -30,13 +32,15 @@ from metarl.tasks import registered
 class CheckArguments:
     """The arguments of `metarl check`."""
 
-    subject: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV_ID|PRESET")]
+    subject: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV_ID|PRESET")] = ""
     """An environment, as package:namespace/Name-v0; or a preset of `metarl list`, or the path of a
     TOML file of your own."""
+    agent: str = ""
+    """An agent to check instead, by its name or as module:NAME of its AgentSpec."""
     horizon: int | None = None
     """Time limit to check with, in steps. None: the registered one or the preset's, at most 40."""
     seed: int = 1
-    """Seeds the tasks, episodes and actions that are tried."""
+    """Seeds all that is tried."""
 
 
 def run(argv: list[str]) -> int:
@@ -46,10 +50,17 @@ def run(argv: list[str]) -> int:
         value = getattr(arguments, name)
         if value is not None and value < least:
             raise ConfigError(f"{name} = {value} must be at least {least}")
-    from metarl.testing import check_task_env
+    if bool(arguments.subject) == bool(arguments.agent):
+        raise ConfigError("name an environment or a preset: metarl check ENV_ID; or --agent NAME")
+    # From here on torch is needed, which takes its time to import.
+    from metarl.testing import check_agent, check_task_env
 
-    env_id, env_kwargs, horizon = _environment(arguments)
-    verdicts = check_task_env(env_id, env_kwargs, horizon=horizon, seed=arguments.seed)
+    if arguments.agent:
+        verdicts = check_agent(arguments.agent, seed=arguments.seed)
+    else:
+        env_id, env_kwargs, horizon = _environment(arguments)
+        verdicts = check_task_env(env_id, env_kwargs, horizon=horizon, seed=arguments.seed)
+    subject = arguments.subject or arguments.agent
     failed = sum(not verdict.passed for verdict in verdicts)
     console = Console()
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -62,9 +73,9 @@ def run(argv: list[str]) -> int:
         table.add_row(mark, verdict.name, verdict.explanation.replace("[", r"\["))
     console.print(table)
     if failed:
-        console.print(f"{arguments.subject}: {failed} of {len(verdicts)} checks failed")
+        console.print(f"{subject}: {failed} of {len(verdicts)} checks failed")
         return 1
-    console.print(f"{arguments.subject} passes all {len(verdicts)} checks")
+    console.print(f"{subject} passes all {len(verdicts)} checks")
     return 0
 
 

@@ -151,7 +151,7 @@ def _run_name(preset: str, env_id: str | None, agent: str | None) -> str:
         name, usual = environment_name(env_id), Config.agent
     else:
         raise _nothing_named()
-    return name if agent in (None, usual) else f"{name}-{agent}"
+    return name if agent is None or agent == usual else f"{name}-{agent.replace(':', '-')}"
 
 
 def _find_preset(argv: list[str]) -> str:

@@ -6,6 +6,8 @@ import numpy as np
 
 from metarl.agents import AgentState
 from metarl.outer_steps import mean_over_tasks
+from metarl.plugins import AgentSpec
+from metarl.settings import NoSettings
 from metarl_agents.reptile import displacements
 
 
@@ -89,3 +91,6 @@ class Climbs(Mover):
 class Raises(Mover):
     def broken(self, workers, theta, moved):
         raise RuntimeError("out of cheese")
+
+
+RAISES = AgentSpec("agents_conforming_and_not:Raises", NoSettings, "", "")
