@@ -69,7 +69,7 @@ def _first(experiment: Experiment) -> TrainingState:
 
 def _train(
     experiment: Experiment, workers: int = 1, start: TrainingState | None = None
-) -> list[tuple[TrainingState, Record]]:
+) -> Iterator[tuple[TrainingState, Record]]:
     """Train to the experiment's last iteration; records come without what a clock measured."""
     assert isinstance(experiment.agent, Agent)
     with _pool(experiment, workers) as pool:
@@ -80,10 +80,8 @@ def _train(
             start or _first(experiment),
             experiment.config,
         )
-        return [
-            (state, {name: v for name, v in record.items() if not name.endswith("_seconds")})
-            for state, record in loop
-        ]
+        for state, record in loop:
+            yield state, {name: v for name, v in record.items() if not name.endswith("_seconds")}
 
 
 def settings_are_a_record(subject: AgentSubject) -> str:
@@ -161,7 +159,7 @@ def _require_sound(before: np.ndarray, after: AgentState, record: Record, where:
 def runs_repeat(subject: AgentSubject) -> str:
     """The same seed gives the same bits, whatever the number of workers."""
     changes = {"adaptation_steps": 2}
-    once = _train(subject.experiment(**changes))
+    once = list(_train(subject.experiment(**changes)))
     for workers, hint in (
         (1, "randomness must come from metarl.seeding"),
         (2, "sum contributions in task order, in float64, and compute each task alone"),
@@ -179,7 +177,7 @@ def runs_repeat(subject: AgentSubject) -> str:
 def states_resume(subject: AgentSubject) -> str:
     """A run that goes on from a checkpoint equals one that was never interrupted."""
     experiment = subject.experiment()
-    whole = _train(experiment)
+    whole = list(_train(experiment))
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder))
         checkpoints.save(whole[0][0], experiment.initial, {})
@@ -200,10 +198,10 @@ def states_are_kept(subject: AgentSubject) -> str:
     experiment = subject.experiment()
     start = _first(experiment)
     before = _copy(start.agent)
-    after = _train(experiment, start=start)[-1][0].agent
+    *_, (last, _) = _train(experiment, start=start)
     if not _same(start.agent, before):
         raise Failure("outer_step wrote into the state that it was given; return a new one")
-    if np.shares_memory(start.agent.theta, after.theta):
+    if np.shares_memory(start.agent.theta, last.agent.theta):
         raise Failure("the new state's θ shares memory with the old one's")
     return "outer_step leaves the state that it is given"
 
