@@ -184,11 +184,11 @@ class _Record:
         """Record one step of the active slots."""
         if self._actions is None:
             self._actions = torch.zeros(*self._mask.shape, *action.shape[1:], dtype=action.dtype)
-        taken = torch.from_numpy(active)
+        taken, everywhere = torch.from_numpy(active), active.all()
         columns = (self._observations, self._actions, self._rewards)
         values = (torch.from_numpy(observation), action, torch.from_numpy(reward))
         for column, value in zip(columns, values, strict=True):
-            if active.all():
+            if everywhere:
                 column[time] = value
             else:
                 column[time, taken] = value[taken].to(column.dtype)
