@@ -31,7 +31,10 @@ def render(environment: gym.Env[Any, Any]) -> Frame:
     theirs = getattr(world, "mujoco_renderer", None)
     if theirs is not None and not isinstance(theirs, MujocoFrames):
         replace_renderer(world)
-    given: Any = environment.render()
+    try:
+        given: Any = environment.render()
+    except gym.error.DependencyNotInstalled as error:  # pygame, for the classic environments
+        raise RenderingError(str(error)) from error
     name = environment.spec.id if environment.spec is not None else type(world).__name__
     if not (isinstance(given, np.ndarray) and given.dtype == np.uint8 and given.ndim == 3):
         raise RenderingError(

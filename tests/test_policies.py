@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch.autograd.functional import hessian
 
-from metarl.policies import CategoricalPolicy, GaussianPolicy, PolicySpec, parameters_of
+from metarl.objectives import act
+from metarl.policies import (
+    CategoricalPolicy,
+    GaussianPolicy,
+    PolicySpec,
+    parameters_of,
+    with_parameters,
+)
+from metarl.stacking import stack_parameters
 
 GAUSSIAN = GaussianPolicy(3, 2, (4,), "tanh", 1.0, 1e-6).double()
 CATEGORICAL = CategoricalPolicy(3, 5, (4,), "relu").double()
@@ -138,3 +146,15 @@ def test_the_action_space_chooses_the_family():
 def test_spaces_without_a_policy_are_refused_by_name(spaces, named):
     with pytest.raises(TypeError, match=f"{named} .* is not supported"):
         spec(**spaces).build(1)
+
+
+def test_a_policy_bound_to_parameters_acts_as_if_called_with_them():
+    policy = GaussianPolicy(3, 2, (8,), "tanh", 1.0, 1e-6)
+    thetas = [{name: value + i for name, value in parameters_of(policy).items()} for i in (1, 2)]
+    stack = stack_parameters(thetas)
+    observations = torch.randn(2, 32, 3, generator=torch.Generator().manual_seed(0))
+    before = parameters_of(policy)
+    bound = with_parameters(policy, stack)
+    for one, other in zip(bound(observations), act(policy, stack, observations), strict=True):
+        assert torch.equal(one, other)
+    assert all(torch.equal(before[name], value) for name, value in parameters_of(policy).items())

@@ -152,3 +152,11 @@ class Painted(gym.Env[Any, Any]):
 def test_no_picture_and_a_constant_one_are_errors(picture: Any, words: str) -> None:
     with pytest.raises(RenderingError, match=words):
         render(Painted(picture))
+
+
+def test_a_package_that_pictures_need_is_named(monkeypatch):
+    environment = gym.make("Pendulum-v1", render_mode="rgb_array")
+    environment.reset(seed=0)
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    with pytest.raises(RenderingError, match="pygame is not installed"):
+        render(environment)

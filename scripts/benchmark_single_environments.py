@@ -1,0 +1,183 @@
+"""Measure environments that exist only one at a time beside a bare loop over the same ones.
+
+- ours: episodes collected by a worker's own code, in one thread: noise and policy included, with
+  all of the worker's tasks side by side as far as it makes environments for them;
+- bare: a loop over environments of `gymnasium.make`, as anybody would write it: reset with a seed,
+  then step to the end with actions drawn before; beneath the same wrappers of the observation;
+- unchecked: the same loop without Gymnasium's PassiveEnvChecker, which `make` adds unless told not
+  to.
+
+All three in one process and thread, round by round in turn, so that whatever else the machine does
+falls on all of them. Speeds are of processor time, since none of them ever waits.
+
+    python scripts/benchmark_single_environments.py [--rounds 15]
+
+Writes benchmarks/single_environments.json and a table beside it. Ratios are the medians of the
+rounds' ratios. Needs the extras robotics and minigrid.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import time
+import warnings
+from functools import partial
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import torch
+
+from metarl.cli.runs import build_experiment
+from metarl.config import Config
+from metarl.plugins import load_preset
+from metarl.shards import Shard, ShardSpec
+from metarl.tasks import registered, sample_tasks
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+PRESETS = {"pendulum-wrapped": 20, "point-maze": 4, "minigrid-four-rooms": 4}
+"""Each preset, and the tasks of the worker."""
+EPISODES = 20
+WAYS = ("ours", "bare", "unchecked")
+
+
+def with_wrappers(environment: gym.Env, rows: list[Any]) -> gym.Env:
+    """Wrap an environment as the preset says, which gives it observations for a policy."""
+    for row in rows:
+        options = {"wrapper": row} if isinstance(row, str) else dict(row)
+        module, _, name = options.pop("wrapper").partition(":")
+        environment = getattr(import_module(module), name)(environment, **options)
+    return environment
+
+
+class BareLoop:
+    """The environments of a preset, one after the other, as Gymnasium makes them."""
+
+    def __init__(self, config: Config, tasks: list[Any], checked: bool) -> None:
+        kwargs = config.env_kwargs
+        self.horizon = config.horizon
+        registered(kwargs["env_id"])
+        made = partial(gym.make, max_episode_steps=config.horizon, disable_env_checker=not checked)
+        fixed = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in kwargs.get("kwargs", {}).items()
+        }
+        self.environments = [
+            with_wrappers(made(kwargs["env_id"], **fixed), kwargs.get("wrappers", []))
+            for _ in range(EPISODES)
+        ]
+        space = self.environments[0].action_space
+        space.seed(0)
+        self.actions = [[space.sample() for _ in range(config.horizon)] for _ in range(EPISODES)]
+        self.tasks = len(tasks)
+
+    def run(self) -> int:
+        """Play every episode; give the number of steps."""
+        steps = 0
+        for _ in range(self.tasks):
+            for episode, environment in enumerate(self.environments):
+                environment.reset(seed=episode)
+                for action in self.actions[episode]:
+                    _, _, terminated, truncated, _ = environment.step(action)
+                    steps += 1
+                    if terminated or truncated:
+                        break
+        return steps
+
+
+class Ours:
+    """A worker's shard of the preset."""
+
+    def __init__(self, config: Config) -> None:
+        experiment = build_experiment(config)
+        count = config.tasks_per_batch
+        self.shard = Shard(ShardSpec(config, experiment.policy, EPISODES, range(count)))
+        self.shard.tasks = sample_tasks(experiment.environment, config.seed, (0, 0), count)
+        self.parameters = [self.shard.template] * count
+        self.round = 0
+
+    def run(self) -> int:
+        """Collect every task's episodes; give the number of steps."""
+        self.round += 1
+        episodes = self.shard.collect(self.parameters, (0, self.round))
+        return sum(of_task.env_steps for of_task in episodes)
+
+
+def compare(preset: str, tasks: int, rounds: int) -> dict[str, float]:
+    """Give the medians of env steps/s, and of our ratio to either loop."""
+    config = dataclasses.replace(
+        load_preset(preset), tasks_per_batch=tasks, episodes_per_task=EPISODES
+    )
+    ours = Ours(config)
+    ways = {
+        "ours": ours,
+        "bare": BareLoop(config, ours.shard.tasks, checked=True),
+        "unchecked": BareLoop(config, ours.shard.tasks, checked=False),
+    }
+    rates: dict[str, list[float]] = {way: [] for way in WAYS}
+    for number in range(rounds + 1):
+        for way in WAYS:
+            started = time.process_time()
+            steps = ways[way].run()
+            spent = time.process_time() - started
+            if number > 0:  # the first round warms up
+                rates[way].append(steps / spent)
+    result = {f"{way}_env_steps_per_second": statistics.median(rates[way]) for way in WAYS}
+    for way in WAYS[1:]:
+        ratios = [ours / theirs for ours, theirs in zip(rates["ours"], rates[way], strict=True)]
+        result[f"ours_to_{way}"] = statistics.median(ratios)
+    result["tasks_at_once"] = ours.shard.environments.tasks_at_once
+    return result
+
+
+def table(results: dict[str, dict[str, float]], command: str) -> str:
+    lines = [
+        "Env steps per second of processor time, one thread, in a worker and in a bare loop over",
+        "the same environments, with and without the checker that `gymnasium.make` adds; written",
+        f"by `{command}`; versions in single_environments.json.",
+        "",
+        "| preset | tasks × episodes side by side | worker | bare loop | without checker "
+        "| worker / bare | worker / without checker |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for preset, result in results.items():
+        rates = " | ".join(f"{result[f'{way}_env_steps_per_second']:,.0f}" for way in WAYS)
+        ratios = " | ".join(f"{result[f'ours_to_{way}']:.2f}" for way in WAYS[1:])
+        side = f"{result['tasks_at_once']:.0f} × {EPISODES}"
+        lines.append(f"| {preset} | {side} | {rates} | {ratios} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")  # the checker recommends other spaces
+    torch.set_num_threads(1)
+    command = f"python scripts/benchmark_single_environments.py --rounds {arguments.rounds}"
+    results = {
+        preset: compare(preset, tasks, arguments.rounds) for preset, tasks in PRESETS.items()
+    }
+    packages = ("torch", "numpy", "gymnasium", "mujoco", "gymnasium-robotics", "minigrid")
+    record = {
+        "command": command,
+        "versions": {name: version(name) for name in packages},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "rounds": arguments.rounds,
+        "env steps/s and ratios by preset": results,
+    }
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / "single_environments.json").write_text(json.dumps(record, indent=2) + "\n")
+    (FOLDER / "single_environments.md").write_text(table(results, command))
+    print(table(results, command))
+
+
+if __name__ == "__main__":
+    main()
