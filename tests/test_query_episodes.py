@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import kinds
 import numpy as np
 import pytest
 from building import tiny_config
@@ -49,6 +50,22 @@ def test_as_many_query_episodes_change_no_bit() -> None:
     _, implied = collected(config, 0)
     _, stated = collected(config, 4)
     assert implied == stated
+
+
+def test_the_other_slots_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[float] = []
+    step = kinds.Kinds.step
+
+    def counted(self: kinds.Kinds, action: np.ndarray) -> Any:
+        taken.append(self.task)
+        return step(self, action)
+
+    monkeypatch.setattr(kinds.Kinds, "step", counted)
+    config = tiny_config(env_id=kinds.ENV_ID)
+    experiment = build_experiment(config)
+    shard = Shard(ShardSpec(config, experiment.policy, 4, range(1), 1))
+    collect_and_adapt(shard, to_vector(experiment.initial), [7], (1, 0), (0.1,))
+    assert len(taken) == (4 + 1) * 6
 
 
 def test_a_negative_number_is_refused() -> None:

@@ -174,13 +174,13 @@ def _success(curve: AdaptationCurve, step: int) -> list[str]:
 
 
 def _kinds(environment: gym.Env[Any, Any], tasks: Sequence[Task]) -> dict[str, list[int]]:
-    """Give the tasks of each kind, by their numbers; nothing where there are no kinds."""
+    """Give the tasks of each kind, by their numbers; nothing where there are fewer than two."""
     if not environment.has_wrapper_attr("task_group"):
         return {}
     kinds: dict[str, list[int]] = {}
     for number, task in enumerate(tasks):
         kinds.setdefault(environment.get_wrapper_attr("task_group")(task), []).append(number)
-    return kinds
+    return kinds if len(kinds) > 1 else {}
 
 
 def _means_of_kinds(
