@@ -228,8 +228,9 @@ class _Record:
         """Cut the record by task, each in memory of its own; rewards stay float64."""
         assert self._actions is not None
         columns = (self._observations, self._actions, self._rewards, self._mask)
-<<<<<<< HEAD
-        by_task = zip(*(column.chunk(tasks, dim=1) for column in columns), strict=True)
+        by_task = zip(
+            *(torch.from_numpy(column).chunk(tasks, dim=1) for column in columns), strict=True
+        )
         successes: Sequence[Tensor | None] = [None] * tasks
         if succeeded is not None:
             successes = torch.tensor(succeeded, device=device).chunk(tasks)
@@ -238,14 +239,6 @@ class _Record:
         for of_one_task, success in zip(by_task, successes, strict=True):
             observations, actions, rewards, mask = (
                 part.transpose(0, 1)[own].to(device, copy=True).contiguous() for part in of_one_task
-=======
-        by_task = zip(
-            *(torch.from_numpy(column).chunk(tasks, dim=1) for column in columns), strict=True
-        )
-        return [
-            Trajectories(
-                *(part.transpose(0, 1).to(device, copy=True).contiguous() for part in of_one_task)
->>>>>>> doors
             )
             succeeded_own = None if success is None else success[own]
             found.append(Trajectories(observations, actions, rewards, mask, succeeded_own))
