@@ -3,7 +3,8 @@
 - ours: episodes collected by a worker's own code, in one thread: noise and policy included, with
   all of the worker's tasks side by side as far as it makes environments for them;
 - bare: a loop over environments of `gymnasium.make`, as anybody would write it: reset with a seed,
-  then step to the end with actions drawn before; beneath the same wrappers of the observation;
+  then step to the end with actions drawn before, which are the policy's (what a step costs depends
+  on them: a ball at a wall has contacts to solve); beneath the same wrappers of the observation;
 - unchecked: the same loop without Gymnasium's PassiveEnvChecker, which `make` adds unless told not
   to.
 
@@ -58,7 +59,7 @@ def with_wrappers(environment: gym.Env, rows: list[Any]) -> gym.Env:
 class BareLoop:
     """The environments of a preset, one after the other, as Gymnasium makes them."""
 
-    def __init__(self, config: Config, tasks: list[Any], checked: bool) -> None:
+    def __init__(self, config: Config, actions: list[Any], checked: bool) -> None:
         kwargs = config.env_kwargs
         self.horizon = config.horizon
         registered(kwargs["env_id"])
@@ -71,10 +72,8 @@ class BareLoop:
             with_wrappers(made(kwargs["env_id"], **fixed), kwargs.get("wrappers", []))
             for _ in range(EPISODES)
         ]
-        space = self.environments[0].action_space
-        space.seed(0)
-        self.actions = [[space.sample() for _ in range(config.horizon)] for _ in range(EPISODES)]
-        self.tasks = len(tasks)
+        self.actions = actions
+        self.tasks = config.tasks_per_batch
 
     def run(self) -> int:
         """Play every episode; give the number of steps."""
@@ -107,6 +106,11 @@ class Ours:
         episodes = self.shard.collect(self.parameters, (0, self.round))
         return sum(of_task.env_steps for of_task in episodes)
 
+    def actions(self) -> list[Any]:
+        """Give the first task's actions, of each episode, as the environment takes them."""
+        taken = self.shard.collect(self.parameters, (0, 0))[0].actions.numpy()
+        return [list(self.shard.action_map(of_episode)) for of_episode in taken]
+
 
 def compare(preset: str, tasks: int, rounds: int) -> dict[str, float]:
     """Give the medians of env steps/s, and of our ratio to either loop."""
@@ -114,10 +118,11 @@ def compare(preset: str, tasks: int, rounds: int) -> dict[str, float]:
         load_preset(preset), tasks_per_batch=tasks, episodes_per_task=EPISODES
     )
     ours = Ours(config)
+    actions = ours.actions()
     ways = {
         "ours": ours,
-        "bare": BareLoop(config, ours.shard.tasks, checked=True),
-        "unchecked": BareLoop(config, ours.shard.tasks, checked=False),
+        "bare": BareLoop(config, actions, checked=True),
+        "unchecked": BareLoop(config, actions, checked=False),
     }
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):

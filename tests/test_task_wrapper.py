@@ -7,10 +7,11 @@ import pytest
 from building import run, tiny_config, without_times
 from plain_environments import SHARED, Plain
 
+from metarl import plugins
 from metarl.cli import main
 from metarl.environments import make_batch
 from metarl.errors import ConfigError
-from metarl.plugins import environment_ids, load_preset, registering_modules
+from metarl.plugins import environment_ids, load_preset
 from metarl.run_folder import read_config
 from metarl.task_parameters import read_parameters, space_of_tasks
 from metarl.task_wrapper import TaskWrapper
@@ -101,6 +102,17 @@ def test_what_reset_overwrites_is_told_or_set_again_after_it():
     assert set_to(2.5, **row, after_reset=True).redrawn == 2.5
     # An attribute that only a reset makes.
     assert set_to(0.5, attribute="made", low=0, high=1, after_reset=True).made == 0.5
+
+
+def test_what_reset_changes_in_place_is_told_too():
+    class Windy(Plain):
+        def reset(self, **arguments):
+            self.world.wind += 1
+            return super().reset(**arguments)
+
+    table = {"wind": {"attribute": "world.wind", "low": [0, 0], "high": [1, 1]}}
+    with pytest.raises(ConfigError, match="reset of Windy itself overwrites"):
+        TaskWrapper(Windy(), table).reset()
 
 
 def test_options_of_the_task_stand_beside_fixed_ones_and_the_callers():
@@ -287,7 +299,7 @@ def test_the_ways_to_wrap_mean_the_same():
 
 
 def test_registered_tasks_belong_to_the_module_that_registers_them():
-    assert registering_modules["plain/Tasks-v0"] == "plain_environments"
+    assert plugins._module_of(gym.spec("plain/Tasks-v0")) == "plain_environments"
     environment = gym.make("plain_environments:plain/Tasks-v0")
     environment.reset(seed=1)
     outcomes = [environment.step(np.zeros(1))[3] for _ in range(7)]
