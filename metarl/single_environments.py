@@ -19,9 +19,9 @@ from metarl.tasks import make_environment
 
 UNLIMITED = -1
 """For Gymnasium: no time limit, because a rollout itself counts to the horizon."""
-MOST_SECONDS = 15.0
+MOST_SECONDS = 10.0
 """To be spent on making environments beyond those of one task, in each worker."""
-MOST_BYTES = 256 * 2**20
+MOST_BYTES = 512 * 2**20
 """To be taken by all of a worker's environments, beyond those of one task."""
 
 

@@ -28,8 +28,8 @@ def test_a_step_passes_over_wrappers_that_do_nothing_in_it():
 
 def test_environments_are_made_for_whole_tasks_while_they_are_light(monkeypatch):
     assert len(make_single_environments(CONFIG, 4, 3)) == 12
-    # 100 MB for each task's: the third would go beyond the bound.
-    grows = itertools.count(0, 100 * 2**20)
+    # 200 MB for each task's: the third would go beyond the bound.
+    grows = itertools.count(0, 200 * 2**20)
     monkeypatch.setattr(single_environments, "resident_bytes", lambda: next(grows))
     assert len(make_single_environments(CONFIG, 4, 9)) == 8
     monkeypatch.setattr(single_environments, "MOST_SECONDS", 0.0)
