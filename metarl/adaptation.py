@@ -96,6 +96,7 @@ def linearise(
     learning_rates: Sequence[LearningRate],
     *,
     first_order: bool = False,
+    place: Callable[[Parameters], Parameters] = lambda vector: vector,
 ) -> AdaptationJacobian:
     """Keep what is needed to multiply with the Jacobian of an adaptation along `path`.
 
@@ -114,6 +115,7 @@ def linearise(
             gives the products of an estimate of J.
         learning_rates: α for each step.
         first_order: leave out α H, so that J = I (first-order MAML, Finn et al. 2017, sec. 5.2).
+        place: puts a vector where in memory it is to be multiplied with H (`metarl.stacking`).
 
     Raises:
         ValueError: `supports` and `learning_rates` differ in length.
@@ -127,12 +129,12 @@ def linearise(
 
     def product(vector: Parameters) -> Parameters:
         for learning_rate, hessian in steps:
-            vector = _descend(vector, hessian(vector), learning_rate)
+            vector = _descend(vector, hessian(place(vector)), learning_rate)
         return vector
 
     def transposed(vector: Parameters) -> Parameters:
         for learning_rate, hessian in reversed(steps):
-            vector = _pull_back(vector, hessian, learning_rate)
+            vector = _subtract(vector, hessian(place(_scaled(vector, learning_rate))))
         return vector
 
     return AdaptationJacobian(product, transposed)
@@ -155,6 +157,7 @@ def linearise_with_rate(
     learning_rate: Parameters,
     *,
     first_order: bool = False,
+    place: Callable[[Parameters], Parameters] = lambda vector: vector,
 ) -> LearnedRateJacobian:
     """Keep what is needed to multiply with the Jacobian of an adaptation by θ_0 and a learned α.
 
@@ -169,6 +172,7 @@ def linearise_with_rate(
         supports: a batch for each step, which may be a sample as for `linearise`.
         learning_rate: α.
         first_order: leave out α H.
+        place: puts a vector where in memory it is to be multiplied with H.
 
     Raises:
         ValueError: `path` and `supports` differ in length.
@@ -181,16 +185,18 @@ def linearise_with_rate(
 
     def product(vector: Parameters, of_rate: Parameters) -> Parameters:
         for slope, hessian in steps:
-            moved = vector if first_order else _descend(vector, hessian(vector), learning_rate)
-            vector = {name: value - slope[name] * of_rate[name] for name, value in moved.items()}
+            moved = vector
+            if not first_order:
+                moved = _descend(vector, hessian(place(vector)), learning_rate)
+            vector = _descend(moved, slope, of_rate)
         return vector
 
     def transposed(vector: Parameters) -> tuple[Parameters, Parameters]:
         of_rate = {name: torch.zeros_like(value) for name, value in vector.items()}
         for slope, hessian in reversed(steps):
-            of_rate = {name: v - slope[name] * vector[name] for name, v in of_rate.items()}
+            of_rate = _descend(of_rate, slope, vector)
             if not first_order:
-                vector = _pull_back(vector, hessian, learning_rate)
+                vector = _subtract(vector, hessian(place(_scaled(vector, learning_rate))))
         return vector, of_rate
 
     return LearnedRateJacobian(product, transposed)
@@ -269,12 +275,12 @@ def _rate(learning_rate: LearningRate, name: str) -> float | Tensor:
     return learning_rate[name] if isinstance(learning_rate, Mapping) else learning_rate
 
 
-def _pull_back(
-    vector: Parameters, hessian: Callable[[Parameters], Parameters], learning_rate: LearningRate
-) -> Parameters:
-    """Give (I − H α) v, the transposed Jacobian of one step."""
-    curved = hessian({name: _rate(learning_rate, name) * v for name, v in vector.items()})
-    return {name: v - curved[name] for name, v in vector.items()}
+def _scaled(vector: Parameters, learning_rate: LearningRate) -> Parameters:
+    return {name: _rate(learning_rate, name) * value for name, value in vector.items()}
+
+
+def _subtract(vector: Parameters, other: Parameters) -> Parameters:
+    return {name: value - other[name] for name, value in vector.items()}
 
 
 def _descend(theta: Parameters, gradient: Parameters, learning_rate: LearningRate) -> Parameters:

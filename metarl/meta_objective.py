@@ -23,7 +23,7 @@ from torch import Tensor
 from metarl.adaptation import Parameters, adapt, as_leaves, linearise
 from metarl.objectives import act, reinforce_loss, surrogate_loss
 from metarl.shards import Experience, Rate, Shard, Vector, to_vector
-from metarl.stacking import aligned, repeat, unstack
+from metarl.stacking import repeat, unstack
 from metarl.task_stacks import stack_tasks
 
 
@@ -70,7 +70,17 @@ def meta_gradient(
             jacobian = linearise(loss, data.path, data.supports, rates, first_order=first_order)
             contributions.append((to_vector(jacobian.transposed_product(slope)), outer, kl))
     shard.scratch = [
-        (stack, linearise(stack.loss, stack.path, stack.supports, rates, first_order=first_order))
+        (
+            stack,
+            linearise(
+                stack.loss,
+                stack.path,
+                stack.supports,
+                rates,
+                first_order=first_order,
+                place=stack.aligned,
+            ),
+        )
         for stack in stack_tasks(shard, curvature_fraction)
     ]
     return contributions
@@ -82,8 +92,7 @@ def curvature_product(shard: Shard, vector: Vector) -> list[Vector]:
     products: list[Vector] = []
     for stack, jacobian in shard.scratch:
         moved = jacobian.product(repeat(direction, stack.stacked))
-        curved = stack.fisher(aligned(moved, stack.stacked))
-        pulled = jacobian.transposed_product(aligned(curved, stack.stacked))
+        pulled = jacobian.transposed_product(stack.fisher(stack.aligned(moved)))
         products += map(to_vector, unstack(pulled, stack.tasks))
     return products
 

@@ -25,6 +25,9 @@ from metarl.torsos import ImageTorso
 Distribution = tuple[Tensor, ...]
 """Gaussian: (mean, log_std), both (…, act). Categorical: (logits,), (…, choice)."""
 
+_EVEN = 4
+"""Numbers in single precision that take 16 bytes."""
+
 Activation = Literal["tanh", "relu"]
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -37,8 +40,15 @@ class Policy(nn.Module, ABC):
 
     @property
     def one_task_at_a_time(self) -> bool:
-        """Whether tasks are to be computed one by one: convolutions gain nothing by stacks."""
-        return self.torso is not None
+        """Whether tasks are to be computed one by one.
+
+        Convolutions gain nothing by stacks; and where a layer's weights do not fill whole blocks of
+        16 bytes, what autograd makes of a stack of them begins anywhere, which changes last bits.
+        """
+        uneven = any(
+            layer.weight.numel() % _EVEN for layer in self.modules() if isinstance(layer, nn.Linear)
+        )
+        return self.torso is not None or uneven
 
     @abstractmethod
     def forward(self, observations: Float[Tensor, "*batch obs"]) -> Distribution:

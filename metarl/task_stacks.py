@@ -21,6 +21,7 @@ from metarl.seeding import Purpose
 from metarl.shards import Experience, Shard
 from metarl.stacking import (
     BLOCK,
+    aligned,
     never_alone,
     one_by_one,
     stack_parameters,
@@ -50,7 +51,11 @@ class TaskStack:
     supports: list[StackedBatch]
     """Of each inner step."""
     fisher: Callable[[Parameters], Parameters]
-    """v ↦ F v at θ', each task's own."""
+    """v ↦ F v at θ', each task's own; v is to be aligned."""
+
+    def aligned(self, vectors: Parameters) -> Parameters:
+        """Put each task's vector where it must begin, so that its products keep their bits."""
+        return aligned(vectors, self.stacked)
 
 
 def stack_tasks(shard: Shard, fraction: float) -> list[TaskStack]:

@@ -1,14 +1,21 @@
 """Stacks of tasks: every task where it must begin, and the same bits in any company."""
 
+import contextlib
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from building import tiny_config
 from torch.func import vmap
 
 from metarl.adaptation import hessian_product
+from metarl.cli.runs import build_experiment
+from metarl.meta_objective import curvature_product, meta_gradient
 from metarl.objectives import act, fisher_product, reinforce_loss
 from metarl.policies import CategoricalPolicy, GaussianPolicy, Policy, parameters_of
+from metarl.seeding import Split
+from metarl.shards import Shard, ShardSpec, collect_and_adapt, to_vector
 from metarl.stacking import (
     BLOCK,
     aligned,
@@ -19,6 +26,7 @@ from metarl.stacking import (
     unstack,
     whole_blocks,
 )
+from metarl.tasks import sample_tasks
 from metarl.trajectories import Batch
 
 TASKS = 5
@@ -125,5 +133,37 @@ def test_distributions_and_curvature_have_the_same_bits_in_any_company(name, row
         for company in ([0], [3], [1, 2], [3, 4], [0, 1, 2], [1, 2, 3, 4]):
             for whole, part in zip(together, results(company), strict=True):
                 assert torch.equal(whole[company], part[: len(company)])
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("hidden_sizes", [(), (3,), (7,), (10,), (12, 20), (5, 6)])
+@pytest.mark.parametrize("preset", ["pendulum-rand-params", "half-cheetah-vel", "bernoulli-bandit"])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_layers_of_any_width_give_a_task_the_same_bits_in_any_shard(preset, hidden_sizes, steps):
+    config = tiny_config(preset, hidden_sizes=hidden_sizes, adaptation_steps=steps)
+    experiment = build_experiment(config)
+    theta = to_vector(experiment.initial)
+    key = (Split.TRAIN, 1)
+    tasks = sample_tasks(experiment.environment, config.seed, key, 3)
+
+    def results(shards):
+        found = []
+        for indices in shards:
+            spec = ShardSpec(config, experiment.policy, config.episodes_per_task, indices)
+            with contextlib.closing(Shard(spec)) as shard:
+                collect_and_adapt(shard, theta, tasks, key, config.learning_rates)
+                gradients = meta_gradient(shard, config.learning_rates, False, 1.0)
+                products = curvature_product(shard, np.linspace(-1, 1, len(theta)))
+                for (vector, *_), product in zip(gradients, products, strict=True):
+                    found.append((vector.tobytes(), product.tobytes()))
+        return found
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        together = results([range(3)])
+        assert results([range(2), range(2, 3)]) == together
+        assert results([range(1), range(1, 2), range(2, 3)]) == together
     finally:
         torch.set_num_threads(threads)

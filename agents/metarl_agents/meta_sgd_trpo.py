@@ -27,7 +27,7 @@ from metarl.objectives import reinforce_loss
 from metarl.outer_steps import trust_region_outer_step
 from metarl.settings import TrustRegionSettings
 from metarl.shards import Shard, Vector, Workers, to_vector
-from metarl.stacking import aligned, repeat, unstack
+from metarl.stacking import repeat, unstack
 from metarl.task_stacks import stack_tasks
 
 Joint = Float[np.ndarray, " joint"]
@@ -98,7 +98,12 @@ def joint_gradient(
         (
             stack,
             linearise_with_rate(
-                stack.loss, stack.path[:-1], stack.supports, rate, first_order=first_order
+                stack.loss,
+                stack.path[:-1],
+                stack.supports,
+                rate,
+                first_order=first_order,
+                place=stack.aligned,
             ),
         )
         for stack in stack_tasks(shard, curvature_fraction)
@@ -112,8 +117,7 @@ def joint_curvature_product(shard: Shard, vector: Joint) -> list[Joint]:
     products: list[Joint] = []
     for stack, jacobian in shard.scratch:
         moved = jacobian.product(*(repeat(half, stack.stacked) for half in directions))
-        curved = stack.fisher(aligned(moved, stack.stacked))
-        pulled = jacobian.transposed_product(aligned(curved, stack.stacked))
+        pulled = jacobian.transposed_product(stack.fisher(stack.aligned(moved)))
         by_task = zip(*(unstack(half, stack.tasks) for half in pulled), strict=True)
         products += [_joined(*halves) for halves in by_task]
     return products
