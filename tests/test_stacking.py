@@ -73,9 +73,9 @@ def test_a_policy_with_a_stack_of_parameters_gives_each_tasks_distribution():
 
 POLICIES: dict[str, Policy] = {
     "half-cheetah's": GaussianPolicy(17, 6, (100, 100), "relu", 1.0, 1e-6),
-    "narrow": GaussianPolicy(5, 3, (33,), "tanh", 1.0, 1e-6),
-    "linear": GaussianPolicy(3, 1, (), "tanh", 1.0, 1e-6),
-    "discrete": CategoricalPolicy(7, 4, (9, 5), "tanh"),
+    "narrow": GaussianPolicy(5, 3, (36,), "tanh", 1.0, 1e-6),
+    "linear": GaussianPolicy(4, 1, (), "tanh", 1.0, 1e-6),
+    "discrete": CategoricalPolicy(7, 4, (12, 20), "tanh"),
 }
 
 
@@ -83,6 +83,7 @@ POLICIES: dict[str, Policy] = {
 @pytest.mark.parametrize("name", list(POLICIES))
 def test_distributions_and_curvature_have_the_same_bits_in_any_company(name, rows):
     policy = POLICIES[name]
+    assert not policy.one_task_at_a_time
     inputs = next(iter(parameters_of(policy).values()))
     size = next(m.in_features for m in policy.modules() if isinstance(m, torch.nn.Linear))
     generator = torch.Generator().manual_seed(1)
