@@ -5,8 +5,8 @@ activation on where in the processor's vectors an element falls. Here every task
 every task's rows begin at a multiple of 64 bytes and fill whole vectors, and one task is stacked
 twice, since a stack of one is multiplied by another routine. Functions that
 `torch.func.vmap` makes of such stacks give a task the same bits whatever other tasks are stacked
-with it, if each layer's weights fill whole blocks of 16 bytes (seen in torch 2.13 on one thread, for
-products, gradients and Hessian products). Other policies are computed a task at a time.
+with it, if each layer's weights fill whole blocks of 16 bytes (seen in torch 2.13 on one thread,
+for products, gradients and Hessian products). Other policies are computed a task at a time.
 """
 
 from collections.abc import Callable, Sequence
