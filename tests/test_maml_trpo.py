@@ -194,22 +194,13 @@ def test_no_inner_step_is_plain_trpo_on_many_tasks():
     assert records[0]["step_accepted"]
 
 
-@pytest.fixture
-def one_thread():
-    """As workers have it; threads that wait for each other take a hundred times as long here."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def image_shard(kind):
     return shard_with_experience(
         "gaussian", 1, env_id=identify(kind), episodes_per_task=2, horizon=4
     )
 
 
-def test_the_meta_gradient_of_an_image_policy_equals_autograds(one_thread):
+def test_the_meta_gradient_of_an_image_policy_equals_autograds():
     shard, theta = image_shard(Picture)
     assert shard.policy.one_task_at_a_time
     contributions = gradients(shard)
@@ -221,7 +212,7 @@ def test_the_meta_gradient_of_an_image_policy_equals_autograds(one_thread):
     )
 
 
-def test_the_curvature_of_an_image_policy_is_the_full_hessian_of_the_mean_kl(one_thread):
+def test_the_curvature_of_an_image_policy_is_the_full_hessian_of_the_mean_kl():
     shard, theta = image_shard(PictureAndPlace)
     gradients(shard)
     generator = np.random.default_rng(5)

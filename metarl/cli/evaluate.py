@@ -177,8 +177,9 @@ def _ranges(config: Config, wanted: str) -> dict[str, Mapping[str, Any]]:
     if not wanted:
         return known
     if wanted not in known:
+        kind = "preset" if config.preset else "environment"
         raise ConfigError(
-            f"there is no task range {wanted!r}; {config.name!r} has {', '.join(known)}"
+            f"there is no task range {wanted!r}; {kind} {config.name!r} has {', '.join(known)}"
         )
     return {wanted: known[wanted]}
 
