@@ -138,11 +138,10 @@ def test_distributions_and_curvature_have_the_same_bits_in_any_company(name, row
         torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("hidden_sizes", [(), (3,), (7,), (10,), (12, 20), (5, 6)])
+@pytest.mark.parametrize("hidden_sizes", [(), (7,), (10,), (12, 20)])
 @pytest.mark.parametrize("preset", ["pendulum-rand-params", "half-cheetah-vel", "bernoulli-bandit"])
-@pytest.mark.parametrize("steps", [1, 2])
-def test_layers_of_any_width_give_a_task_the_same_bits_in_any_shard(preset, hidden_sizes, steps):
-    config = tiny_config(preset, hidden_sizes=hidden_sizes, adaptation_steps=steps)
+def test_layers_of_any_width_give_a_task_the_same_bits_in_any_shard(preset, hidden_sizes):
+    config = tiny_config(preset, hidden_sizes=hidden_sizes, adaptation_steps=2)
     experiment = build_experiment(config)
     theta = to_vector(experiment.initial)
     key = (Split.TRAIN, 1)
