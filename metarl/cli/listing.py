@@ -8,6 +8,8 @@ Examples:
   metarl list --sources
 """
 
+import contextlib
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +122,9 @@ def _range(task_range: Mapping[str, Any]) -> str:
 def _tasks(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
     """Describe the tasks of an environment; one that cannot be made spoils no listing."""
     try:
-        environment = make_environment(env_id, env_kwargs)
+        # Some packages print advice as they are imported.
+        with contextlib.redirect_stderr(io.StringIO()):
+            environment = make_environment(env_id, env_kwargs)
     except Exception as error:  # a stranger's plug-in may raise anything
         return f"cannot be made: {error}"
     try:
