@@ -31,7 +31,7 @@ LAYOUT = Layout(
 
 def policy_spec(layout, **changes):
     observations = spaces.Box(-np.inf, np.inf, (layout.size,))
-    fields = {"action_space": spaces.Box(-1, 1, (2,)), "hidden_sizes": (7,), "activation": "tanh"}
+    fields = {"action_space": spaces.Box(-1, 1, (2,)), "hidden_sizes": (8,), "activation": "tanh"}
     return PolicySpec(
         observations,
         **{**fields, "initial_std": 1.0, "minimum_std": 1e-6, "layout": layout, **changes},
