@@ -54,6 +54,8 @@ def draw(curves):
                 axes.plot(iterations, of_seed, color=f"C{number}", alpha=0.25, linewidth=0.7)
         axes.set(xlabel="meta-iteration", title=f"{when} adaptation")
         axes.grid(alpha=0.3)
+    # One seed of e-maml-trpo falls to −500 before adaptation; the others would be one line.
+    panels[0].set_ylim(-100, 0)
     panels[0].set_ylabel("mean return of the meta-batch")
     panels[1].legend(loc="lower right", frameon=False)
     figure.suptitle(f"{PRESET}, {len(SEEDS)} seeds")
