@@ -32,6 +32,8 @@ def inner_step(
     theta: Parameters,
     support: B,
     learning_rate: LearningRate,
+    *,
+    first_order: bool = False,
 ) -> Parameters:
     """Take one inner step θ − α ∇L(θ; support); differentiable in θ and α.
 
@@ -40,9 +42,11 @@ def inner_step(
         theta: the parameters to start from.
         support: the batch to adapt to.
         learning_rate: α.
+        first_order: hold ∇L(θ) for a constant when the step is differentiated.
 
     """
-    return _descend(theta, grad(loss)(theta, support), learning_rate)
+    at = {name: value.detach() for name, value in theta.items()} if first_order else theta
+    return _descend(theta, grad(loss)(at, support), learning_rate)
 
 
 def adapt(
@@ -50,6 +54,8 @@ def adapt(
     theta: Parameters,
     supports: Sequence[B],
     learning_rates: Sequence[LearningRate],
+    *,
+    first_order: bool = False,
 ) -> Parameters:
     """Take one inner step on each support batch in turn; differentiable in θ and α.
 
@@ -58,12 +64,14 @@ def adapt(
         theta: the parameters to start from.
         supports: a batch for each step.
         learning_rates: α for each step.
+        first_order: hold the steps' gradients for constants when θ' is differentiated, so that
+            ∂θ'/∂θ = I (first-order MAML, Finn et al. 2017, sec. 5.2).
 
     Raises:
         ValueError: `supports` and `learning_rates` differ in length.
 
     """
-    return adaptation_path(loss, theta, supports, learning_rates)[-1]
+    return adaptation_path(loss, theta, supports, learning_rates, first_order=first_order)[-1]
 
 
 def adaptation_path(
@@ -71,11 +79,13 @@ def adaptation_path(
     theta: Parameters,
     supports: Sequence[B],
     learning_rates: Sequence[LearningRate],
+    *,
+    first_order: bool = False,
 ) -> list[Parameters]:
     """Adapt as `adapt` does; give the parameters before and after every step, θ_0 … θ_K."""
     path = [theta]
     for support, learning_rate in zip(supports, learning_rates, strict=True):
-        path.append(inner_step(loss, path[-1], support, learning_rate))
+        path.append(inner_step(loss, path[-1], support, learning_rate, first_order=first_order))
     return path
 
 

@@ -50,17 +50,24 @@ class MetricsFile:
                 raise RunFolderError(f"{self._path}, line {number} is damaged: {error}") from error
         return records
 
-    def cut_back(self, iteration: int) -> None:
+    def cut_back(self, iteration: int, interval: int = 1) -> None:
         """Drop the records after an iteration; training resumes from there.
+
+        Args:
+            iteration: the last to keep.
+            interval: iterations from one record to the next.
 
         Raises:
             RunFolderError: a record up to that iteration is missing.
 
         """
         kept = [record for record in self.read() if record["iteration"] <= iteration]
-        if [record["iteration"] for record in kept] != list(range(1, iteration + 1)):
+        if [record["iteration"] for record in kept] != list(
+            range(interval, iteration + 1, interval)
+        ):
             raise RunFolderError(
-                f"{self._path} does not hold the {iteration} records that the checkpoint stands on"
+                f"{self._path} does not hold the {iteration // interval} records that the "
+                "checkpoint stands on"
             )
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The doors through which environments, presets and agents enter, ours as well as a stranger's.
+"""The doors through which environments, problems, presets and agents enter, ours or a stranger's.
 
 A package registers by entry points:
 
@@ -6,6 +6,8 @@ A package registers by entry points:
 group                        value
 ===========================  ====================================================================
 ``metarl.environments``      a module that registers its environments with Gymnasium on import
+``metarl.problems``          a class, a frozen dataclass (see `metarl.problems.Problem`); the entry
+                             point's name is the problem's
 ``metarl.presets``           a package whose ``*.toml`` files are presets, named by their file name
 ``metarl.agents``            an `AgentSpec`; the entry point's name is the agent's
 ===========================  ====================================================================
@@ -15,6 +17,7 @@ left out; the rest goes on.
 """
 
 import contextlib
+import dataclasses
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -29,8 +32,9 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from metarl.config import Config, read_fields
+from metarl.config import Config
 from metarl.errors import ConfigError
+from metarl.supervised_config import SupervisedConfig, read_either
 
 _OURS = "metarl-suite"
 
@@ -126,6 +130,46 @@ def _load_agent(entry: EntryPoint, what: str) -> AgentSpec:
     return spec
 
 
+def problem_names() -> list[Origin]:
+    """List the supervised problems of all installed packages."""
+    found: dict[str, Origin] = {}
+    for entry in _entries("metarl.problems"):
+        if entry.name in found:
+            _leave_out(entry, f"{found[entry.name].package} has a problem of that name")
+        else:
+            found[entry.name] = Origin(entry.name, _package(entry))
+    return sorted(found.values(), key=lambda origin: origin.name)
+
+
+def load_problem(name: str) -> type[Any]:
+    """Give the class of a supervised problem (see `metarl.problems.Problem`).
+
+    Args:
+        name: an installed problem's; or "module:Class" where Python finds it.
+
+    Raises:
+        ConfigError: no installed package brings it, or the one that does is broken.
+
+    """
+    if ":" in name:
+        return _load_problem(EntryPoint(name, name, "metarl.problems"), f"problem {name!r}")
+    for entry in _entries("metarl.problems"):
+        if entry.name == name:
+            return _load_problem(entry, f"problem {name!r} of package {_package(entry)}")
+    known = [origin.name for origin in problem_names()]
+    raise ConfigError(f"unknown problem {name!r}; {_nearest(name, known)}")
+
+
+def _load_problem(entry: EntryPoint, what: str) -> type[Any]:
+    try:
+        kind = entry.load()
+    except Exception as error:  # a stranger's plug-in may raise anything
+        raise ConfigError(f"{what} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        raise ConfigError(f"{what}: {entry.value} is no dataclass but {type(kind).__name__}")
+    return kind
+
+
 def baseline_names() -> list[str]:
     """List the agents that `metarl evaluate --baselines` compares with."""
     names = []
@@ -143,6 +187,17 @@ def preset_names() -> list[Origin]:
 
 
 def load_preset(name: str) -> Config:
+    """Read the preset of an environment; arguments and errors as for `load_any_preset`."""
+    config = load_any_preset(name)
+    if isinstance(config, SupervisedConfig):
+        raise ConfigError(
+            f"preset {name!r} is of problem {config.problem!r}, not of an environment; "
+            "`metarl train`, `evaluate` and `report` take it"
+        )
+    return config
+
+
+def load_any_preset(name: str) -> Config | SupervisedConfig:
     """Read a preset by its name, or from a TOML file of the user's.
 
     Args:
@@ -196,13 +251,12 @@ def _preset_files() -> dict[str, tuple[str, Traversable]]:
     return files
 
 
-def _read_preset(name: str, file: Traversable) -> Config:
+def _read_preset(name: str, file: Traversable) -> Config | SupervisedConfig:
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"preset {name!r} is not valid TOML: {error}") from error
-    config: Config = read_fields(Config, {"preset": name, **table}, f"preset {name!r}")
-    return config
+    return read_either({"preset": name, **table}, f"preset {name!r}")
 
 
 def _nearest(name: str, known: list[str]) -> str:

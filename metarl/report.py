@@ -109,7 +109,16 @@ def write_report(
         RunFolderError: the file cannot be written.
 
     """
-    page = render_page(runs, paths)
+    write_page(file, render_page(runs, paths))
+
+
+def write_page(file: Path, page: str) -> None:
+    """Write a page that is there; it appears whole or not at all.
+
+    Raises:
+        RunFolderError: the file cannot be written.
+
+    """
     partial = file.with_name(f"{file.name}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from metarl.config import Config, read_fields
+from metarl.config import Config
 from metarl.errors import ConfigError, RunFolderError
+from metarl.supervised_config import SupervisedConfig, read_either
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
@@ -17,7 +18,7 @@ _RECORDED_PACKAGES = ("metarl-suite", "torch", "gymnasium", "mujoco", "numpy")
 _PHYSICS_PACKAGES = ("gymnasium", "mujoco")
 
 
-def create_run_folder(path: Path, config: Config) -> None:
+def create_run_folder(path: Path, config: Config | SupervisedConfig) -> None:
     """Make a new run's folder and write its configuration.
 
     Raises:
@@ -36,7 +37,7 @@ def create_run_folder(path: Path, config: Config) -> None:
     write_config(path, config)
 
 
-def write_config(path: Path, config: Config) -> None:
+def write_config(path: Path, config: Config | SupervisedConfig) -> None:
     """Write a run's configuration.
 
     Raises:
@@ -47,17 +48,29 @@ def write_config(path: Path, config: Config) -> None:
 
 
 def read_config(path: Path) -> Config:
-    """Read a run's configuration.
+    """Read the configuration of a run on an environment.
 
     Raises:
-        RunFolderError: the folder is missing or holds no readable configuration.
+        RunFolderError: the folder is missing, holds no readable configuration, or is of a run on a
+            supervised problem.
 
     """
+    config = read_any_config(path)
+    if isinstance(config, SupervisedConfig):
+        raise RunFolderError(
+            f"{path} is a run of problem {config.problem!r}, not of an environment; "
+            "`metarl evaluate` and `metarl report` take it by itself"
+        )
+    return config
+
+
+def read_any_config(path: Path) -> Config | SupervisedConfig:
+    """Read the configuration of a run, whatever it trains on; errors as for `read_config`."""
     file = path / CONFIG_FILE
     if not path.is_dir():
         raise RunFolderError(f"there is no run folder {path}; `metarl train` makes one")
     try:
-        config: Config = read_fields(Config, json.loads(file.read_text()), str(file))
+        config: Config | SupervisedConfig = read_either(json.loads(file.read_text()), str(file))
     except FileNotFoundError as error:
         raise RunFolderError(f"{path} is not a run folder: it has no {CONFIG_FILE}") from error
     except (OSError, ValueError, ConfigError) as error:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from metarl.config import Config
 from metarl.errors import ConfigError
+from metarl.supervised_config import SupervisedConfig
 from metarl.training import Record
 
 _WANDB_IDENTITY = "wandb-id.txt"
@@ -31,7 +32,11 @@ class Tracker(Protocol):
 
 
 def start_trackers(
-    config: Config, run_dir: Path, completed: int, tensorboard: bool, wandb_project: str
+    config: Config | SupervisedConfig,
+    run_dir: Path,
+    completed: int,
+    tensorboard: bool,
+    wandb_project: str,
 ) -> "Trackers":
     """Start what was asked for.
 
@@ -111,7 +116,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """A run of Weights & Biases; a resumed run goes on with the same one."""
 
-    def __init__(self, run_dir: Path, config: Config, project: str) -> None:
+    def __init__(self, run_dir: Path, config: Config | SupervisedConfig, project: str) -> None:
         import wandb
 
         identity = run_dir / _WANDB_IDENTITY

@@ -22,6 +22,7 @@ Examples:
   metarl evaluate runs/metaworld-ml10 --task-range test --tasks 50
   metarl evaluate runs/navigation-2d --baselines
   metarl evaluate runs/seed-1 runs/seed-2 runs/seed-3 --output runs/three-seeds
+  metarl evaluate runs/sinusoid --help            a run on a supervised problem has its own options
 """
 
 import contextlib
@@ -34,6 +35,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from metarl.cli import supervised_evaluate
 from metarl.cli.comparison import Group, group_runs, with_baselines
 from metarl.cli.cores import checked_workers, usable_cores
 from metarl.cli.parsing import parse
@@ -75,6 +77,8 @@ class EvaluateArguments:
 
 def run(argv: list[str]) -> int:
     """Run the verb; give the exit code."""
+    if supervised_evaluate.means_a_problem(argv):
+        return supervised_evaluate.run(argv)
     arguments = parse(EvaluateArguments, argv, prog="metarl evaluate", description=__doc__ or "")
     if not arguments.run_dirs:
         raise ConfigError("name a run folder: metarl evaluate RUN_DIR…")

@@ -1,4 +1,4 @@
-"""List presets, environments and agents of each package, with their tasks and protocols.
+"""List presets, environments, problems and agents of each package, with their tasks and protocols.
 
 A preset's protocol: its horizon in time steps, tasks × episodes of a batch, inner steps and their
 step size α, and meta-iterations.
@@ -29,9 +29,12 @@ from metarl.plugins import (
     agent_names,
     environment_ids,
     load_agent,
-    load_preset,
+    load_any_preset,
+    load_problem,
     preset_names,
+    problem_names,
 )
+from metarl.supervised_config import SupervisedConfig
 from metarl.tasks import make_environment, task_space
 
 WIDTH_WITHOUT_TERMINAL = 120
@@ -55,9 +58,14 @@ def run(argv: list[str]) -> int:
         presets = _table(f"presets of {package}", "preset", "what is learned", "tasks", "protocol")
         for name in names:
             try:
-                config = load_preset(name)
+                config = load_any_preset(name)
             except ConfigError as error:
                 presets.add_row(name, escape(f"cannot be read: {error}"))
+                continue
+            if isinstance(config, SupervisedConfig):
+                described = _described(config.description, config.source * arguments.sources)
+                shown = escape(_problem_tasks(config)), _supervised_protocol(config)
+                presets.add_row(name, described, *shown)
                 continue
             presets.add_row(
                 name,
@@ -71,6 +79,15 @@ def run(argv: list[str]) -> int:
         for name in names:
             environments.add_row(name, escape(_tasks(name, {})))
         console.print(environments)
+    for package, names in _by_package(problem_names()):
+        problems = _table(f"problems of {package}", "problem", "tasks")
+        for name in names:
+            try:
+                text = (load_problem(name).__doc__ or "").partition("\n")[0]
+            except ConfigError as error:
+                text = str(error)
+            problems.add_row(name, escape(text))
+        console.print(problems)
     for package, names in _by_package(agent_names()):
         agents = _table(f"agents of {package}", "agent", "what it does")
         for name in names:
@@ -94,6 +111,19 @@ def _protocol(config: Config) -> str:
         f"horizon {config.horizon}, {config.tasks_per_batch} × {config.episodes_per_task} "
         f"episodes, {config.adaptation_steps} {steps} of α {config.inner_learning_rate:g}, "
         f"{config.iterations} iterations"
+    )
+
+
+def _problem_tasks(config: SupervisedConfig) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in config.problem_settings.items())
+    return f"problem {config.problem}" + (f"\n{settings}" if settings else "")
+
+
+def _supervised_protocol(config: SupervisedConfig) -> str:
+    steps = "step" if config.adaptation_steps == 1 else "steps"
+    return (
+        f"{config.tasks_per_batch} tasks, {config.shots} shots, {config.adaptation_steps} {steps} "
+        f"of α {config.inner_learning_rate:g}, {config.iterations} iterations"
     )
 
 

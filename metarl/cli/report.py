@@ -21,6 +21,8 @@ import tyro
 
 from metarl.cli.parsing import parse
 from metarl.errors import ConfigError
+from metarl.run_folder import read_any_config
+from metarl.supervised_config import SupervisedConfig
 
 if TYPE_CHECKING:
     from metarl.report import Run
@@ -47,8 +49,15 @@ def run(argv: list[str]) -> int:
         raise ConfigError("name a run folder: metarl report RUN_DIR…")
     output = arguments.output or arguments.run_dirs[0] / "report.html"
     # From here on torch is needed, which takes its time to import.
-    from metarl.report import read_run, write_report
+    from metarl.report import read_run, write_page, write_report
 
+    if isinstance(read_any_config(arguments.run_dirs[0]), SupervisedConfig):
+        from metarl.supervised_report import read_supervised_run, render_supervised_page
+
+        found = [read_supervised_run(run_dir) for run_dir in dict.fromkeys(arguments.run_dirs)]
+        write_page(output, render_supervised_page(found))
+        print(f"written to {output}; open it in a browser")
+        return 0
     runs = [read_run(run_dir) for run_dir in dict.fromkeys(arguments.run_dirs)]
     first_of_groups = {each.group: each for each in reversed(runs)}
     paths = [found for each in runs if each in first_of_groups.values() for found in _paths(each)]

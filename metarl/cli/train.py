@@ -14,6 +14,7 @@ Examples:
   metarl train --run-dir runs/other --resume                go on with any run
   metarl train navigation-2d --agent pretrained             a baseline: one policy for all tasks
   metarl train navigation-2d --initial-policy model.zip     start from a stable-baselines3 model
+  metarl train sinusoid                                     a supervised problem, by the same core
 """
 
 import argparse
@@ -24,6 +25,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
+from metarl.cli import supervised_train
 from metarl.cli.cores import usable_cores
 from metarl.cli.parsing import parse
 from metarl.config import Config, environment_name, read_fields
@@ -64,7 +66,10 @@ class TrainArguments(Generic[S]):
 
 def run(argv: list[str]) -> int:
     """Run the verb; give the exit code."""
-    defaults, guesses = _defaults(argv)
+    known, preset = _named(argv)
+    if (code := supervised_train.run(argv, preset, known.run_dir, known.resume)) is not None:
+        return code
+    defaults, guesses = _defaults(argv, known, preset)
     kind: Any = TrainArguments[type(defaults.settings)]  # type: ignore[misc]
     arguments: TrainArguments[Any] = parse(
         kind,
@@ -96,12 +101,8 @@ def run(argv: list[str]) -> int:
     )
 
 
-def _defaults(argv: list[str]) -> tuple[TrainArguments[Any], list[Guess]]:
-    """Give the defaults of all flags, and which of them are guesses.
-
-    They are the preset's, or those chosen for an environment, or on resume those that the run was
-    started with.
-    """
+def _named(argv: list[str]) -> tuple[argparse.Namespace, str]:
+    """Find what decides on the defaults of all flags, and the preset."""
     before = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     before.add_argument("--run-dir", "--run_dir", type=Path)
     before.add_argument("--resume", action="store_true")
@@ -111,7 +112,17 @@ def _defaults(argv: list[str]) -> tuple[TrainArguments[Any], list[Guess]]:
         known, rest = before.parse_known_args(argv)
     except argparse.ArgumentError as error:
         raise ConfigError(f"{error}; see `metarl train --help`") from error
-    preset = _find_preset(rest)
+    return known, _find_preset(rest)
+
+
+def _defaults(
+    argv: list[str], known: argparse.Namespace, preset: str
+) -> tuple[TrainArguments[Any], list[Guess]]:
+    """Give the defaults of all flags, and which of them are guesses.
+
+    They are the preset's, or those chosen for an environment, or on resume those that the run was
+    started with.
+    """
     guesses: list[Guess] = []
     run_dir: Path | None = known.run_dir
     if known.resume:

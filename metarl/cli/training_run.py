@@ -100,7 +100,7 @@ def run_training(
     again = " ".join(filter(None, ("metarl train", config.preset, f"--run-dir {run_dir} --resume")))
     try:
         with (
-            _signals_raise(),
+            signals_raise(),
             contextlib.closing(
                 start_trackers(config, run_dir, state.iteration, tensorboard, wandb_project)
             ) as trackers,
@@ -145,7 +145,7 @@ def _outer_loop(
 
 
 @contextlib.contextmanager
-def _signals_raise() -> Iterator[None]:
+def signals_raise() -> Iterator[None]:
     """Turn the first SIGINT or SIGTERM into Interrupted; a second one ends the process at once."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,0 +1,59 @@
+"""What the verbs share for supervised problems: from a configuration to a learner and its state."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metarl.checkpoints import Checkpoints
+from metarl.config import read_fields
+from metarl.errors import ConfigError
+from metarl.networks import network_of
+from metarl.plugins import load_problem
+from metarl.supervised import Learner
+from metarl.supervised_config import SupervisedConfig
+from metarl.training import TrainingState
+
+
+def build_problem(config: SupervisedConfig) -> Any:
+    """Build the problem (a `metarl.problems.Problem`) with its settings."""
+    kind = load_problem(config.problem)
+    return read_fields(kind, config.problem_settings, f"problem {config.problem}")
+
+
+def build_learner(config: SupervisedConfig) -> Learner:
+    """Build problem and model.
+
+    Raises:
+        ConfigError: the configuration names something that does not exist or does not fit.
+
+    """
+    problem = build_problem(config)
+    try:
+        torch.zeros(1, device=config.device).cpu()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"device = {config.device!r} is not to be had here: {reason}") from error
+    input_shape = problem.input_shape
+    if config.agent == "oracle":
+        if not problem.numbers_told or len(input_shape) != 1:
+            raise ConfigError(f"problem {config.problem!r} tells an oracle nothing")
+        input_shape = (input_shape[0] + problem.numbers_told,)
+    network = network_of(config, input_shape, problem.outputs)
+    kind = {"device": config.device, "dtype": getattr(torch, config.dtype)}
+    initial = {name: value.to(**kind) for name, value in network.initial(config.seed).items()}
+    return Learner(config, problem, network, initial)
+
+
+def load_state(run_dir: Path, learner: Learner, command: str) -> TrainingState:
+    """Load a run's newest good checkpoint; say on standard error what was passed over.
+
+    Raises:
+        RunFolderError: there is no good checkpoint.
+
+    """
+    state, _, skipped = Checkpoints(run_dir).load_newest(learner.initial)
+    for damaged in skipped:
+        print(f"{command}: passed over checkpoint {damaged}", file=sys.stderr)
+    return state

@@ -1,0 +1,46 @@
+"""Small supervised problems for tests."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+
+from metarl.cli.supervised_runs import build_learner
+from metarl.plugins import load_any_preset
+from metarl.problems import held_out_episodes
+from metarl.supervised import Learner
+from metarl.supervised_config import SupervisedConfig
+
+
+def tiny_supervised(preset: str = "sinusoid", **changes: Any) -> SupervisedConfig:
+    """A preset, cut down to something that runs in a moment."""
+    config = load_any_preset(preset)
+    assert isinstance(config, SupervisedConfig)
+    small: dict[str, Any] = {
+        "tasks_per_batch": 3,
+        "hidden_sizes": (5,),
+        "iterations": 4,
+        "record_interval": 2,
+        "checkpoint_interval": 2,
+        "test_tasks": 4,
+        "test_queries": 6,
+    }
+    return dataclasses.replace(config, **{**small, **changes})
+
+
+def learner_and_batches(**changes: Any) -> tuple[Learner, Any, Any]:
+    """A learner in float64, and the support and query sets of a few tasks."""
+    learner = build_learner(tiny_supervised(dtype="float64", **changes))
+    config = learner.config
+    episodes = held_out_episodes(
+        learner.problem, 3, config.tasks_per_batch, config.shots, config.queries
+    )
+    return learner, *learner.batches(episodes)
+
+
+def classification(ways: int, inputs: int, examples: int, tasks: int, seed: int) -> Any:
+    """A batch of random inputs and classes, in float64."""
+    generator = np.random.default_rng(seed)
+    numbers = torch.tensor(generator.standard_normal((tasks, examples, inputs)))
+    return numbers, torch.tensor(generator.integers(ways, size=(tasks, examples)))
