@@ -71,9 +71,9 @@ def test_a_run_that_was_interrupted_and_resumed_equals_one_that_was_not():
         "s.MetricsFile.append = stop\n"
         "sys.exit(main())"
     )
+    arguments = ["train", "sinusoid", *SMALL, "--iterations", "6", "--run-dir", "parts"]
     stopped = subprocess.run(
-        [sys.executable, "-c", program, "train", "sinusoid", *SMALL]
-        + ["--iterations", "6", "--run-dir", "parts"],
+        [sys.executable, "-c", program, *arguments],
         capture_output=True,
         text=True,
     )

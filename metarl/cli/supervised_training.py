@@ -13,6 +13,7 @@ from metarl.cli.supervised_runs import build_learner, load_state
 from metarl.cli.training_run import Interrupted, signals_raise
 from metarl.errors import MetarlError, RunFolderError
 from metarl.metrics import MetricsFile
+from metarl.problems import training_episodes
 from metarl.run_folder import create_run_folder, versions, write_config
 from metarl.supervised import initial_state, train
 from metarl.supervised_config import SupervisedConfig
@@ -57,6 +58,8 @@ def run_supervised_training(
         write_config(run_dir, config)
         console.print(f"resuming {run_dir} after iteration {state.iteration}", soft_wrap=True)
     else:
+        # Data that are not there are told before the folder is made.
+        training_episodes(learner.problem, config.seed, 0, 1, config.shots, config.queries)
         create_run_folder(run_dir, config)
         state = initial_state(learner)
 
