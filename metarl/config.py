@@ -66,6 +66,9 @@ class Config:
     """Inner gradient steps in training."""
     inner_learning_rate: float = 0.1
     """Step size α of the inner loop in training."""
+    on_env_error: Literal["stop", "retry", "skip-task"] = "stop"
+    """When an environment fails or gives numbers that are not finite: stop the run; try the task
+    again, three times in all; or go on without the task, which the metrics then count."""
     first_order: bool = False
     """Leave second derivatives out of the meta-gradient (first-order MAML)."""
     discount: float = 0.99
