@@ -249,6 +249,8 @@ def read_fields(kind: type[Any], table: Mapping[str, Any], origin: str) -> Any:
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
     """Check a value against a field's type; integers pass for floats and lists for tuples."""
+    if hint is Any:
+        return value
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_convert(item, get_args(hint)[0], where) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -9,6 +9,7 @@ Examples:
 """
 
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,10 +38,11 @@ def run(argv: list[str]) -> int:
     print(f"recorded: {episode.reason}")
     environment = make_environment(episode.env_id, episode.env_kwargs, -1)
     task = _task(episode, environment)
+    shape = environment.observation_space.shape
     steps, ended, found = 0, False, ""
     try:
         observation, _ = environment.reset(seed=episode.reset_seed, options={"task": task})
-        found = _not_finite("the observation of reset", observation)
+        found = _nonsense("the observation of reset", observation, shape)
         for action in episode.actions:
             if found or ended:
                 break
@@ -49,15 +51,13 @@ def run(argv: list[str]) -> int:
             observation, reward, terminated, truncated, _ = environment.step(
                 given if space.shape else given.item()
             )
-            found = _not_finite(f"the reward of step {steps}", reward) or _not_finite(
-                f"the observation of step {steps}", observation
+            found = _nonsense(f"the reward of step {steps}", reward, ()) or _nonsense(
+                f"the observation of step {steps}", observation, shape
             )
             ended = bool(terminated or truncated)
             steps += 1
     except Exception as error:
         print(f"failed again, after {steps} steps: {type(error).__name__}: {error}")
-        import traceback
-
         traceback.print_exc()
         return 0
     finally:
@@ -77,6 +77,8 @@ def _task(episode: FailedEpisode, environment: Any) -> Task:
     return task
 
 
-def _not_finite(what: str, values: Any) -> str:
+def _nonsense(what: str, values: Any, shape: tuple[int, ...] | None) -> str:
     numbers = np.asarray(values, dtype=np.float64)
+    if numbers.shape != shape:
+        return f"{what} has shape {numbers.shape}, not {shape}"
     return "" if np.isfinite(numbers).all() else f"{what} is not finite: {values}"

@@ -12,7 +12,6 @@ from metarl.process_pool import Supervision
 from metarl.shards import Workers, to_vector
 from metarl.training import Record, TrainingState, train
 
-
 FORKED = Supervision(start_method="fork")
 """Forked workers start in a moment; a spawned one imports torch for seconds."""
 
