@@ -16,7 +16,7 @@ from pathlib import Path
 from metarl.cli import main as metarl
 
 RESULTS = Path("results")
-SINUSOID_ITERATIONS = {"maml": @MAML@, "pretrained": @PRE@, "oracle": 12_500}
+SINUSOID_ITERATIONS = {"maml": 40_000, "pretrained": 40_000, "oracle": 12_500}
 FULLY_CONNECTED = ["--network", "fully-connected", "--hidden-sizes", "256", "128", "64", "64"]
 CELLS = {
     # Iterations, and the paper's accuracy on Omniglot in percent.

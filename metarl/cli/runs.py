@@ -17,6 +17,7 @@ from metarl.errors import ConfigError
 from metarl.observations import observation_layout
 from metarl.plugins import AgentSpec, load_agent
 from metarl.policies import PolicySpec, parameters_of
+from metarl.process_pool import Supervision
 from metarl.run_folder import physics_warning
 from metarl.shards import ShardSpec, Workers, to_vector
 from metarl.tasks import Task, task_space
@@ -38,11 +39,16 @@ class Experiment:
     agent: Agent | OwnLoop
 
     def start_workers(
-        self, count: int | str, tasks: int, episodes_per_task: int, query_episodes: int = 0
+        self,
+        count: int | str,
+        tasks: int,
+        episodes_per_task: int,
+        query_episodes: int = 0,
+        supervision: Supervision | None = None,
     ) -> Workers:
         """Start the pool over some tasks; 0 query episodes are as many as in the other phases."""
         spec = ShardSpec(self.config, self.policy, episodes_per_task, range(tasks), query_episodes)
-        return start_workers(spec, count)
+        return start_workers(spec, count, supervision)
 
 
 def load_newest_state(run_dir: Path, experiment: Experiment, command: str) -> TrainingState:

@@ -16,6 +16,7 @@ from metarl.cli.runs import Experiment, build_experiment, load_newest_state
 from metarl.config import Config
 from metarl.errors import MetarlError, RunFolderError
 from metarl.metrics import MetricsFile
+from metarl.process_pool import Supervision
 from metarl.run_folder import create_run_folder, versions, write_config
 from metarl.shards import to_vector
 from metarl.stable_baselines import read_policy
@@ -35,6 +36,7 @@ def run_training(
     config: Config,
     run_dir: Path,
     workers: int | str,
+    supervision: Supervision,
     resume: bool = False,
     tensorboard: bool = True,
     wandb_project: str = "",
@@ -46,6 +48,7 @@ def run_training(
         config: the experiment.
         run_dir: the run folder; new, or on resume one that `run_training` wrote.
         workers: how many workers to use, or the address of a Ray cluster.
+        supervision: what to do about workers that are lost.
         resume: go on from the newest checkpoint.
         tensorboard: write its events into the run folder.
         wandb_project: of Weights & Biases, to log to as well; empty: none.
@@ -107,7 +110,9 @@ def run_training(
             TrainingDisplay(console, config, state) as display,
         ):
             save()
-            with contextlib.closing(_outer_loop(experiment, state, workers)) as outer_loop:
+            with contextlib.closing(
+                _outer_loop(experiment, state, workers, supervision)
+            ) as outer_loop:
                 for state, record in outer_loop:
                     metrics.append(record)
                     display.update(record)
@@ -132,14 +137,16 @@ def run_training(
 
 
 def _outer_loop(
-    experiment: Experiment, state: TrainingState, workers: int | str
+    experiment: Experiment, state: TrainingState, workers: int | str, supervision: Supervision
 ) -> Generator[tuple[TrainingState, Record], None, None]:
     """Train as the agent does: over shards, or in a loop of its own."""
     agent, config = experiment.agent, experiment.config
     if isinstance(agent, OwnLoop):
         yield from agent.train(experiment.initial, state)
         return
-    pool = experiment.start_workers(workers, config.tasks_per_batch, config.episodes_per_task)
+    pool = experiment.start_workers(
+        workers, config.tasks_per_batch, config.episodes_per_task, supervision=supervision
+    )
     with contextlib.closing(pool):
         yield from train(agent, experiment.environment, pool, state, config)
 
