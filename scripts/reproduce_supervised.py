@@ -55,7 +55,7 @@ def sinusoid():
 def characters(cells):
     """Train and evaluate some cells, then write the table of all."""
     for cell in cells:
-        preset, network = cell.partition("-shot-")[::2]
+        preset, network = cell.split("-shot-")
         options = FULLY_CONNECTED if network == "fully-connected" else []
         folder = RESULTS / "characters" / cell
         train(f"characters-{preset}-shot", folder, CELLS[cell][0], options)
@@ -68,8 +68,7 @@ def write_table():
     rows = []
     for cell, (_, published) in CELLS.items():
         folder = RESULTS / "characters" / cell
-        name = " ".join(cell.split("-", 4)[:2]) + ", "
-        task, network = cell.rsplit("-shot-", 1)
+        task, network = cell.split("-shot-")
         name = f"{task.replace('-way-', '-way ')}-shot, {network.replace('-', ' ')}"
         if not (folder / "evaluation.json").exists():
             rows.append(f"| {name} | not run | | | {published} |")
@@ -93,9 +92,10 @@ steps (3 for 5-way, 5 for 20-way), with the 95 % bootstrap interval of the mean 
 
 **The last column is another data set**: the paper's numbers on Omniglot after 60,000 iterations.
 The characters here are drawn from matplotlib's fonts (`envs/metarl_envs/characters.py`); there are
-fewer of them than in Omniglot, they are not turned into further classes, and no hand wrote them. The
-two columns say that the same protocol runs and learns, not that it does so equally well. The
-iterations are what two shared cores could afford. Batch normalisation is transductive, here and there.
+fewer of them than in Omniglot, they are not turned into further classes, and no hand wrote them.
+The two columns say that the same protocol runs and learns, not that it does so equally well. The
+iterations are what two shared cores could afford. Batch normalisation is transductive, here and
+there.
 
 | | accuracy | before adapting | iterations | paper, on Omniglot |
 |---|---|---|---|---|
