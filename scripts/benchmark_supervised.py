@@ -3,10 +3,11 @@
 The step is a whole meta-iteration on fixed batches: inner steps, second-order meta-gradient, Adam.
 By hand it is written twice: all tasks of a meta-batch in one call (batched matrix products, and
 grouped convolutions whose groups are tasks), and one task after the other. Rounds of all
-three alternate; the ratio is that of the medians, with the faster one by hand. The gradients are
-checked to be the same before anything is timed.
+three alternate; the ratio is that of the medians, with the faster one by hand. Time is the
+processor's, on one thread, which other work on the machine changes less than a clock's. The
+gradients are checked to be the same before anything is timed.
 
-    OMP_NUM_THREADS=1 python scripts/benchmark_supervised.py --rounds 5
+    python scripts/benchmark_supervised.py --rounds 5
 """
 
 import argparse
@@ -195,10 +196,10 @@ def check(learner, support, query, tolerance=1e-3):
 
 
 def seconds(step, support, query, repeats):
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(repeats):
         step(support, query)
-    return (time.perf_counter() - started) / repeats
+    return (time.process_time() - started) / repeats
 
 
 def measure(preset, changes, repeats, rounds):
@@ -223,17 +224,18 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=FILE)
     options = parser.parse_args()
+    torch.set_num_threads(1)
     found = {}
     for name, (preset, changes, repeats) in CASES.items():
         found[name] = measure(preset, changes, repeats, options.rounds)
         print(name, found[name]["medians"], f"speed {found[name]['speed']:.2f}", flush=True)
-    about = {"versions": versions(), "threads": torch.get_num_threads(), "load": os.getloadavg()}
+    about = {"versions": versions(), "load": os.getloadavg()}
     result = {**about, "rounds": options.rounds, "cases": found}
     options.output.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
     names = list(next(iter(found.values()))["medians"])
     lines = [
-        "Milliseconds of a meta-iteration (second order, Adam), medians; and the speed of metarl",
-        "in that of the faster one by hand.",
+        "Milliseconds of one processor for a meta-iteration (second order, Adam), medians; and the",
+        "speed of metarl in that of the faster one by hand.",
         f"Written by `python scripts/benchmark_supervised.py --rounds {options.rounds}`; "
         "versions in supervised.json.",
         "",
@@ -245,7 +247,7 @@ def main():
         lines.append(f"| {name} | {cells} | {case['speed']:.2f} |")
     lines += [
         "",
-        f"On {torch.get_num_threads()} thread; load of the machine at the end: "
+        f"On one thread; load of the machine at the end: "
         f"{about['load'][0]:.1f} on {os.cpu_count()} cores. Rounds alternate, so that other work "
         "on the machine falls on all alike.",
     ]
