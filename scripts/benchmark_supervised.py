@@ -5,7 +5,7 @@ By hand it is written twice: all tasks of a meta-batch in one call (batched matr
 grouped convolutions whose groups are tasks), and one task after the other. Rounds of all
 three alternate; the ratio is that of the medians, with the faster one by hand. Time is the
 processor's, on one thread, which other work on the machine changes less than a clock's. The
-gradients are checked to be the same before anything is timed.
+gradients are checked, in float64, to be the same before anything is timed.
 
     python scripts/benchmark_supervised.py --rounds 5
 """
@@ -184,7 +184,7 @@ def batches(learner):
     return learner.batches(episodes)
 
 
-def check(learner, support, query, tolerance=1e-3):
+def check(learner, support, query, tolerance=1e-9):
     """Raise AssertionError unless all three give one gradient."""
     ours = Ours(learner)
     (wanted,) = torch.autograd.grad(ours.mean_loss(support, query), ours.outer._learned)
@@ -203,9 +203,11 @@ def seconds(step, support, query, repeats):
 
 
 def measure(preset, changes, repeats, rounds):
-    learner = build_learner(dataclasses.replace(load_any_preset(preset), **changes))
+    config = dataclasses.replace(load_any_preset(preset), **changes)
+    exact = build_learner(dataclasses.replace(config, dtype="float64"))
+    check(exact, *batches(exact))
+    learner = build_learner(config)
     support, query = batches(learner)
-    check(learner, support, query)
     runners = {"metarl": Ours, "by hand, one by one": OneByOne, "by hand, all at once": AllAtOnce}
     steps = {name: kind(learner).step for name, kind in runners.items()}
     found = {name: [] for name in steps}

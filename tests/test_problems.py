@@ -1,6 +1,7 @@
 """Supervised problems: what every one of them keeps, and the data of each."""
 
 import dataclasses
+import json
 import zipfile
 
 import numpy as np
@@ -11,9 +12,10 @@ from metarl import plugins
 from metarl.cli import main
 from metarl.config import read_fields
 from metarl.errors import ConfigError
-from metarl.plugins import load_problem, problem_names
+from metarl.plugins import load_any_preset, load_problem, preset_names, problem_names
 from metarl.problems import Problem, held_out_episodes, training_episodes
 from metarl.seeding import Split
+from metarl.supervised_config import SupervisedConfig, read_either
 from metarl_envs import characters as drawn_characters
 from metarl_envs.characters import Characters
 from metarl_envs.image_classes import episodes, split_classes, with_rotations
@@ -311,6 +313,21 @@ def test_a_strangers_problem_comes_in_by_the_door_and_a_broken_one_stops_nothing
     assert main(["train", "lines.toml", "--no-tensorboard", "--steepest", "1"]) == 0
     assert main(["train", "lines.toml", "--agent", "oracle"]) == 2
     assert "tells an oracle nothing" in capsys.readouterr().err
+
+
+PRESETS = [
+    config
+    for origin in preset_names()
+    if isinstance(config := load_any_preset(origin.name), SupervisedConfig)
+]
+
+
+@pytest.mark.parametrize("config", PRESETS, ids=[config.preset for config in PRESETS])
+def test_every_preset_is_complete_and_survives_json(config):
+    assert config.source
+    assert config.description
+    read_fields(load_problem(config.problem), config.problem_settings, config.preset)
+    assert read_either(json.loads(config.to_json()), "file") == config
 
 
 def test_settings_are_frozen_dataclasses_with_defaults():

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from metarl.cli.listing import WIDTH_WITHOUT_TERMINAL
 from metarl.cli.parsing import parse
 from metarl.errors import ConfigError, RunFolderError
 from metarl.run_folder import read_any_config
@@ -87,6 +86,7 @@ def run(argv: list[str]) -> int:
     # From here on torch is needed, which takes its time to import.
     from rich.console import Console
 
+    from metarl.cli.listing import WIDTH_WITHOUT_TERMINAL
     from metarl.cli.supervised_output import show_and_write
     from metarl.cli.supervised_runs import build_learner, load_state
     from metarl.supervised import initial_state

@@ -2,7 +2,8 @@
 
 from importlib.util import find_spec
 
-from metarl.plugins import environment_ids, load_preset, preset_names
+from metarl.config import Config
+from metarl.plugins import environment_ids, load_any_preset, preset_names
 from metarl_envs import NEEDS
 
 
@@ -13,7 +14,8 @@ def environments_here() -> list[str]:
 
 def presets_here() -> list[str]:
     """The presets of such environments."""
-    return [it.name for it in preset_names() if _is_here(load_preset(it.name).env_id)]
+    configs = [load_any_preset(it.name) for it in preset_names()]
+    return [it.preset for it in configs if isinstance(it, Config) and _is_here(it.env_id)]
 
 
 def _is_here(env_id: str) -> bool:
