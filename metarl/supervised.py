@@ -145,7 +145,7 @@ def train(
             losses.append(mean_loss.item())
             if not np.isfinite(losses[-1]):
                 raise TaskError(f"the loss of iteration {iteration} is {losses[-1]}")
-            norms.append(outer.step(mean_loss))
+            norms.append(outer.step(mean_loss, iteration))
         seconds = (time.perf_counter() - started) / config.record_interval
         with torch.no_grad():
             before = query_losses(loss, *outer.parameters(), support, query, 0).mean()
@@ -185,8 +185,11 @@ class OuterOptimiser:
             return theta, self._config.inner_learning_rate
         return theta, unflatten(self._learned[self._parameters :], self._template)
 
-    def step(self, loss: Tensor) -> float:
+    def step(self, loss: Tensor, iteration: int) -> float:
         """Descend the gradient of a loss; give the gradient's length before it was clipped."""
+        dropped = 0 < self._config.drop_after < iteration
+        rate = self._config.outer_learning_rate * (0.1 if dropped else 1.0)
+        self._adam.param_groups[0]["lr"] = rate
         (gradient,) = torch.autograd.grad(loss, self._learned)
         norm = float(gradient.norm())
         if 0 < self._config.max_gradient_norm < norm:
@@ -206,13 +209,20 @@ class OuterOptimiser:
         )
 
 
-def parameters_of_state(learner: Learner, state: AgentState) -> tuple[Parameters, LearningRate]:
-    """Give θ and α as a model is tested with them."""
+def parameters_of_state(
+    learner: Learner, state: AgentState, steps: int
+) -> tuple[Parameters, list[LearningRate]]:
+    """Give θ, and α for each of several steps, as a model is tested with them."""
     like = next(iter(learner.initial.values()))
     theta = unflatten(torch.tensor(state.theta, device=like.device), learner.initial)
-    if state.step_sizes is None:
-        return theta, learner.config.inner_learning_rate
-    return theta, unflatten(torch.tensor(state.step_sizes, device=like.device), learner.initial)
+    config = learner.config
+    rates = state.learning_rates(config.learning_rates_at_test(steps), config.inner_learning_rate)
+    return theta, [
+        rate
+        if isinstance(rate, float)
+        else unflatten(torch.tensor(rate, device=like.device), learner.initial)
+        for rate in rates
+    ]
 
 
 def initial_state(learner: Learner) -> TrainingState:

@@ -48,6 +48,8 @@ class SupervisedConfig:
     """Leave second derivatives out of the meta-gradient (first-order MAML)."""
     outer_learning_rate: float = 1e-3
     """Step size of Adam, the outer optimiser."""
+    drop_after: int = 0
+    """Iterations after which Adam's step size is a tenth of that; 0: it stays."""
     max_gradient_norm: float = 0.0
     """A longer meta-gradient is shortened to this; 0: none is."""
     network: Literal["fully-connected", "convolutional"] = "fully-connected"
@@ -65,6 +67,9 @@ class SupervisedConfig:
     """Examples of a held-out task that the adapted model is judged by; of each class, likewise."""
     test_adaptation_steps: int = 10
     """Inner gradient steps in evaluation; may be more than in training."""
+    test_learning_rates: tuple[float, ...] = ()
+    """Step sizes α in evaluation, one a step, the last repeated; empty: as in training. A learned α
+    is taken in the same proportions."""
     published: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """What the source gives: by shots a table, by agent, of adaptation steps and measures."""
     record_interval: int = 100
@@ -84,9 +89,9 @@ class SupervisedConfig:
             require(self, name, 0 < value < math.inf, "must be positive and finite")
         norm_is_good = 0 <= self.max_gradient_norm < math.inf
         require(self, "max_gradient_norm", norm_is_good, "must be 0 or positive, and finite")
-        for name in ("hidden_sizes", "test_shots"):
-            good = all(value > 0 for value in getattr(self, name))
-            require(self, name, good, "must all be positive")
+        for name in ("hidden_sizes", "test_shots", "test_learning_rates"):
+            good = all(0 < value < math.inf for value in getattr(self, name))
+            require(self, name, good, "must all be positive and finite")
         for name in ("iterations", "checkpoint_interval"):
             whole = getattr(self, name) % self.record_interval == 0
             reason = f"must be a multiple of record_interval = {self.record_interval}"
@@ -111,6 +116,11 @@ class SupervisedConfig:
         """Each number of shots that an evaluation adapts to."""
         return self.test_shots or (self.shots,)
 
+    def learning_rates_at_test(self, steps: int) -> tuple[float, ...]:
+        """Give α for each of `steps` inner steps of an evaluation."""
+        rates = self.test_learning_rates or (self.inner_learning_rate,)
+        return tuple(rates[min(step, len(rates) - 1)] for step in range(steps))
+
     def to_json(self) -> str:
         """Give the configuration as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
@@ -124,6 +134,7 @@ _MINIMUM = {
     "shots": 1,
     "queries": 1,
     "adaptation_steps": 0,
+    "drop_after": 0,
     "test_tasks": 2,
     "test_queries": 1,
     "test_adaptation_steps": 0,

@@ -36,8 +36,8 @@ class MeasureCurve:
     """Examples adapted to; of each class, for a classification."""
     iteration: int
     """Training iterations of the model."""
-    learning_rate: float | None
-    """α; None: it is learned for each parameter, or no step is taken."""
+    learning_rates: list[float]
+    """α of each step; empty: it is learned for each parameter, or no step is taken."""
     mean: Float[np.ndarray, " step"]
     """Mean over tasks after 0, 1, … K steps."""
     ci95: Float[np.ndarray, "step 2"]
@@ -56,13 +56,13 @@ class Fits:
 
 
 def outputs_along_path(
-    learner: Learner, theta: Parameters, rate: LearningRate, episodes: Episodes, steps: int
+    learner: Learner, theta: Parameters, rates: Sequence[LearningRate], episodes: Episodes
 ) -> Float[Tensor, "task step query output"]:
     """Adapt to each task's support set; give the outputs on its query set after 0, 1, … K steps."""
     loss = loss_of(learner.model, learner.problem.loss)
 
     def of_task(support: Batch, query_inputs: Tensor) -> Tensor:
-        path = adaptation_path(loss, theta, [support] * steps, [rate] * steps)
+        path = adaptation_path(loss, theta, [support] * len(rates), rates)
         return torch.stack([learner.model(at, query_inputs) for at in path])
 
     support, query = learner.batches(episodes)
@@ -101,22 +101,20 @@ def evaluate(
 
     """
     config = learner.config
-    theta, rate = parameters_of_state(learner, state)
     steps = 0 if agent == "oracle" else config.test_adaptation_steps
-    number = config.inner_learning_rate
+    theta, rates = parameters_of_state(learner, state, steps)
     if agent in ("random", "pretrained") and steps:
-        number = tuned_rate(learner, theta, shots, seed)
-        rate = number
+        rates = [tuned_rate(learner, theta, shots, seed)] * steps
     episodes = held_out_episodes(
         learner.problem, seed, config.test_tasks, shots, config.test_queries
     )
     _, query = learner.batches(episodes)
-    per_task = measure(outputs_along_path(learner, theta, rate, episodes, steps), query[1])
+    per_task = measure(outputs_along_path(learner, theta, rates, episodes), query[1])
     return MeasureCurve(
         agent,
         shots,
         iteration,
-        number if steps and isinstance(rate, float) else None,
+        [rate for rate in rates if isinstance(rate, float)],
         per_task.mean(0),
         bootstrap_interval(per_task, stream(seed, Purpose.BOOTSTRAP)),
         np.median(per_task, axis=0),
@@ -133,7 +131,8 @@ def tuned_rate(learner: Learner, theta: Parameters, shots: int, seed: int) -> fl
     sign = 1 if learner.problem.loss == "mse" else -1
     costs = []
     for rate in TRIED_RATES:
-        outputs = outputs_along_path(learner, theta, rate, episodes, config.test_adaptation_steps)
+        rates = [rate] * config.test_adaptation_steps
+        outputs = outputs_along_path(learner, theta, rates, episodes)
         cost = sign * measure(outputs, query[1])[:, -1].mean()
         costs.append(cost if np.isfinite(cost) else np.inf)
     return TRIED_RATES[int(np.argmin(costs))]
@@ -149,9 +148,9 @@ def fits(
     seed: int,
 ) -> Fits:
     """Give a model's outputs on a few held-out tasks, for a figure; arguments as for `evaluate`."""
-    theta, rate = parameters_of_state(learner, state)
+    theta, rates = parameters_of_state(learner, state, max(steps))
     episodes = held_out_episodes(learner.problem, seed, tasks, shots, queries)
-    outputs = outputs_along_path(learner, theta, rate, episodes, max(steps))
+    outputs = outputs_along_path(learner, theta, rates, episodes)
     return Fits(episodes, tuple(steps), outputs[:, list(steps)].double().cpu().numpy())
 
 
@@ -161,7 +160,7 @@ def as_json(curve: MeasureCurve) -> dict[str, Any]:
         "agent": curve.agent,
         "shots": curve.shots,
         "iteration": curve.iteration,
-        "learning_rate": curve.learning_rate,
+        "learning_rates": curve.learning_rates,
         "adaptation_steps": list(range(len(curve.mean))),
         "mean": curve.mean.tolist(),
         "ci95": curve.ci95.tolist(),

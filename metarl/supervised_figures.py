@@ -25,7 +25,7 @@ def curves_figure(
     """
     shots = list(dict.fromkeys(curve.shots for curve in curves))
     colours = {agent: f"C{n}" for n, agent in enumerate(dict.fromkeys(c.agent for c in curves))}
-    figure = Figure(figsize=(2 + 3.6 * len(shots), 4), layout="constrained")
+    figure = Figure(figsize=(max(6, 2 + 3.6 * len(shots)), 4.4), layout="constrained")
     panels = figure.subplots(1, len(shots), sharey=True, squeeze=False)[0]
     last = max(1, *(len(curve.mean) - 1 for curve in curves))
     for axes, count in zip(panels, shots, strict=True):
@@ -53,7 +53,8 @@ def curves_figure(
         axes.set_xlim(-0.2, last + 0.2)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-    panels[0].legend(frameon=False, fontsize="small")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     panels[0].set_ylabel(measure)
     if "error" in measure:
         panels[0].set_yscale("log")

@@ -162,7 +162,7 @@ class Ours:
 
     def step(self, support, query):
         """Take one outer step."""
-        self.outer.step(self.mean_loss(support, query))
+        self.outer.step(self.mean_loss(support, query), iteration=1)
 
 
 def batches(learner):

@@ -1,5 +1,6 @@
 """The supervised learner: meta-gradients against dense references, and one core for all fields."""
 
+import dataclasses
 import gc
 import weakref
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from metarl.supervised import (
     OuterOptimiser,
     initial_state,
     loss_of,
+    parameters_of_state,
     query_losses,
     train,
 )
@@ -248,7 +250,7 @@ def test_the_outer_step_is_adams_on_the_clipped_gradient(learned):
     for scale in (1e-3, 10.0, 1.0):  # shorter than the limit, and longer
         theta, rate = outer.parameters()
         parts = [flatten(theta), *([flatten(rate)] if learned else [])]
-        norm = outer.step(scale * sum((part**2).sum() for part in parts))
+        norm = outer.step(scale * sum((part**2).sum() for part in parts), 1)
         gradient = 2 * scale * reference.detach()
         assert norm == pytest.approx(float(gradient.norm()), rel=1e-5)
         reference.grad = gradient * min(1.0, 0.5 / float(gradient.norm()))
@@ -289,3 +291,24 @@ def test_a_few_iterations_learn_to_adapt():
     records = [record for _, record in train(learner, initial_state(learner))]
     assert records[-1]["post_adaptation_loss"] < records[0]["post_adaptation_loss"]
     assert records[-1]["post_adaptation_loss"] < records[-1]["pre_adaptation_loss"]
+
+
+@pytest.mark.parametrize(("iteration", "size"), [(3, 1e-3), (4, 1e-4)])
+def test_adams_step_size_drops_after_its_iteration(iteration, size):
+    """The first step of Adam has the step size's length in every element."""
+    learner = build_learner(tiny_supervised(drop_after=3, outer_learning_rate=1e-3))
+    first = initial_state(learner).agent
+    outer = OuterOptimiser(learner, first)
+    outer.step((flatten(outer.parameters()[0]) * 5).sum(), iteration)
+    np.testing.assert_allclose(first.theta - outer.state().theta, size, rtol=1e-2)
+
+
+def test_a_learned_step_size_is_tested_in_the_proportions_of_the_numbers():
+    config = tiny_supervised(learn_step_sizes=True, test_learning_rates=(0.01, 0.005))
+    learner = build_learner(dataclasses.replace(config, inner_learning_rate=0.01))
+    state = initial_state(learner).agent
+    learned = np.arange(1, 1 + len(state.theta), dtype=np.float32)
+    state = dataclasses.replace(state, step_sizes=learned)
+    _, rates = parameters_of_state(learner, state, 3)
+    found = [flatten(rate).numpy() for rate in rates]
+    np.testing.assert_allclose(found, [learned, learned / 2, learned / 2], rtol=1e-6)

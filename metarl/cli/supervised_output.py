@@ -88,6 +88,6 @@ def _table(title: str, curves: Sequence[MeasureCurve]) -> Table:
             for step in shown
             if step < len(curve.mean)
         ]
-        rate = "" if curve.learning_rate is None else f"{curve.learning_rate:g}"
+        rate = ", ".join(f"{each:g}" for each in dict.fromkeys(curve.learning_rates))
         table.add_row(curve.agent, str(curve.shots), rate, *cells)
     return table
