@@ -49,7 +49,7 @@ def curves_figure(
                     markeredgewidth=2,
                     label=f"{agent}, published",
                 )
-        axes.set(xlabel="adaptation steps (gradient updates)", title=f"{count} shots")
+        axes.set(xlabel="adaptation steps (gradient updates)", title=_shots(count))
         axes.set_xlim(-0.2, last + 0.2)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
@@ -89,7 +89,7 @@ def fits_figure(fits: Mapping[str, Fits], shots: int) -> Figure:
                 axes.plot(*support, "^", color="C3", markersize=6, label="adapted to")
             axes.grid(alpha=0.3)
             if task == 0:
-                axes.set_title(f"{agent}, {shots} shots")
+                axes.set_title(f"{agent}, {_shots(shots)}")
                 axes.legend(frameon=False, fontsize="x-small")
         grid[-1][column].set_xlabel("x")
     for row in grid:
@@ -142,3 +142,7 @@ def losses_figure(runs: Mapping[str, Sequence[Record]]) -> Figure:
 
 def _picture(image: np.ndarray) -> np.ndarray:
     return image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
+
+
+def _shots(count: int) -> str:
+    return f"{count} shot{'s' * (count > 1)}"
