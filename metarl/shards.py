@@ -173,7 +173,8 @@ class Shard:
         """What an agent keeps for each task between two of its maps."""
 
     def _make_environments(self) -> EnvironmentBatch:
-        return make_batch(self.config, self._slots_per_task, self._room, self.whereabouts)
+        with _working_directory_kept():
+            return make_batch(self.config, self._slots_per_task, self._room, self.whereabouts)
 
     def begin(self, tasks: Sequence[Task], key: tuple[int, ...], left_out: Sequence[int]) -> None:
         """Begin a new experience.
