@@ -164,7 +164,7 @@ def test_a_worker_that_hoards_memory_is_replaced_between_iterations(undisturbed)
     group="workers",
 )
 @pytest.mark.parametrize(
-    ("workers", "method"), [(1, "fork"), (2, "fork"), (3, "fork"), (2, "spawn")]
+    ("workers", "method"), [(1, "forkserver"), (2, "forkserver"), (3, "forkserver"), (2, "spawn")]
 )
 def test_workers_and_start_methods_change_no_bit(workers, method, undisturbed):
     supervision = replace(FORKED, start_method=method)
