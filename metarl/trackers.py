@@ -4,8 +4,10 @@ A tracker that fails is named once on standard error and left out from then on; 
 training.
 """
 
+import contextlib
 import dataclasses
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -61,6 +63,8 @@ class Trackers:
     """Several trackers, each of which may fail."""
 
     def __init__(self, wanted: dict[str, Callable[[], Tracker]]) -> None:
+        self._hook = threading.excepthook
+        threading.excepthook = self._on_exception_of_a_thread
         self._working: dict[str, Tracker] = {}
         for name, start in wanted.items():
             self._attempt(name, partial(self._start, name, start))
@@ -74,9 +78,15 @@ class Trackers:
         """Close those that still work."""
         for name, tracker in list(self._working.items()):
             self._attempt(name, tracker.close)
+        threading.excepthook = self._hook
 
     def _start(self, name: str, start: Callable[[], Tracker]) -> None:
         self._working[name] = start()
+
+    def _on_exception_of_a_thread(self, about: threading.ExceptHookArgs) -> None:
+        """Leave out the traceback of TensorBoard's writer: the next call raises the same."""
+        if not type(about.thread).__module__.startswith("tensorboard."):
+            self._hook(about)
 
     def _attempt(self, name: str, action: Callable[[], object]) -> None:
         try:
@@ -84,7 +94,8 @@ class Trackers:
         except Exception as error:
             self._working.pop(name, None)
             reason = str(error).partition("\n")[0] or type(error).__name__
-            print(f"metarl train: goes on without {name}: {reason}", file=sys.stderr)
+            with contextlib.suppress(OSError):
+                print(f"metarl train: goes on without {name}: {reason}", file=sys.stderr)
 
 
 class TensorBoard:
