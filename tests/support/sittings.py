@@ -69,6 +69,18 @@ class Zygote:
             text.unlink()
         return Ended(code, output, error)
 
+    def said(self, pid):
+        """Give what a child that runs has written to standard error."""
+        return (Path(tempfile.gettempdir()) / f"{pid}.err").read_text()
+
+    def printed(self, pid):
+        """Give what a child that runs has printed."""
+        return (Path(tempfile.gettempdir()) / f"{pid}.out").read_text()
+
+    def interrupt(self, pid):
+        """Press Ctrl-C."""
+        os.kill(pid, signal.SIGINT)
+
     def run(self, *arguments, **how):
         """Run `metarl …` to its end."""
         return self.wait(self.start(*arguments, **how))
@@ -94,7 +106,8 @@ def wait_for(condition, what="what was waited for", seconds=60):
 
 def records(run_dir):
     """Read the metrics without what a clock measured."""
-    lines = (Path(run_dir) / "metrics.jsonl").read_text().splitlines()
+    file = Path(run_dir) / "metrics.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
     return [
         {name: value for name, value in json.loads(line).items() if not name.endswith("_seconds")}
         for line in lines
