@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.metadata import packages_distributions
+from importlib.metadata import entry_points, packages_distributions
 from typing import Any
 
 import gymnasium as gym
@@ -29,7 +29,12 @@ def environment_packages(
         modules |= {kind.__module__.partition(".")[0] for kind in type(layer).__mro__}
         layer = layer.env if isinstance(layer, gym.Wrapper) else None
     known = packages_distributions()
-    return sorted({name for module in modules for name in known.get(module, ())})
+    names = {name for module in modules for name in known.get(module, ())}
+    # What is installed to be edited says nothing of its modules but by its entry points.
+    for entry in entry_points(group="metarl.environments"):
+        if entry.dist is not None and entry.value.partition(".")[0] in modules:
+            names.add(entry.dist.name)
+    return sorted(names)
 
 
 def _module_of(text: str) -> list[str]:

@@ -41,7 +41,7 @@ def learning_figures(groups: Groups) -> Iterator[tuple[Figure, str]]:
             [
                 {**record, "gain": record[after] - record[before]}
                 for record in run
-                if after in record
+                if record.get(before) is not None and record.get(after) is not None
             ]
             for before, after in [returns]
             for run in runs

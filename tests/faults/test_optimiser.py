@@ -49,16 +49,18 @@ def play(experiment, iterations=2):
 
 DEGENERATE = {
     "all rewards are equal": {},
-    "all rewards are 0": {"env_kwargs": {"reward": 0.0}},
-    "all episodes have one step": {"env_kwargs": {"last_step": 1, "of_action": True}},
-    "one episode for each task": {"episodes_per_task": 1, "env_kwargs": {"of_action": True}},
     "one task with one episode of one step": {
         "tasks_per_batch": 1,
         "episodes_per_task": 1,
         "horizon": 1,
         "env_kwargs": {"last_step": 1},
     },
+    "all rewards are 0": {"env_kwargs": {"reward": 0.0}},
+    "all episodes have one step": {"env_kwargs": {"last_step": 1, "of_action": True}},
+    "one episode for each task": {"episodes_per_task": 1, "env_kwargs": {"of_action": True}},
 }
+EVERY_AGENT = [(agent, batch) for agent in AGENTS for batch in list(DEGENERATE)[:2]]
+EVERY_BATCH = [("maml-trpo", batch) for batch in list(DEGENERATE)[2:]]
 
 
 @pytest.mark.fault(
@@ -67,8 +69,7 @@ DEGENERATE = {
     "every agent passes through without a number that is none; what was not learned from is said",
     group="optimiser",
 )
-@pytest.mark.parametrize("agent", AGENTS)
-@pytest.mark.parametrize("batch", DEGENERATE)
+@pytest.mark.parametrize(("agent", "batch"), EVERY_AGENT + EVERY_BATCH)
 def test_a_degenerate_batch_gives_numbers(agent, batch):
     if agent in ("pretrained", "oracle"):
         pytest.importorskip("sb3_contrib")
@@ -78,11 +79,8 @@ def test_a_degenerate_batch_gives_numbers(agent, batch):
             assert np.isfinite(array).all()
         numbers = [value for value in record.values() if isinstance(value, float)]
         assert np.isfinite(numbers).all()
-        if record["rejection"] is not None:
-            assert (
-                record["rejection"] in (NO_STEP, NOTHING_TO_LEARN)
-                or "curvature" in (record["rejection"])
-            )
+        if reason := record["rejection"]:
+            assert reason in (NO_STEP, NOTHING_TO_LEARN) or "curvature" in reason
 
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -206,13 +204,15 @@ def test_a_baselines_update_that_breaks_down_is_undone(algorithm):
     "what to try, and a non-zero exit",
     group="optimiser",
 )
-def test_a_run_that_does_not_get_on_ends_with_a_diagnosis(tmp_path, capsys, monkeypatch):
-    experiment = experiment_of("reptile", env_kwargs={"of_action": True, "reward": 1.0})
+def test_a_run_that_does_not_get_on_ends_with_a_diagnosis(tmp_path, capsys):
     config = dataclasses.replace(
-        experiment.config, inner_learning_rate=1e38, iterations=9, max_rejections=3, dtype="float32"
+        experiment_of("reptile", env_kwargs={"of_action": True}).config,
+        agent_settings={"outer_learning_rate": 3e38},
+        inner_learning_rate=10.0,
+        iterations=9,
+        max_rejections=3,
     )
-    config = dataclasses.replace(config, adaptation_steps=1, agent_settings={"optimiser": "adam"})
-    with pytest.raises(TrainingError) as caught, np.errstate(all="ignore"):
+    with pytest.raises(TrainingError) as caught:
         run_training(config, tmp_path / "r", 1, tensorboard=False)
     assert caught.value.exit_code == 1
     text = str(caught.value)
