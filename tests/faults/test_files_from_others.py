@@ -95,8 +95,8 @@ def damaged(content, chance):
 
 @pytest.mark.fault(
     22,
-    "a file of a run folder is cut off, has flipped bits, or other bytes in it (hundreds of seeded "
-    "cases for each file)",
+    "a file of a run folder is cut off, has flipped bits, or other bytes in it (150 "
+    "seeded cases for each file)",
     "it is read as it should be, or one error names it; a damaged checkpoint is passed over",
     group="files",
 )
