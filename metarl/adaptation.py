@@ -42,7 +42,37 @@ def inner_step(
         learning_rate: α.
 
     """
-    return _descend(theta, grad(loss)(theta, support), learning_rate)
+    return _descend(theta, _gradient(loss, theta, support), learning_rate)
+
+
+def _transforms_are_active() -> bool:
+    """Tell whether this runs inside a transform of `torch.func`; yes, where torch does not say."""
+    level = getattr(torch._C._functorch, "maybe_current_level", lambda: 0)
+    return level() is not None
+
+
+def _gradient(loss: Callable[[Parameters, B], Tensor], theta: Parameters, support: B) -> Parameters:
+    """Give ∇L(θ; support), differentiable in θ where θ is.
+
+    By plain autograd unless a transform such as `vmap` is at work: the first use of
+    `torch.func.grad` imports torch's compiler, which takes seconds and 100 MB in every worker.
+    """
+    if _transforms_are_active():
+        slope_of: Parameters = grad(loss)(theta, support)
+        return slope_of
+    differentiable = torch.is_grad_enabled() and any(x.requires_grad for x in theta.values())
+    at = {
+        name: value if differentiable and value.requires_grad else value.detach().requires_grad_()
+        for name, value in theta.items()
+    }
+    with torch.enable_grad():
+        slope = torch.autograd.grad(
+            loss(at, support),
+            tuple(at.values()),
+            create_graph=differentiable,
+            materialize_grads=True,
+        )
+    return dict(zip(theta, slope, strict=True))
 
 
 def adapt(

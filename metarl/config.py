@@ -67,6 +67,9 @@ class Config:
     """Inner gradient steps in training."""
     inner_learning_rate: float = 0.1
     """Step size α of the inner loop in training."""
+    on_env_error: Literal["stop", "retry", "skip-task"] = "stop"
+    """When an environment fails or gives numbers that are not finite: stop the run; try the task
+    again, three times in all; or go on without the task, which the metrics then count."""
     first_order: bool = False
     """Leave second derivatives out of the meta-gradient (first-order MAML)."""
     discount: float = 0.99
@@ -258,6 +261,8 @@ def read_fields(kind: type[Any], table: Mapping[str, Any], origin: str) -> Any:
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
     """Check a value against a field's type; integers pass for floats and lists for tuples."""
+    if hint is Any:
+        return value
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_convert(item, get_args(hint)[0], where) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from metarl.config import Config
 from metarl.errors import TaskError
+from metarl.failures import EpisodeError
 from metarl.observations import is_flat
 from metarl.single_environments import make_single_environments, step_method
 from metarl.success import EpisodeSuccess
@@ -23,6 +24,7 @@ from metarl.tasks import (
     task_features,
     task_space,
 )
+from metarl.whereabouts import SLOT, STEP, Whereabouts
 
 Observations = Float[np.ndarray, "slot obs"]
 StepResult = tuple[Observations, Float[np.ndarray, " slot"], Bool[np.ndarray, " slot"]]
@@ -34,10 +36,15 @@ class EnvironmentBatch(Protocol):
 
     tasks_at_once: int
     """How many tasks' episodes run side by side."""
+    task_space: gym.Space[Any]
 
     @property
     def succeeded(self) -> Bool[np.ndarray, " slot"] | None:
         """Which slots' episodes have succeeded so far; None: the environment does not say."""
+
+    @property
+    def unstable(self) -> Bool[np.ndarray, " slot"]:
+        """Which slots' episodes the simulation broke off, by `unstable` in a step's info."""
 
     def reset(self, tasks: Sequence[Task], seeds: Sequence[int]) -> Observations:
         """Start an episode in every slot, given a task and a seed for each."""
@@ -47,24 +54,29 @@ class EnvironmentBatch(Protocol):
     ) -> StepResult:
         """Step the active slots; give observations, rewards and whether each episode ended."""
 
+    def physics_of(self, slot: int) -> dict[str, list[float]]:
+        """Give what is known of a slot's physics, for the record of a failure."""
+
     def close(self) -> None:
         """Release what the environments hold."""
 
 
-def make_batch(config: Config, episodes_per_task: int, tasks: int) -> EnvironmentBatch:
+def make_batch(
+    config: Config, episodes_per_task: int, tasks: int, whereabouts: Whereabouts | None = None
+) -> EnvironmentBatch:
     """Make the environments for the episodes of `tasks` tasks.
 
     A native batch is used when the id registers a `vector_entry_point` that is itself
-    task-distributed (it has `task_space`), and whose observations are flat vectors.
+    task-distributed (it has `task_space`), and whose observations are flat vectors. Single
+    environments write into `whereabouts` which slot is being stepped.
     """
-    batch, space = _make_batch(config, episodes_per_task, tasks)
-    return ObservedTasks(batch, space) if config.observe_task else batch
+    batch = _make_batch(config, episodes_per_task, tasks, whereabouts or Whereabouts())
+    return ObservedTasks(batch) if config.observe_task else batch
 
 
 def _make_batch(
-    config: Config, episodes_per_task: int, tasks: int
-) -> tuple[EnvironmentBatch, gym.Space[Any]]:
-    """Make the environments; give their task space as well."""
+    config: Config, episodes_per_task: int, tasks: int, whereabouts: Whereabouts
+) -> EnvironmentBatch:
     if registered(config.env_id).vector_entry_point is not None:
         vector: Any = gym.make_vec(
             config.env_id,
@@ -75,20 +87,21 @@ def _make_batch(
         )
         observations = getattr(vector, "single_observation_space", None)
         if hasattr(vector, "task_space") and (observations is None or is_flat(observations)):
-            return NativeBatch(vector, config.env_id, tasks), vector.task_space
+            return NativeBatch(vector, config.env_id, tasks)
         vector.close()
     singles = make_single_environments(config, episodes_per_task, tasks)
-    batch = SingleEnvironments(singles, config.env_id, len(singles) // episodes_per_task)
-    return batch, task_space(singles[0])
+    return SingleEnvironments(
+        singles, config.env_id, len(singles) // episodes_per_task, whereabouts
+    )
 
 
 class ObservedTasks:
     """A batch for an oracle: each slot's task, as numbers, stands behind its observation."""
 
-    def __init__(self, batch: EnvironmentBatch, space: gym.Space[Any]) -> None:
+    def __init__(self, batch: EnvironmentBatch) -> None:
         self.tasks_at_once = batch.tasks_at_once
+        self.task_space = batch.task_space
         self._batch = batch
-        self._space = space
         self._features: Float[np.ndarray, "slot feature"] = np.zeros((0, 0))
 
     @property
@@ -96,9 +109,14 @@ class ObservedTasks:
         """Which slots' episodes have succeeded so far; None: the environment does not say."""
         return self._batch.succeeded
 
+    @property
+    def unstable(self) -> Bool[np.ndarray, " slot"]:
+        """Which slots' episodes the simulation broke off."""
+        return self._batch.unstable
+
     def reset(self, tasks: Sequence[Task], seeds: Sequence[int]) -> Observations:
         """Start an episode in every slot, given a task and a seed for each."""
-        self._features = np.stack([task_features(self._space, task) for task in tasks])
+        self._features = np.stack([task_features(self.task_space, task) for task in tasks])
         return np.hstack([self._batch.reset(tasks, seeds), self._features])
 
     def step(
@@ -107,6 +125,10 @@ class ObservedTasks:
         """Step the active slots."""
         observations, rewards, ended = self._batch.step(actions, active)
         return np.hstack([observations, self._features]), rewards, ended
+
+    def physics_of(self, slot: int) -> dict[str, list[float]]:
+        """Give what is known of a slot's physics."""
+        return self._batch.physics_of(slot)
 
     def close(self) -> None:
         """Close the environments."""
@@ -137,6 +159,8 @@ class NativeBatch:
 
     def __init__(self, vector: TaskVectorEnv, env_id: str, tasks_at_once: int) -> None:
         self.tasks_at_once = tasks_at_once
+        self.task_space = vector.task_space
+        self.unstable: Bool[np.ndarray, " slot"] = np.zeros(0, dtype=bool)
         self._vector = vector
         self._env_id = env_id
         self._tasks: Sequence[Task] = ()
@@ -151,6 +175,7 @@ class NativeBatch:
         """Start an episode in every slot, given a task and a seed for each."""
         self._tasks = tasks
         self._success = EpisodeSuccess(len(tasks))
+        self.unstable = np.zeros(len(tasks), dtype=bool)
         self._vector.set_attr("task", list(tasks))
         observations, _ = self._vector.reset(seed=list(seeds))
         return np.asarray(observations)
@@ -162,12 +187,18 @@ class NativeBatch:
         try:
             observations, rewards, terminated, truncated, infos = self._vector.step(actions)
             self._success.add_all(infos, active)
+            if "unstable" in infos:
+                self.unstable |= active & np.asarray(infos["_unstable"], dtype=bool)
         except Exception as error:
             raise TaskError(
                 f"the native batch of {self._env_id} failed ({len(self._tasks)} slots, first task "
                 f"{describe_task(self._tasks[0])}): {type(error).__name__}: {error}"
             ) from error
         return np.asarray(observations), np.asarray(rewards), terminated | truncated
+
+    def physics_of(self, slot: int) -> dict[str, list[float]]:
+        """Give nothing: the episode can be repeated in a single environment, to the last bit."""
+        return {}
 
     def close(self) -> None:
         """Close the vector environment."""
@@ -181,14 +212,20 @@ class SingleEnvironments:
     """
 
     def __init__(
-        self, environments: list[gym.Env[Any, Any]], env_id: str, tasks_at_once: int
+        self,
+        environments: list[gym.Env[Any, Any]],
+        env_id: str,
+        tasks_at_once: int,
+        whereabouts: Whereabouts,
     ) -> None:
         self.tasks_at_once = tasks_at_once
+        self.task_space = task_space(environments[0])
+        self.unstable: Bool[np.ndarray, " slot"] = np.zeros(len(environments), dtype=bool)
+        self._here = whereabouts.numbers
         self._environments = environments
         self._env_id = env_id
         self._shape = environments[0].observation_space.shape
-        self._tasks: Sequence[Task] = ()
-        self._seeds: Sequence[int] = ()
+        self._slots = 0
         self._steps = 0
         self._step_methods: list[Callable[[Any], Any]] = []
         self._success = EpisodeSuccess(len(environments))
@@ -200,10 +237,12 @@ class SingleEnvironments:
 
     def reset(self, tasks: Sequence[Task], seeds: Sequence[int]) -> Observations:
         """Start an episode in every slot, given a task and a seed for each."""
-        self._tasks, self._seeds, self._steps = tasks, seeds, 0
+        self._slots, self._steps = len(tasks), 0
         self._success = EpisodeSuccess(len(tasks))
+        self.unstable = np.zeros(len(tasks), dtype=bool)
         seen = []
         for slot, task in enumerate(tasks):
+            self._here[SLOT] = slot
             try:
                 observation, _ = self._environments[slot].reset(
                     seed=seeds[slot], options={"task": task}
@@ -220,13 +259,18 @@ class SingleEnvironments:
     ) -> StepResult:
         """Step the active slots; the others give zeros."""
         where = f"in step {self._steps}"
+        here = self._here
+        here[STEP] = self._steps
         slots = np.flatnonzero(active).tolist()
         step_methods = self._step_methods
         seen, earned, over = [], [], []
         for slot in slots:
+            here[SLOT] = slot
             try:
                 observation, reward, terminated, truncated, info = step_methods[slot](actions[slot])
                 self._success.add(slot, info)
+                if "unstable" in info:
+                    self.unstable[slot] = True
                 earned.append(float(reward))
             except Exception as error:
                 raise self._failure(slot, where, error) from error
@@ -234,7 +278,7 @@ class SingleEnvironments:
             over.append(bool(terminated or truncated))
         self._steps += 1
         rows = self._rows(seen, slots, where)
-        count = len(self._tasks)
+        count = self._slots
         if len(slots) == count:
             return rows, np.array(earned), np.array(over)
         observations = np.zeros((count, *rows.shape[1:]))
@@ -269,9 +313,20 @@ class SingleEnvironments:
                 f"observation of shape {shape} where the observation space says {self._shape}"
             )
 
-    def _failure(self, slot: int, where: str, error: Exception) -> TaskError:
-        return TaskError(
-            f"{self._env_id} failed {where} of an episode "
-            f"(task {describe_task(self._tasks[slot])}, reset seed {self._seeds[slot]}): "
-            f"{type(error).__name__}: {error}"
+    def _failure(self, slot: int, where: str, error: Exception) -> EpisodeError:
+        failure = EpisodeError(
+            slot,
+            f"{self._env_id} failed {where} of an episode:",
+            f"{type(error).__name__}: {error}",
         )
+        failure.state = self.physics_of(slot)
+        return failure
+
+    def physics_of(self, slot: int) -> dict[str, list[float]]:
+        """Give the positions and velocities of a slot's MuJoCo simulation, if it has one."""
+        data = getattr(self._environments[slot].unwrapped, "data", None)
+        return {
+            name: np.asarray(getattr(data, name)).tolist()
+            for name in ("qpos", "qvel")
+            if hasattr(data, name)
+        }

@@ -1,5 +1,7 @@
 """The errors a user may meet. The command line prints their text alone, without a traceback."""
 
+from typing import Any
+
 
 class MetarlError(Exception):
     """Something the user can act on; the text says what was wrong and what to do."""
@@ -19,6 +21,8 @@ class WorkerError(MetarlError):
     """A worker failed; the text ends with the worker's own traceback."""
 
     exit_code = 1
+    episode: Any = None
+    """The `metarl.failures.FailedEpisode` that ended it, if one did."""
 
 
 class TaskError(MetarlError):

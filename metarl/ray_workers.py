@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from metarl.errors import ConfigError, WorkerError
-from metarl.shards import ShardSpec
+from metarl.process_pool import Supervision, failure_of
+from metarl.shards import Reply, ShardSpec
 from metarl.stopwatch import PhaseSeconds, Profile
-from metarl.workers import CHILD_ENVIRONMENT, Failure, cut, failure_of, worker_name
+from metarl.worker_process import CHILD_ENVIRONMENT, Failure
+from metarl.workers import cut, worker_name
 
 # Read by Ray as it is imported: metarl sends nothing to anybody.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -52,7 +54,7 @@ class _Host:
         import torch
 
         from metarl.shards import Shard
-        from metarl.workers import describe
+        from metarl.worker_process import describe
 
         torch.set_num_threads(1)
         try:
@@ -64,7 +66,7 @@ class _Host:
     def run(self, call: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
         """Run `function(shard, *args)`; give results and times, or what went wrong."""
         from metarl.shards import run_timed
-        from metarl.workers import describe
+        from metarl.worker_process import describe
 
         if self._shard is None and (failure := self.build()):
             return failure
@@ -81,6 +83,7 @@ class RayWorkers:
     Args:
         spec: what all shards have in common, with the task indices of the whole meta-batch.
         address: "ray", or the address of a cluster ("10.0.0.1:6379", "ray://10.0.0.1:10001").
+        supervision: what to do about lost workers; Ray itself watches over memory and time.
 
     Raises:
         ConfigError: there is no cluster at the address.
@@ -88,7 +91,8 @@ class RayWorkers:
 
     """
 
-    def __init__(self, spec: ShardSpec, address: str) -> None:
+    def __init__(self, spec: ShardSpec, address: str, supervision: Supervision) -> None:
+        self._supervision = supervision
         self._connected_here = not ray.is_initialized()
         if self._connected_here:
             _connect(address)
@@ -123,7 +127,7 @@ class RayWorkers:
             # A stored call reaches each machine once, however many actors it has.
             call = ray.put((function, args))
             replies = [actor.run.remote(call) for actor in self._actors]
-            results = [
+            results: list[Reply] = [
                 self._receive(worker, reply, [*self._calls, call])
                 for worker, reply in enumerate(replies)
             ]
@@ -131,8 +135,10 @@ class RayWorkers:
         except BaseException:
             self.close()
             raise
-        self._profile.add(time.perf_counter() - started, [phases for _, phases in results])
-        return [result for of_worker, _ in results for result in of_worker]
+        self._profile.add(time.perf_counter() - started, [reply.phases for reply in results])
+        for reply in results:
+            self._supervision.tell(reply)
+        return [result for reply in results for result in reply.results]
 
     def take_profile(self) -> PhaseSeconds:
         """Give the seconds that maps took since last asked, by phase."""
@@ -155,6 +161,10 @@ class RayWorkers:
                 result = ray.get(reply)
             except (RayActorError, ObjectLostError) as error:
                 lost = error
+                reason = str(error).partition("\n")[0]
+                self._supervision.report(
+                    f"{self._name(worker)} was lost ({reason}); replaced, its work is repeated"
+                )
                 reply = self._replace(worker, calls)
                 continue
             if isinstance(result, Failure):

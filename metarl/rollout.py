@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metarl.adaptation import Parameters
 from metarl.environments import EnvironmentBatch
-from metarl.errors import TaskError
+from metarl.failures import EpisodeError
 from metarl.objectives import act
 from metarl.policies import Distribution, Policy, with_parameters
 from metarl.seeding import Purpose, integer_seed, stream
@@ -20,6 +20,7 @@ from metarl.stacking import never_alone, one_by_one, stack_parameters, whole_blo
 from metarl.stopwatch import Stopwatch
 from metarl.tasks import Task, describe_task
 from metarl.trajectories import Trajectories
+from metarl.whereabouts import SLOT, STEP, Whereabouts
 
 
 class ActionMap:
@@ -66,6 +67,7 @@ def collect(
     seed: int,
     keys: Sequence[tuple[int, ...]],
     stopwatch: Stopwatch,
+    whereabouts: Whereabouts,
 ) -> list[Trajectories]:
     """Collect every task's episodes of one adaptation phase.
 
@@ -79,11 +81,14 @@ def collect(
         slots_per_task: slots that `environments` has for each task.
         episodes_per_task: episodes for each task, at most as many; the other slots stand still.
         seed: the run's seed.
-        keys: for each task the key of its streams, to which the episode's number is appended.
+        keys: for each task the key of its streams, to which the episode's number is appended; it
+            ends with the adaptation phase and the task's index.
         stopwatch: times the phases "policy" and "physics".
+        whereabouts: told of every step.
 
     Raises:
-        TaskError: an environment failed or gave an observation or reward that is not finite.
+        EpisodeError: an environment failed or gave an observation or reward that is not finite;
+            its slot is counted through all tasks.
 
     """
     trajectories: list[Trajectories] = []
@@ -97,17 +102,29 @@ def collect(
             ]
         )
         seeds = [integer_seed(seed, Purpose.RESET, *key, episode) for key, episode in slots]
-        trajectories += _run(
-            environments,
-            policy,
-            parameters[part],
-            tasks[part],
-            action_map,
-            noise,
-            seeds,
-            episodes_per_task,
-            stopwatch,
-        )
+        names = [
+            f"task {key[-1]} ({describe_task(task)})"
+            for key, task in zip(keys[part], tasks[part], strict=True)
+        ]
+        whereabouts.enter(names, keys[start][-2], slots_per_task)
+        try:
+            trajectories += _run(
+                environments,
+                policy,
+                parameters[part],
+                tasks[part],
+                action_map,
+                noise,
+                seeds,
+                episodes_per_task,
+                stopwatch,
+                whereabouts,
+            )
+        except EpisodeError as error:
+            error.seed = seeds[error.slot]
+            error.slot += start * slots_per_task
+            raise
+        whereabouts.leave()
     return trajectories
 
 
@@ -121,6 +138,7 @@ def _run(
     seeds: list[int],
     episodes_per_task: int,
     stopwatch: Stopwatch,
+    whereabouts: Whereabouts,
 ) -> list[Trajectories]:
     """Run some tasks' episodes side by side, each to its end."""
     like = next(iter(parameters[0].values()))
@@ -132,19 +150,32 @@ def _run(
     draws = torch.tensor(noise.swapaxes(0, 1), dtype=like.dtype, device=like.device)
     record = _Record(slots, horizon, observation.shape[1], like.dtype)
     active = np.arange(slots) % (slots // len(tasks)) < episodes_per_task
-    for time in range(horizon):
-        _require_finite(observation, active, owners, seeds, f"an observation before step {time}")
-        with stopwatch.phase("policy"):
-            chosen = actors(observation, draws[time]).numpy()
-        with stopwatch.phase("physics"):
-            following, reward, ended = environments.step(action_map(chosen), active)
-        _require_finite(reward, active, owners, seeds, f"the reward of step {time}")
-        record.add(time, active, observation, chosen, reward)
-        observation = following
-        active = active & ~ended
-        if not active.any():
-            break
-    return record.trajectories(len(tasks), episodes_per_task, environments.succeeded, like.device)
+    here = whereabouts.numbers
+    chosen: np.ndarray | None = None
+    try:
+        for time in range(horizon):
+            here[STEP], here[SLOT] = time, -1
+            chosen = None
+            _require_finite(environments, observation, active, f"an observation before step {time}")
+            with stopwatch.phase("policy"):
+                chosen = actors(observation, draws[time]).numpy()
+            with stopwatch.phase("physics"):
+                following, reward, ended = environments.step(action_map(chosen), active)
+            _require_finite(environments, reward, active, f"the reward of step {time}")
+            record.add(time, active, observation, chosen, reward)
+            observation = following
+            active = active & ~ended
+            if not active.any():
+                break
+    except EpisodeError as error:
+        taken = record.actions_of(error.slot)
+        if chosen is not None:
+            taken = np.concatenate([taken, chosen[error.slot : error.slot + 1]])
+        error.actions = action_map(taken).tolist()
+        raise
+    return record.trajectories(
+        len(tasks), episodes_per_task, environments.succeeded, environments.unstable, like.device
+    )
 
 
 class _Actors:
@@ -218,11 +249,19 @@ class _Record:
         self._rewards[time, taken] = reward[taken]
         self._mask[time] = active
 
+    def actions_of(self, slot: int) -> Shaped[np.ndarray, "step *act"]:
+        """Give what the policy chose in one slot so far."""
+        if self._actions is None:
+            return np.zeros((0, 1))
+        chosen: np.ndarray = self._actions[self._mask[:, slot], slot]
+        return chosen
+
     def trajectories(
         self,
         tasks: int,
         episodes_per_task: int,
         succeeded: Bool[np.ndarray, " slot"] | None,
+        unstable: Bool[np.ndarray, " slot"],
         device: torch.device,
     ) -> list[Trajectories]:
         """Cut the record by task, each in memory of its own; rewards stay float64."""
@@ -236,20 +275,24 @@ class _Record:
             successes = torch.tensor(succeeded, device=device).chunk(tasks)
         own = slice(episodes_per_task)
         found = []
-        for of_one_task, success in zip(by_task, successes, strict=True):
+        broken_off = np.split(unstable, tasks)
+        for of_one_task, success, broken in zip(by_task, successes, broken_off, strict=True):
             observations, actions, rewards, mask = (
                 part.transpose(0, 1)[own].to(device, copy=True).contiguous() for part in of_one_task
             )
             succeeded_own = None if success is None else success[own]
-            found.append(Trajectories(observations, actions, rewards, mask, succeeded_own))
+            found.append(
+                Trajectories(
+                    observations, actions, rewards, mask, succeeded_own, int(broken[own].sum())
+                )
+            )
         return found
 
 
 def _require_finite(
+    environments: EnvironmentBatch,
     values: Float[np.ndarray, "slot ..."],
     active: Shaped[np.ndarray, " slot"],
-    owners: Sequence[Task],
-    seeds: Sequence[int],
     what: str,
 ) -> None:
     if np.isfinite(values).all():
@@ -257,7 +300,6 @@ def _require_finite(
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(-1) & active
     if bad.any():
         slot = int(np.flatnonzero(bad)[0])
-        raise TaskError(
-            f"{what} is not finite: {values[slot]} (task {describe_task(owners[slot])}, reset "
-            f"seed {seeds[slot]})"
-        )
+        error = EpisodeError(slot, what, f"is not finite: {values[slot]}")
+        error.state = environments.physics_of(slot)
+        raise error

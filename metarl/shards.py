@@ -4,6 +4,7 @@ Trajectories never leave the shard. The functions that agents map over shards ta
 give one result for each of its tasks, in task order.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from torch import Tensor
 
 from metarl.adaptation import LearningRate, Parameters, flatten, inner_step, unflatten
 from metarl.config import Config
-from metarl.environments import make_batch
+from metarl.environments import EnvironmentBatch, make_batch
 from metarl.errors import TaskError
+from metarl.failures import EpisodeError, FailedEpisode
 from metarl.objectives import act, reinforce_loss
 from metarl.observations import flat_layout
 from metarl.policies import Distribution, PolicySpec, parameters_of
@@ -33,12 +35,16 @@ from metarl.stopwatch import PhaseSeconds, Stopwatch
 from metarl.tasks import Task, describe_task
 from metarl.torsos import coarse
 from metarl.trajectories import Batch, Trajectories
+from metarl.whereabouts import Whereabouts
 
 Vector = Float[np.ndarray, " parameter"]
 """A flat vector in parameter space, as it travels between processes."""
 
 Rate = float | Vector
 """α of an inner step as it travels: one number, or learned, one for each parameter."""
+
+ATTEMPTS = 3
+"""How often an environment that fails is tried, where it is to be tried again."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,15 +110,48 @@ class TaskStatistics:
     """Environment steps taken, all phases together."""
     mean_successes: tuple[float, ...] | None = None
     """Share of episodes that succeeded, by phase as well; None: the environment does not say."""
+    unstable_episodes: int = 0
+    """Episodes that the simulation broke off because it diverged, all phases together."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What running a function on a shard came to."""
+
+    results: list[Any]
+    """One for each task."""
+    phases: PhaseSeconds
+    left_out: tuple[FailedEpisode, ...] = ()
+    """Why tasks were left out."""
+
+
+class TaskFailed(TaskError):
+    """An environment failed with a task; `episode` repeats it."""
+
+    def __init__(self, text: str, episode: FailedEpisode, position: int) -> None:
+        super().__init__(text)
+        self.episode = episode
+        self.position = position
 
 
 class Shard:
-    """The tasks of one worker."""
+    """The tasks of one worker.
 
-    def __init__(self, spec: ShardSpec) -> None:
+    Args:
+        spec: what to build.
+        whereabouts: told where the rollouts are.
+
+    """
+
+    def __init__(self, spec: ShardSpec, whereabouts: Whereabouts | None = None) -> None:
         config = spec.config
         self.config = config
-        self.task_indices = spec.task_indices
+        self._all_tasks = spec.task_indices
+        self.task_indices: Sequence[int] = spec.task_indices
+        """Of the tasks of the latest experience, in the meta-batch."""
+        self.whereabouts = whereabouts or Whereabouts()
+        self.left_out: list[FailedEpisode] = []
+        """Of the latest experience: why tasks were left out."""
         self.episodes_per_task = spec.episodes_per_task
         self.layout = spec.policy.layout or flat_layout(spec.policy.observation_space)
         self.query_episodes = spec.query_episodes or spec.episodes_per_task
@@ -120,7 +159,8 @@ class Shard:
         self.policy = spec.policy.build(config.seed)
         self.policy.to(device=config.device, dtype=getattr(torch, config.dtype))
         self.template = parameters_of(self.policy)
-        self.environments = make_batch(config, self._slots_per_task, len(spec.task_indices))
+        self._room = len(spec.task_indices)
+        self.environments = self._make_environments()
         self.action_map = ActionMap(spec.policy.action_space, config.action_scale)
         self.stopwatch = Stopwatch()
         self.key: tuple[int, ...] = ()
@@ -131,6 +171,26 @@ class Shard:
         """Of the latest experience."""
         self.scratch: list[Any] = []
         """What an agent keeps for each task between two of its maps."""
+
+    def _make_environments(self) -> EnvironmentBatch:
+        return make_batch(self.config, self._slots_per_task, self._room, self.whereabouts)
+
+    def begin(self, tasks: Sequence[Task], key: tuple[int, ...], left_out: Sequence[int]) -> None:
+        """Begin a new experience.
+
+        Args:
+            tasks: all tasks of the meta-batch; the shard takes its own.
+            key: of the random streams.
+            left_out: indices of tasks not to be met.
+
+        """
+        self.key = key
+        self.task_indices = [index for index in self._all_tasks if index not in left_out]
+        self.tasks = [tasks[index] for index in self.task_indices]
+        if self.tasks and len(self.tasks) != self._room:
+            self.environments.close()
+            self._room = len(self.tasks)
+            self.environments = self._make_environments()
 
     def parameters(self, vector: Vector) -> Parameters:
         """Turn a vector that came from the parent into parameters of the policy.
@@ -148,6 +208,7 @@ class Shard:
     @contextmanager
     def blame(self, position: int) -> Iterator[None]:
         """Name the task in any error raised inside."""
+        self.whereabouts.tick()
         try:
             yield
         except Exception as error:
@@ -166,20 +227,45 @@ class Shard:
             key: of the random streams.
             query: whether this is the last phase, of `query_episodes`.
 
+        Raises:
+            TaskFailed: an environment failed.
+
         """
-        return collect(
-            self.environments,
-            self.policy,
-            parameters,
-            self.tasks,
-            action_map=self.action_map,
+        try:
+            return collect(
+                self.environments,
+                self.policy,
+                parameters,
+                self.tasks,
+                action_map=self.action_map,
+                horizon=self.config.horizon,
+                slots_per_task=self._slots_per_task,
+                episodes_per_task=self.query_episodes if query else self.episodes_per_task,
+                seed=self.config.seed,
+                keys=[(*key, index) for index in self.task_indices],
+                stopwatch=self.stopwatch,
+                whereabouts=self.whereabouts,
+            )
+        except EpisodeError as error:
+            raise self._failed(error, key) from error
+
+    def _failed(self, error: EpisodeError, key: tuple[int, ...]) -> TaskFailed:
+        position = error.slot // self._slots_per_task
+        index, task = self.task_indices[position], self.tasks[position]
+        text = f"task {index} ({describe_task(task)}): {error} (reset seed {error.seed})"
+        episode = FailedEpisode(
+            env_id=self.config.env_id,
+            env_kwargs=self.config.env_kwargs,
             horizon=self.config.horizon,
-            slots_per_task=self._slots_per_task,
-            episodes_per_task=self.query_episodes if query else self.episodes_per_task,
-            seed=self.config.seed,
-            keys=[(*key, index) for index in self.task_indices],
-            stopwatch=self.stopwatch,
+            task=self.environments.task_space.to_jsonable([task]),
+            reset_seed=error.seed,
+            actions=tuple(error.actions),
+            state=error.state,
+            reason=text,
+            task_index=index,
+            key=key,
         )
+        return TaskFailed(text, episode, position)
 
     def batches(self, trajectories: Sequence[Trajectories]) -> list[Batch]:
         """Turn one phase's episodes of every task into batches for a policy-gradient loss.
@@ -239,8 +325,28 @@ def collect_and_adapt(
         learning_rates: α for each inner step; K of them make K + 1 phases.
 
     """
-    shard.key = key
-    shard.tasks = [tasks[index] for index in shard.task_indices]
+    shard.left_out = []
+    attempts = 0
+    while True:
+        shard.begin(tasks, key, [episode.task_index for episode in shard.left_out])
+        try:
+            return _collect_and_adapt(shard, theta, key, learning_rates)
+        except TaskFailed as failure:
+            attempts += 1
+            how = shard.config.on_env_error
+            if how == "stop" or (how == "retry" and attempts == ATTEMPTS):
+                raise
+            if how == "skip-task":
+                shard.left_out.append(failure.episode)
+
+
+def _collect_and_adapt(
+    shard: Shard, theta: Vector, key: tuple[int, ...], learning_rates: Sequence[Rate]
+) -> list[TaskStatistics]:
+    """Collect and adapt on the tasks that the shard has begun with."""
+    shard.scratch, shard.experience, shard.statistics = [], [], []
+    if not shard.tasks:
+        return []
     loss = reinforce_loss(shard.policy)
     rates = [shard.learning_rate(rate) for rate in learning_rates]
     paths = [[shard.parameters(theta)] for _ in shard.tasks]
@@ -257,8 +363,6 @@ def collect_and_adapt(
             with shard.stopwatch.phase("inner_gradient"):
                 for path, support in zip(paths, batches[-1], strict=True):
                     path.append(inner_step(loss, path[-1], support, rates[phase]))
-    shard.scratch = []
-    shard.experience = []
     for path, (*supports, query) in zip(paths, zip(*batches, strict=True), strict=True):
         old = act(shard.policy, path[-1], query.observations)
         old_log_probs = shard.policy.log_prob(old, query.actions)
@@ -268,6 +372,7 @@ def collect_and_adapt(
             mean_returns=tuple(float(phase[position].returns.mean()) for phase in trajectories),
             env_steps=sum(phase[position].env_steps for phase in trajectories),
             mean_successes=_success_rates([phase[position] for phase in trajectories]),
+            unstable_episodes=sum(phase[position].unstable_episodes for phase in trajectories),
         )
         for position in range(len(shard.tasks))
     ]
@@ -280,13 +385,29 @@ def _success_rates(phases: Sequence[Trajectories]) -> tuple[float, ...] | None:
     return said if len(said) == len(rates) else None
 
 
-def run_timed(
-    shard: Shard, function: Callable[..., list[R]], args: Sequence[Any]
-) -> tuple[list[R], PhaseSeconds]:
-    """Run `function(shard, *args)`; give its results and what it took, by phase."""
-    with shard.stopwatch.phase(function.__name__):
+def run_timed(shard: Shard, function: Callable[..., list[R]], args: Sequence[Any]) -> Reply:
+    """Run `function(shard, *args)`; give its results and what it took, by phase.
+
+    Whatever an environment does to the working directory is undone.
+    """
+    with _working_directory_kept(), shard.stopwatch.phase(function.__name__):
         results = function(shard, *args)
-    return results, shard.stopwatch.take()
+    left_out, shard.left_out = tuple(shard.left_out), []
+    return Reply(results, shard.stopwatch.take(), left_out)
+
+
+@contextmanager
+def _working_directory_kept() -> Iterator[None]:
+    try:
+        before = os.getcwd()
+    except FileNotFoundError:  # somebody removed it
+        yield
+        return
+    try:
+        yield
+    finally:
+        if os.getcwd() != before:
+            os.chdir(before)
 
 
 def to_vector(parameters: Parameters) -> Vector:

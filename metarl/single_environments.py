@@ -63,10 +63,10 @@ def step_method(environment: gym.Env[Any, Any]) -> Callable[[Any], Any]:
     return environment.step
 
 
-def resident_bytes() -> int:
-    """Give the memory that this process holds; 0 where the system has no /proc to say it."""
+def resident_bytes(process: int | str = "self") -> int:
+    """Give the memory that a process holds; 0 where the system has no /proc to say it."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")

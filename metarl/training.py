@@ -11,6 +11,7 @@ import numpy as np
 from metarl.adaptation import Parameters
 from metarl.agents import Agent, AgentState
 from metarl.config import Config
+from metarl.errors import TaskError
 from metarl.seeding import Split
 from metarl.shards import Vector, Workers, collect_and_adapt
 from metarl.success import success_metrics
@@ -82,6 +83,8 @@ def train(
         )
         rates = state.agent.learning_rates(config.learning_rates, config.inner_learning_rate)
         statistics = workers.map(collect_and_adapt, state.agent.theta, tasks, key, rates)
+        if not statistics:
+            raise TaskError(f"the environments of all {len(tasks)} tasks failed; none is left")
         agent_state, outer_metrics = agent.outer_step(workers, state.agent)
 
         env_steps = state.env_steps + sum(task.env_steps for task in statistics)
@@ -95,6 +98,8 @@ def train(
                 "iteration_seconds": time.perf_counter() - started,
                 "pre_adaptation_return": float(returns[0]),
                 "post_adaptation_return": float(returns[-1]),
+                "skipped_tasks": len(tasks) - len(statistics),
+                "unstable_episodes": sum(task.unstable_episodes for task in statistics),
                 **success_metrics([task.mean_successes for task in statistics]),
                 **outer_metrics,
                 **{f"{name}_seconds": spent for name, spent in workers.take_profile().items()},

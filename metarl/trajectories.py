@@ -38,6 +38,8 @@ class Trajectories:
     """True where the step was taken. Each episode's steps are a prefix of the time axis."""
     successes: Bool[Tensor, " episode"] | None = None
     """True where any step of the episode succeeded; None: the environment does not say."""
+    unstable_episodes: int = 0
+    """How many episodes the simulation broke off because it diverged."""
 
     @property
     def returns(self) -> Float[Tensor, " episode"]:

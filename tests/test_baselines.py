@@ -40,12 +40,12 @@ def train(agent, run_dir, *arguments, iterations=2, preset="navigation-2d"):
     if agent in ("pretrained", "oracle"):
         agent_options += ["--minibatches", "2"]
     else:
-        agent_options += ["--workers", "1"]
+        agent_options += ["--workers", "0"]
     assert main(["train", preset, *SMALL, *agent_options, *map(str, arguments)]) == 0
 
 
 def evaluate(*arguments):
-    return main(["evaluate", *arguments, "--workers", "1"])
+    return main(["evaluate", *arguments, "--workers", "0"])
 
 
 def read(file):
@@ -264,7 +264,7 @@ def test_a_model_of_their_own_is_read_and_what_does_not_fit_is_refused(capsys):
         "text.zip": "is no model of stable-baselines3",
         "missing.zip": "is no model of stable-baselines3",
     }.items():
-        options = ["--initial-policy", file, "--run-dir", "refused", "--workers", "1"]
+        options = ["--initial-policy", file, "--run-dir", "refused", "--workers", "0"]
         assert main(["train", "navigation-2d", *SMALL, *options]) == 2
         assert said in one_line_error(capsys)
         assert not Path("refused").exists()

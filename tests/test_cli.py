@@ -73,7 +73,7 @@ REQUIRED_METRICS = {
 
 
 def test_train_then_evaluate(capsys):
-    assert train("--iterations", 2, "--workers", 1, "--run-dir", "r") == 0
+    assert train("--iterations", 2, "--workers", 0, "--run-dir", "r") == 0
     records = metrics("r")
     assert [record["iteration"] for record in records] == [1, 2]
     for record in records:
@@ -92,7 +92,7 @@ def test_train_then_evaluate(capsys):
     printed = capsys.readouterr().out
     assert re.search(r"iteration 2/2 +return -\d.* → -\d.* env steps/s +0 s left", printed)
 
-    assert main(["evaluate", "r", "--adaptation-steps", "2", "--workers", "1"]) == 0
+    assert main(["evaluate", "r", "--adaptation-steps", "2", "--workers", "0"]) == 0
     evaluation = json.loads(Path("r/evaluation.json").read_text())
     assert evaluation["adaptation_steps"] == [0, 1, 2]
     assert evaluation["learning_rates"] == [0.5, 0.25]
@@ -106,22 +106,22 @@ def test_train_then_evaluate(capsys):
 
 
 def test_first_order_maml_is_the_agent_without_second_derivatives():
-    assert train("--iterations", 2, "--workers", 1, "--run-dir", "flag", "--first-order") == 0
+    assert train("--iterations", 2, "--workers", 0, "--run-dir", "flag", "--first-order") == 0
     first_order = ["--agent", "fomaml-trpo"]
-    assert train("--iterations", 1, "--workers", 1, "--run-dir", "agent", *first_order) == 0
-    resume = ["--iterations", "2", "--workers", "1", "--run-dir", "agent", "--resume"]
+    assert train("--iterations", 1, "--workers", 0, "--run-dir", "agent", *first_order) == 0
+    resume = ["--iterations", "2", "--workers", "0", "--run-dir", "agent", "--resume"]
     assert main(["train", "navigation-2d", *resume]) == 0
     assert without_times(metrics("agent")) == without_times(metrics("flag"))
     flag, agent = (json.loads(Path(it, "config.json").read_text()) for it in ("flag", "agent"))
     assert {name for name in flag if flag[name] != agent[name]} == {"agent"}
     assert agent["first_order"] is True
-    assert train("--iterations", 2, "--workers", 1, "--run-dir", "second") == 0
+    assert train("--iterations", 2, "--workers", 0, "--run-dir", "second") == 0
     assert metrics("second")[0]["kl"] != metrics("agent")[0]["kl"]
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_bit(capsys):
-    assert train("--iterations", 4, "--workers", 1, "--run-dir", "whole") == 0
-    assert train("--iterations", 2, "--workers", 1, "--run-dir", "parts") == 0
+    assert train("--iterations", 4, "--workers", 0, "--run-dir", "whole") == 0
+    assert train("--iterations", 2, "--workers", 0, "--run-dir", "parts") == 0
     # The numbers do not depend on the workers, so the number of them may change.
     resume = ["--iterations", "4", "--workers", "2", "--run-dir", "parts", "--resume"]
     assert main(["train", "navigation-2d", *resume]) == 0
@@ -135,7 +135,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_bit(capsys):
 
 
 def test_resuming_goes_back_to_the_newest_good_checkpoint(capsys):
-    options = ["--workers", 1, "--run-dir", "r", "--checkpoint-interval", 1]
+    options = ["--workers", 0, "--run-dir", "r", "--checkpoint-interval", 1]
     assert train("--iterations", 3, *options) == 0
     before = without_times(metrics("r"))
     damaged = Path("r/checkpoints/iteration-000003/parameters.safetensors")
@@ -162,7 +162,7 @@ def endless_training(workers, **how):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_a_signal_stops_cleanly_and_the_run_can_be_resumed(number, workers):
     process = endless_training(workers)
     children = psutil.Process(process.pid).children(recursive=True)
@@ -178,9 +178,9 @@ def test_a_signal_stops_cleanly_and_the_run_can_be_resumed(number, workers):
     assert error.count("\n") == 1
     assert "metarl train navigation-2d --run-dir r --resume" in error
     assert len(metrics("r")) == done
-    assert main(["train", "navigation-2d", "--run-dir", "r", "--resume", "--workers", "1",
+    assert main(["train", "navigation-2d", "--run-dir", "r", "--resume", "--workers", "0",
                  "--iterations", str(done + 2)]) == 0  # fmt: skip
-    assert main(["train", "navigation-2d", *SMALL, "--run-dir", "whole", "--workers", "1",
+    assert main(["train", "navigation-2d", *SMALL, "--run-dir", "whole", "--workers", "0",
                  "--iterations", str(done + 2)]) == 0  # fmt: skip
     assert without_times(metrics("r")) == without_times(metrics("whole"))
 
@@ -218,7 +218,7 @@ BAD = [
     (["train", "navigation-2d", "--iterations", "many"], "--iterations: invalid literal for int"),
     (["train", "navigation-2d", "--max-lk", "1"], "--max-lk, 1; did you mean --max-kl"),
     (["train", "navigation-2d", "--tasks-per-batch", "0"], "tasks_per_batch = 0 must be at least"),
-    (["train", "navigation-2d", "--workers", "0"], "workers = 0 must be at least 1"),
+    (["train", "navigation-2d", "--workers", "-1"], "workers = -1 must be 0 or more"),
     (["train", "navigation-2d", "--agent", "mam-trpo"], "did you mean 'maml-trpo'"),
     (["train", "navigation-2d", "--device", "nonsense"], "device = 'nonsense'"),
     (["train", "navigation-2d", "--env-id", "CartPole-v1"], "is not task-distributed"),
@@ -258,7 +258,7 @@ def test_a_run_folder_that_was_cut_short_is_said(capsys):
     Path("r").mkdir()
     assert main(["evaluate", "r"]) == 2
     assert "r is not a run folder: it has no config.json" in one_line_error(capsys)
-    assert train("--iterations", 1, "--workers", 1, "--run-dir", "s") == 0
+    assert train("--iterations", 1, "--workers", 0, "--run-dir", "s") == 0
     config = Path("s/config.json")
     whole = config.read_text()
     config.write_text(whole[:100])
@@ -273,7 +273,7 @@ def test_a_run_folder_that_was_cut_short_is_said(capsys):
 
 
 def test_a_resumed_run_keeps_its_configuration(capsys):
-    assert train("--iterations", 1, "--workers", 1, "--run-dir", "r") == 0
+    assert train("--iterations", 1, "--workers", 0, "--run-dir", "r") == 0
     capsys.readouterr()
     for change, message in (
         (["--max-kl", "0.5"], "max_kl was 0.01 and is now 0.5"),
@@ -293,7 +293,7 @@ def test_more_workers_than_tasks_are_no_error(capsys):
 
 
 def test_train_policy_is_metarl_train(capsys):
-    assert train_policy(["navigation-2d", *SMALL, "--iterations", "1", "--workers", "1"]) == 0
+    assert train_policy(["navigation-2d", *SMALL, "--iterations", "1", "--workers", "0"]) == 0
     assert len(metrics("runs/navigation-2d")) == 1
 
 

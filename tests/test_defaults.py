@@ -17,7 +17,7 @@ from metarl.config import environment_name
 from metarl.defaults import environment_defaults
 from metarl.errors import ConfigError
 
-SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--no-tensorboard", "--workers", "1"]
+SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--no-tensorboard", "--workers", "0"]
 ENDLESS = "strange_spaces:strange/Endless-v0"
 
 
@@ -50,7 +50,7 @@ def test_any_spaces_are_trained_evaluated_and_gone_on_with(kind, capsys):
     assert "is a guess" not in capsys.readouterr().err
     assert [record["env_steps"] for record in metrics(run_dir)] == [96, 192]
     if kind is Picture:
-        arguments = ["--tasks", "2", "--episodes-per-task", "2", "--workers", "1"]
+        arguments = ["--tasks", "2", "--episodes-per-task", "2", "--workers", "0"]
         assert main(["evaluate", run_dir, *arguments]) == 0
         assert len(read(f"{run_dir}/evaluation.json")["mean_return"]) == 4
         assert f"{kind.__name__}-v0: mean return on 2 held-out tasks" in capsys.readouterr().out
@@ -130,7 +130,7 @@ BAD = [
     (["--env-id", "strange_spaces:strange/OnlyWords-v0"], "hold no fixed list of numbers"),
     (["--env-id", "strange_spaces:strange/Lien-v0"], "did you mean 'strange_spaces:strange/Line"),
     (["--env-id", "strange_spaces:strange/Needy-v0"], "needs env_kwargs, which a preset file has"),
-    (["--env-id", identify(Line), "--workers", "1", "navigation-3d"], "unknown preset"),
+    (["--env-id", identify(Line), "--workers", "0", "navigation-3d"], "unknown preset"),
     (["--env-id", identify(Line), "--resume"], "there is no run folder runs/Line-v0"),
     (["--env-id", identify(Line), "--image-scale", "-1"], "image_scale = -1.0 must be 0 or"),
     (["--env-id", identify(Picture), "--agent", "pretrained"], "shows images (observation (an im"),

@@ -8,7 +8,7 @@ import pytest
 
 from metarl.cli import main
 
-SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--horizon", "5", "--workers", "1"]
+SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--horizon", "5", "--workers", "0"]
 SMALL += ["--hidden-sizes", "4", "--test-tasks", "4", "--test-episodes-per-task", "2"]
 
 
@@ -23,7 +23,7 @@ def train(run_dir, *arguments, preset="navigation-2d"):
 
 
 def evaluate(*arguments):
-    return main(["evaluate", *arguments, "--workers", "1"])
+    return main(["evaluate", *arguments, "--workers", "0"])
 
 
 def read(file):

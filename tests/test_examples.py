@@ -21,7 +21,7 @@ SMALL = {
     "tasks-per-batch": 2,
     "episodes-per-task": 2,
     "horizon": 5,
-    "workers": 1,
+    "workers": 0,
 }
 KINDS = {".py", ".toml"}
 SHOWN_WHOLE = {"own_environment", "wrapped_environment"}
@@ -50,7 +50,7 @@ def test_a_file_alone_wraps_somebody_elses_environment(file, tmp_path, capsys):
     assert main(["check", str(file), "--horizon", "10"]) == 0, capsys.readouterr().out
     assert train(tmp_path / "run", str(file))["env_steps"] > 0
     for name in load_preset(str(file)).test_ranges:
-        small = ["--tasks", "2", "--episodes-per-task", "2", "--workers", "1"]
+        small = ["--tasks", "2", "--episodes-per-task", "2", "--workers", "0"]
         assert main(["evaluate", str(tmp_path / "run"), "--task-range", name, *small]) == 0
 
 

@@ -207,7 +207,7 @@ def test_evaluation_follows_meta_worlds_protocol_for_any_number_of_workers() -> 
     tasks = sample_tasks(experiment.environment, 1, (Split.TEST, 0), 2, {"set": "test"})
     theta, rates = to_vector(experiment.initial), config.learning_rates_at_test(1)
     curves = []
-    for workers in (1, 2):
+    for workers in (0, 2):
         with closing(experiment.start_workers(workers, 2, 10, 3)) as pool:
             curves.append(evaluate(pool, theta, tasks, rates, 1))
     one, two = curves

@@ -16,7 +16,7 @@ from metarl.plugins import load_preset
 from metarl.tasks import make_environment, sample_tasks
 
 NAVIGATION = "metarl_envs:metarl/Navigation2D-v0"
-SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "4", "--horizon", "5", "--workers", "1"]
+SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "4", "--horizon", "5", "--workers", "0"]
 
 
 def test_tasks_are_drawn_uniformly_from_the_range_even_outside_the_task_space():
@@ -100,7 +100,7 @@ def test_evaluations_have_their_range_their_own_seed_and_their_own_file(
     for name, seed in (("a", "1"), ("b", "7")):
         arguments = ["--iterations", "1", "--run-dir", name, "--seed", seed]
         assert main(["train", "navigation-2d-halves", *SMALL, *arguments]) == 0
-    small = ["--tasks", "6", "--episodes-per-task", "2", "--workers", "1"]
+    small = ["--tasks", "6", "--episodes-per-task", "2", "--workers", "0"]
     assert main(["evaluate", "a", *small]) == 0  # both ranges
     assert main(["evaluate", "b", *small, "--task-range", "right"]) == 0
     assert not Path("b/evaluation.json").exists()

@@ -10,7 +10,7 @@ import pytest
 from metarl.cli import main
 
 SMALL = ["--tasks-per-batch", "2", "--episodes-per-task", "2", "--horizon", "4"]
-SMALL += ["--hidden-sizes", "4", "--workers", "1", "--run-dir", "r"]
+SMALL += ["--hidden-sizes", "4", "--workers", "0", "--run-dir", "r"]
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_tensorboard_shows_the_metrics_and_a_resumed_run_repeats_no_point():
     for file in newest.iterdir():
         file.unlink()
     newest.rmdir()  # as if killed after the third iteration, before its checkpoint
-    assert resume("--iterations", "4", "--workers", "1") == 0
+    assert resume("--iterations", "4", "--workers", "0") == 0
     records = metrics()
     assert [record["iteration"] for record in records] == [1, 2, 3, 4]
     for name in ("return/post_adaptation_return", "update/kl", "seconds/iteration_seconds"):
@@ -92,7 +92,7 @@ def test_weights_and_biases_gets_every_iteration_and_goes_on_with_the_same_run(m
     wandb = Wandb()
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     assert train("--iterations", "2", "--wandb", "papers") == 0
-    assert resume("--iterations", "3", "--wandb", "papers", "--workers", "1") == 0
+    assert resume("--iterations", "3", "--wandb", "papers", "--workers", "0") == 0
     first, second = (options["id"] for options in wandb.started)
     assert first == second
     assert wandb.started[0]["project"] == "papers"

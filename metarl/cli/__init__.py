@@ -18,6 +18,7 @@ _VERBS = {
     "report": ("metarl.cli.report", "write a page about one run or several"),
     "export": ("metarl.cli.export", "write an adapted policy for another library"),
     "list": ("metarl.cli.listing", "list presets, environments and agents"),
+    "repro": ("metarl.cli.repro", "repeat an episode that failed"),
     "check": ("metarl.cli.check", "check that an environment can be meta-trained on"),
 }
 

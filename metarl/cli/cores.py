@@ -18,7 +18,7 @@ def checked_workers(wanted: int | str, tasks: int) -> tuple[int | str, str | Non
     "ray" and the addresses of Ray clusters are given back as they are.
 
     Raises:
-        ConfigError: fewer than one, or neither a number nor an address.
+        ConfigError: fewer than none, or neither a number nor an address.
 
     """
     if isinstance(wanted, str):
@@ -27,8 +27,8 @@ def checked_workers(wanted: int | str, tasks: int) -> tuple[int | str, str | Non
                 f"workers = {wanted!r} must be a number, ray, or the address of a Ray cluster"
             )
         return wanted, None
-    if wanted < 1:
-        raise ConfigError(f"workers = {wanted} must be at least 1")
+    if wanted < 0:
+        raise ConfigError(f"workers = {wanted} must be 0 or more")
     if wanted > tasks:
         return tasks, f"using {tasks} workers, one for each task, instead of {wanted}"
     return wanted, None

@@ -69,8 +69,14 @@ class EvaluateArguments:
     seed: int = 1
     """Seeds the held-out tasks and their episodes; the same seed gives the same tasks."""
     workers: int | str = dataclasses.field(default_factory=usable_cores)
-    """Worker processes; 1 works in this process. Or ray, or the address of a Ray cluster: one on
-    each of its CPUs. The numbers do not depend on it."""
+    """Worker processes; 0: this process does all the work, and dies with an environment that
+    crashes. Or ray, or the address of a Ray cluster: one on each of its CPUs. The numbers do not
+    depend on it."""
+    worker_timeout: float = 0.0
+    """Seconds without a sign of life after which a worker is replaced; 0: at least 60, and more
+    where an iteration takes long."""
+    worker_memory: int = 0
+    """MiB above which a worker is replaced between two iterations; 0: no limit."""
 
 
 def run(argv: list[str]) -> int:
@@ -93,6 +99,7 @@ def run(argv: list[str]) -> int:
 
     from metarl.cli.evaluation_output import GroupCurves, show_and_write
     from metarl.cli.runs import build_experiment, load_newest_state, untrained_state
+    from metarl.cli.supervision import failures_kept, supervise
     from metarl.evaluation import evaluate, rates_at_test
     from metarl.seeding import Split
     from metarl.tasks import sample_tasks
@@ -114,8 +121,14 @@ def run(argv: list[str]) -> int:
             config.test_tasks,
             group.config.test_episodes_per_task,
             group.config.test_query_episodes,
+            supervision=supervise(
+                "metarl evaluate",
+                arguments.run_dirs[0],
+                arguments.worker_timeout,
+                arguments.worker_memory,
+            ),
         )
-        with contextlib.closing(pool):
+        with failures_kept(arguments.run_dirs[0]), contextlib.closing(pool):
             for name, task_range in ranges.items():
                 tasks[name] = sample_tasks(
                     experiment.environment,

@@ -18,6 +18,7 @@ from metarl.errors import ConfigError
 from metarl.observations import observation_layout
 from metarl.plugins import AgentSpec, load_agent
 from metarl.policies import PolicySpec, parameters_of
+from metarl.process_pool import Supervision
 from metarl.run_folder import physics_warning
 from metarl.shards import ShardSpec, Workers, to_vector
 from metarl.tasks import Task, task_space
@@ -44,11 +45,16 @@ class Experiment:
         return environment_packages(self.environment, self.config.env_id, self.config.env_kwargs)
 
     def start_workers(
-        self, count: int | str, tasks: int, episodes_per_task: int, query_episodes: int = 0
+        self,
+        count: int | str,
+        tasks: int,
+        episodes_per_task: int,
+        query_episodes: int = 0,
+        supervision: Supervision | None = None,
     ) -> Workers:
         """Start the pool over some tasks; 0 query episodes are as many as in the other phases."""
         spec = ShardSpec(self.config, self.policy, episodes_per_task, range(tasks), query_episodes)
-        return start_workers(spec, count)
+        return start_workers(spec, count, supervision)
 
 
 def records_of(config: Config) -> dict[str, str]:

@@ -36,7 +36,7 @@ from metarl.run_folder import read_config
 S = TypeVar("S")
 
 _PRESET_OF_THE_HELP = "navigation-2d"
-_MAY_CHANGE_ON_RESUME = {"iterations", "checkpoint_interval", "max_rejections"}
+_MAY_CHANGE_ON_RESUME = {"iterations", "checkpoint_interval", "max_rejections", "on_env_error"}
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,14 @@ class TrainArguments(Generic[S]):
     run_dir: Path
     """The run folder."""
     workers: int | str
-    """Worker processes; 1 works in this process. Or ray, or the address of a Ray cluster: one on
-    each of its CPUs. The numbers do not depend on it."""
+    """Worker processes; 0: this process does all the work, and dies with an environment that
+    crashes. Or ray, or the address of a Ray cluster: one on each of its CPUs. The numbers do not
+    depend on it."""
+    worker_timeout: float = 0.0
+    """Seconds without a sign of life after which a worker is replaced; 0: at least 60, and more
+    where an iteration takes long."""
+    worker_memory: int = 0
+    """MiB above which a worker is replaced between two iterations; 0: no limit."""
     tensorboard: bool = True
     """Write TensorBoard events beside metrics.jsonl."""
     wandb: str = ""
@@ -84,18 +90,25 @@ def run(argv: list[str]) -> int:
         _refuse_changes(defaults.config, config)
     notes = [line for guess in guesses if (line := guess.describe(config, _given(argv)))]
     # From here on torch is needed, which takes its time to import.
+    from metarl.cli.supervision import failures_kept, supervise
     from metarl.cli.training_run import run_training
 
-    return run_training(
-        config,
-        arguments.run_dir,
-        arguments.workers,
-        resume=arguments.resume,
-        tensorboard=arguments.tensorboard,
-        wandb_project=arguments.wandb,
-        notes=notes,
-        command=shlex.join(["metarl", "train", *argv]),
+    run_dir = arguments.run_dir
+    supervision = supervise(
+        "metarl train", run_dir, arguments.worker_timeout, arguments.worker_memory
     )
+    with failures_kept(run_dir):
+        return run_training(
+            config,
+            run_dir,
+            arguments.workers,
+            supervision,
+            resume=arguments.resume,
+            tensorboard=arguments.tensorboard,
+            wandb_project=arguments.wandb,
+            notes=notes,
+            command=shlex.join(["metarl", "train", *argv]),
+        )
 
 
 def _defaults(argv: list[str]) -> tuple[TrainArguments[Any], list[Guess]]:

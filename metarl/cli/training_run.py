@@ -20,6 +20,7 @@ from metarl.cli.saying import Forgiving, say
 from metarl.config import Config
 from metarl.errors import RunFolderError
 from metarl.metrics import MetricsFile
+from metarl.process_pool import Supervision
 from metarl.rejections import Rejections
 from metarl.run_folder import make_run_folder, require_no_run, sweep, versions, write_config
 from metarl.run_lock import locked
@@ -36,6 +37,7 @@ class Wish:
 
     run_dir: Path
     workers: int | str
+    supervision: Supervision
     resume: bool
     tensorboard: bool
     wandb_project: str
@@ -47,6 +49,7 @@ def run_training(
     config: Config,
     run_dir: Path,
     workers: int | str,
+    supervision: Supervision,
     *,
     resume: bool = False,
     tensorboard: bool = True,
@@ -60,6 +63,7 @@ def run_training(
         config: the experiment.
         run_dir: the run folder; new, or on resume one that `run_training` wrote.
         workers: how many workers to use, or the address of a Ray cluster.
+        supervision: what to do about workers that are lost.
         resume: go on from the newest checkpoint.
         tensorboard: write its events into the run folder.
         wandb_project: of Weights & Biases, to log to as well; empty: none.
@@ -72,7 +76,7 @@ def run_training(
     """
     if wandb_project:
         require_wandb()
-    wish = Wish(run_dir, workers, resume, tensorboard, wandb_project, notes, command)
+    wish = Wish(run_dir, workers, supervision, resume, tensorboard, wandb_project, notes, command)
     stream = Forgiving(sys.stdout)
     console = Console(file=cast(Any, stream))
     try:
@@ -170,7 +174,9 @@ def _train(
         TrainingDisplay(console, config, state) as display,
     ):
         try:
-            with contextlib.closing(_outer_loop(experiment, state, workers)) as outer_loop:
+            with contextlib.closing(
+                _outer_loop(experiment, state, workers, wish.supervision)
+            ) as outer_loop:
                 while True:
                     with interruptions.allowed():
                         step = next(outer_loop, None)
@@ -242,14 +248,16 @@ def _require_no_records(run_dir: Path, metrics: MetricsFile) -> None:
 
 
 def _outer_loop(
-    experiment: Experiment, state: TrainingState, workers: int | str
+    experiment: Experiment, state: TrainingState, workers: int | str, supervision: Supervision
 ) -> Generator[tuple[TrainingState, Record], None, None]:
     """Train as the agent does: over shards, or in a loop of its own."""
     agent, config = experiment.agent, experiment.config
     if isinstance(agent, OwnLoop):
         yield from agent.train(experiment.initial, state)
         return
-    pool = experiment.start_workers(workers, config.tasks_per_batch, config.episodes_per_task)
+    pool = experiment.start_workers(
+        workers, config.tasks_per_batch, config.episodes_per_task, supervision=supervision
+    )
     with contextlib.closing(pool):
         yield from train(agent, experiment.environment, pool, state, config)
 

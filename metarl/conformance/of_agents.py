@@ -56,7 +56,7 @@ class AgentSubject:
 
 
 @contextmanager
-def _pool(experiment: Experiment, workers: int = 1) -> Iterator[Workers]:
+def _pool(experiment: Experiment, workers: int = 0) -> Iterator[Workers]:
     config = experiment.config
     pool = experiment.start_workers(workers, config.tasks_per_batch, config.episodes_per_task)
     with closing(pool):
@@ -68,7 +68,7 @@ def _first(experiment: Experiment) -> TrainingState:
 
 
 def _train(
-    experiment: Experiment, workers: int = 1, start: TrainingState | None = None
+    experiment: Experiment, workers: int = 0, start: TrainingState | None = None
 ) -> Iterator[tuple[TrainingState, Record]]:
     """Train to the experiment's last iteration; records come without what a clock measured."""
     assert isinstance(experiment.agent, Agent)

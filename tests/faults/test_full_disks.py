@@ -99,7 +99,7 @@ def test_a_disk_that_stays_full_ends_the_run_and_keeps_the_old_checkpoint(zygote
     assert "No space left on device" in error
     done = int(re.search(r"the newest checkpoint is of iteration (\d+) of \d+", error)[1])
     (small_disk / "other").unlink()
-    resume = ["--run-dir", run, "--workers", 1, "--no-tensorboard", "--resume"]
+    resume = ["--run-dir", run, "--workers", 0, "--no-tensorboard", "--resume"]
     assert zygote.run("train", *resume, "--iterations", done + 2).code == 0
     assert zygote.train("--iterations", done + 2, "--run-dir", "r").code == 0
     assert (records("r"), newest_checkpoint("r")) == (records(run), newest_checkpoint(run))

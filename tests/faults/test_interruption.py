@@ -16,7 +16,7 @@ from metarl.report import read_run
 
 ITERATIONS = 6
 OPTIONS = ["--iterations", ITERATIONS, "--checkpoint-interval", 2]
-RESUME = ["train", "--run-dir", "r", "--workers", 1, "--no-tensorboard", "--resume"]
+RESUME = ["train", "--run-dir", "r", "--workers", 0, "--no-tensorboard", "--resume"]
 
 pytestmark = pytest.mark.usefixtures("in_the_folder_of_runs")
 

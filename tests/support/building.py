@@ -8,8 +8,12 @@ from typing import Any
 from metarl.cli.runs import Experiment, build_experiment
 from metarl.config import Config
 from metarl.plugins import load_agent, load_preset
+from metarl.process_pool import Supervision
 from metarl.shards import Workers, to_vector
 from metarl.training import Record, TrainingState, train
+
+FORKED = Supervision(start_method="fork")
+"""Forked workers start in a moment; a spawned one imports torch for seconds."""
 
 
 def tiny_config(preset: str = "navigation-2d", **changes: Any) -> Config:
@@ -28,10 +32,14 @@ def tiny_config(preset: str = "navigation-2d", **changes: Any) -> Config:
 
 
 @contextlib.contextmanager
-def pool(experiment: Experiment, workers: int | str = 1) -> Iterator[Workers]:
+def pool(
+    experiment: Experiment, workers: int | str = 0, supervision: Supervision = FORKED
+) -> Iterator[Workers]:
     """Workers over the tasks of a meta-batch."""
     config = experiment.config
-    started = experiment.start_workers(workers, config.tasks_per_batch, config.episodes_per_task)
+    started = experiment.start_workers(
+        workers, config.tasks_per_batch, config.episodes_per_task, supervision=supervision
+    )
     with contextlib.closing(started):
         yield started
 
@@ -41,11 +49,13 @@ def first_state(experiment: Experiment) -> TrainingState:
     return TrainingState(experiment.agent.initial_state(to_vector(experiment.initial)), 0, 0)
 
 
-def run(config: Config, workers: int | str = 1) -> tuple[TrainingState, list[Record]]:
+def run(
+    config: Config, workers: int | str = 0, supervision: Supervision = FORKED
+) -> tuple[TrainingState, list[Record]]:
     """Train from the beginning to the end."""
     experiment = build_experiment(config)
     first = first_state(experiment)
-    with pool(experiment, workers) as started:
+    with pool(experiment, workers, supervision) as started:
         loop = train(experiment.agent, experiment.environment, started, first, config)
         states, records = zip(*loop, strict=True)
     return states[-1], list(records)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SMALL = ["--tasks-per-batch", "1", "--episodes-per-task", "1", "--horizon", "2"]
-SMALL += ["--hidden-sizes", "2", "--workers", "1", "--no-tensorboard"]
+SMALL += ["--hidden-sizes", "2", "--workers", "0", "--no-tensorboard"]
 # The cheapest agent, whose optimiser has a memory that checkpoints must keep.
 SMALL += ["--agent", "reptile", "--optimiser", "adam"]
 _WATCHED = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "os.link"}
