@@ -17,9 +17,11 @@ from typing import Any, Protocol
 
 from metarl.config import Config
 from metarl.errors import ConfigError
+from metarl.files import read_bytes, write_whole
 from metarl.training import Record
 
 _WANDB_IDENTITY = "wandb-id.txt"
+_LONGEST_IDENTITY = 128
 
 
 class Tracker(Protocol):
@@ -127,11 +129,11 @@ class WeightsAndBiases:
 
         identity = run_dir / _WANDB_IDENTITY
         if not identity.exists():
-            identity.write_text(uuid.uuid4().hex)
+            write_whole(identity, uuid.uuid4().hex.encode())
         self._run: Any = wandb.init(
             project=project,
             name=run_dir.name,
-            id=identity.read_text(),
+            id=read_bytes(identity, _LONGEST_IDENTITY).decode(),
             dir=str(run_dir),
             config=dataclasses.asdict(config),
             resume="allow",

@@ -27,7 +27,7 @@ from metarl.run_lock import locked
 from metarl.shards import to_vector
 from metarl.sittings import append_sitting, describe_sitting
 from metarl.stable_baselines import read_policy
-from metarl.trackers import Trackers, require_wandb, start_trackers
+from metarl.trackers import require_wandb, start_trackers
 from metarl.training import OwnLoop, Record, TrainingState, train
 
 
@@ -83,7 +83,7 @@ def run_training(
         with Interruptions() as interruptions:
             return _run(config, wish, console, interruptions)
     except Interrupted as interruption:
-        _warn(f"{interruption.name} before the first iteration")
+        _warn(f"{interruption.name} before training began")
         return interruption.exit_code
     finally:
         stream.release()
@@ -164,13 +164,12 @@ def _train(
     again = shlex.join(
         filter(None, ("metarl", "train", config.preset, "--run-dir", str(wish.run_dir), "--resume"))
     )
-    trackers: Trackers
+    with interruptions.allowed():  # a network may be waited for
+        trackers = start_trackers(
+            config, wish.run_dir, state.iteration, wish.tensorboard, wish.wandb_project
+        )
     with (
-        contextlib.closing(
-            start_trackers(
-                config, wish.run_dir, state.iteration, wish.tensorboard, wish.wandb_project
-            )
-        ) as trackers,
+        contextlib.closing(trackers),
         TrainingDisplay(console, config, state) as display,
     ):
         try:
