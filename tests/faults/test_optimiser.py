@@ -178,23 +178,30 @@ def test_adam_keeps_its_memory_of_good_steps(agent, where, broken):
     "it is undone and said in the metrics; training goes on from the state before",
     group="optimiser",
 )
-@pytest.mark.parametrize("algorithm", ["trpo", "ppo"])
-def test_a_baselines_update_that_breaks_down_is_undone(algorithm):
+@pytest.mark.parametrize(
+    ("algorithm", "learning_rate", "minibatches", "epochs"),
+    # PPO's own update meets its broken actor; TRPO's ends with a broken critic, and says nothing.
+    [("ppo", 1e30, 2, 3), ("trpo", 3e38, 1, 2)],
+)
+def test_a_baselines_update_that_breaks_down_is_undone(
+    algorithm, learning_rate, minibatches, epochs
+):
     pytest.importorskip("sb3_contrib")
     huge = {"reward": 1e38, "of_action": True}
     experiment = experiment_of("pretrained", env_kwargs=huge)
     spec = load_agent("pretrained")
-    settings = spec.settings(algorithm=algorithm, minibatches=2, epochs=3, learning_rate=1e30)
-    agent = spec.build(settings, dataclasses.replace(experiment.config, iterations=3))
+    settings = spec.settings(
+        algorithm=algorithm, minibatches=minibatches, epochs=epochs, learning_rate=learning_rate
+    )
+    agent = spec.build(settings, dataclasses.replace(experiment.config, iterations=2))
     first = first_state(experiment)
     with np.errstate(all="ignore"):
         steps = list(agent.train(experiment.initial, first))
-    assert [state.iteration for state, _ in steps] == [1, 2, 3]
-    for state, record in steps:
-        assert np.isfinite(state.agent.theta).all()
-        if record["step_accepted"] is False:
-            assert record["rejection"] in (NOT_FINITE, NO_STEP)
-    assert NOT_FINITE in [record["rejection"] for _, record in steps]
+    assert [state.iteration for state, _ in steps] == [1, 2]
+    for state, _ in steps:
+        for array in (state.agent.theta, *state.agent.optimiser.values()):
+            assert np.isfinite(array).all()
+    assert NOT_FINITE in [record.get("rejection") for _, record in steps]
 
 
 @pytest.mark.fault(
