@@ -1,6 +1,7 @@
 """Workers on Ray: a real cluster of two nodes, real kills, the same bits."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -159,7 +160,8 @@ def test_the_command_line_starts_ray_here_and_leaves_nothing_behind(tmp_path):
         left = [
             process
             for process in psutil.process_iter(["cmdline"])
-            if process.pid not in before and "ray" in " ".join(process.info["cmdline"] or [])
+            if process.pid not in before
+            and re.search(r"/ray/|ray::", " ".join(process.info["cmdline"] or []))
         ]
         if not left:
             break
