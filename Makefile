@@ -12,7 +12,7 @@ PYTEST := -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 OLD_MUJOCO := .venv-mujoco-3.3
 META_WORLD := .venv-metaworld
 
-.PHONY: demo install test test-mujoco-3.3 test-metaworld lint format clean
+.PHONY: demo install reproduce test test-mujoco-3.3 test-metaworld lint format clean
 
 install: $(INSTALLED)
 
@@ -28,6 +28,10 @@ demo: $(INSTALLED)
 	$(BIN)/metarl evaluate runs/demo
 	$(BIN)/metarl render runs/demo --tasks 2
 	$(BIN)/metarl report runs/demo
+
+# The paper's experiments, as far as time allows: days on two cores; goes on where it was stopped.
+reproduce: $(INSTALLED)
+	$(BIN)/python scripts/reproduce_paper.py
 
 test: $(INSTALLED)
 	$(BIN)/python $(PYTEST)
