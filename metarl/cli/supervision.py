@@ -2,11 +2,11 @@
 
 import contextlib
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from metarl.cli.saying import say
 from metarl.errors import RunFolderError, WorkerError
 from metarl.failures import FailedEpisode
 from metarl.process_pool import Supervision
@@ -27,7 +27,7 @@ def supervise(command: str, run_dir: Path, timeout: float, memory: int) -> Super
     """
 
     def report(text: str) -> None:
-        print(f"{command}: {text}", file=sys.stderr)
+        say(f"{command}: {text}")
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": text})
         # The run is worth more than the note.
         with contextlib.suppress(OSError), (run_dir / EVENTS_FILE).open("a") as file:
