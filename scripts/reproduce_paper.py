@@ -145,8 +145,8 @@ def table() -> str:
         "# The paper's numbers",
         "",
         "Written by `python scripts/reproduce_paper.py`. Returns are means over 40 held-out tasks",
-        "and the seeds, after 0 / 1 / 2 / 3 adaptation steps, with the 95 % interval over tasks, of",
-        "several seeds over seeds, of the second. Published: the authors' data files, one seed.",
+        "and the seeds, after 0 / 1 / 2 / 3 adaptation steps, with the 95 % interval of the second",
+        "over tasks, or of several seeds over seeds. Published: the authors' data files, one seed.",
         "Each seed's `sittings.jsonl` says commit, versions, machine and command of every sitting.",
         "",
         "| experiment | agent | seeds | iterations | env steps each | here | interval, one step "
