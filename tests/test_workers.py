@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from building import first_state, pool, run, tiny_config, without_times
+from faulty_runs import shared_memory
 
 from metarl.cli.runs import build_experiment
 from metarl.errors import WorkerError
@@ -173,8 +174,7 @@ def test_a_result_that_cannot_travel_is_named():
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_workers_die_with_their_parent(method, tmp_path):
     program = Path(__file__).parent / "support" / "hanging_parent.py"
-    shared = Path("/dev/shm")
-    before = sorted(shared.iterdir()) if shared.is_dir() else []
+    before = shared_memory()
     parent = subprocess.Popen(
         [sys.executable, program, method],
         stdout=subprocess.PIPE,
@@ -191,6 +191,6 @@ def test_workers_die_with_their_parent(method, tmp_path):
     while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    assert (sorted(shared.iterdir()) if shared.is_dir() else []) == before
+    assert shared_memory() == before
     if method == "spawn":
         assert list(tmp_path.iterdir()) == []
