@@ -180,7 +180,7 @@ def test_adam_keeps_its_memory_of_good_steps(agent, where, broken):
 )
 @pytest.mark.parametrize(
     ("algorithm", "learning_rate", "minibatches", "epochs"),
-    # PPO's own update meets its broken actor; TRPO's ends with a broken critic, and says nothing.
+    # The actor breaks, in an update of its own or by the critic's step; torch refuses to act on it.
     [("ppo", 1e30, 2, 3), ("trpo", 3e38, 1, 2)],
 )
 def test_a_baselines_update_that_breaks_down_is_undone(
