@@ -69,7 +69,8 @@ class Config:
     """Step size α of the inner loop in training."""
     on_env_error: Literal["stop", "retry", "skip-task"] = "stop"
     """When an environment fails or gives numbers that are not finite: stop the run; try the task
-    again, three times in all; or go on without the task, which the metrics then count."""
+    again, three times in all; or go on without the task, which the metrics then count (an
+    evaluation stops)."""
     first_order: bool = False
     """Leave second derivatives out of the meta-gradient (first-order MAML)."""
     discount: float = 0.99
