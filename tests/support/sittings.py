@@ -141,7 +141,7 @@ def _serve():
 
 
 def _status(pid):
-    """Wait for a child; one that does not end is killed, so that its test fails and does not hang."""
+    """Wait for a child; one that does not end is killed, so that its test fails in time."""
     deadline = time.monotonic() + _LONGEST_SECONDS
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
