@@ -19,6 +19,7 @@ SMALL = ["--tasks-per-batch", "1", "--episodes-per-task", "1", "--horizon", "2"]
 SMALL += ["--hidden-sizes", "2", "--workers", "0", "--no-tensorboard"]
 # The cheapest agent, whose optimiser has a memory that checkpoints must keep.
 SMALL += ["--agent", "reptile", "--optimiser", "adam"]
+_LONGEST_SECONDS = 120
 _WATCHED = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "os.link"}
 
 
@@ -130,13 +131,25 @@ def _serve():
     for line in sys.stdin:
         wish = json.loads(line)
         if isinstance(wish, int):
-            status = os.waitpid(wish, 0)[1]
+            status = _status(wish)
             print(os.waitstatus_to_exitcode(status), flush=True)
             continue
         pid = os.fork()
         if not pid:
             _become(wish, main)
         print(pid, flush=True)
+
+
+def _status(pid):
+    """Wait for a child; one that does not end is killed, so that its test fails in time."""
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
 
 
 def _become(wish, main):
