@@ -5,10 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Test files run side by side; each test process computes with one thread.
+TEST_PROCESSES ?= 2
+PYTEST := -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+
 OLD_MUJOCO := .venv-mujoco-3.3
 META_WORLD := .venv-metaworld
 
-.PHONY: demo install test test-mujoco-3.3 test-metaworld lint format clean
+.PHONY: demo install reproduce test test-mujoco-3.3 test-metaworld lint format clean
 
 install: $(INSTALLED)
 
@@ -25,8 +29,12 @@ demo: $(INSTALLED)
 	$(BIN)/metarl render runs/demo --tasks 2
 	$(BIN)/metarl report runs/demo
 
+# The paper's experiments, as far as time allows: days on two cores; goes on where it was stopped.
+reproduce: $(INSTALLED)
+	$(BIN)/python scripts/reproduce_paper.py
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 # The oldest MuJoCo supported has no native batch: everything runs through single environments.
 test-mujoco-3.3:
@@ -34,7 +42,7 @@ test-mujoco-3.3:
 	grep -v '^mujoco' constraints.txt > $(OLD_MUJOCO)/constraints.txt
 	$(OLD_MUJOCO)/bin/python -m pip install --quiet --constraint $(OLD_MUJOCO)/constraints.txt \
 		--editable ".[dev]" mujoco==3.3.0
-	$(OLD_MUJOCO)/bin/python -m pytest
+	$(OLD_MUJOCO)/bin/python $(PYTEST)
 
 # Meta-World pins a MuJoCo of its own, so its tests need an environment of their own.
 test-metaworld:

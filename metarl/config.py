@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
@@ -68,7 +69,8 @@ class Config:
     """Step size α of the inner loop in training."""
     on_env_error: Literal["stop", "retry", "skip-task"] = "stop"
     """When an environment fails or gives numbers that are not finite: stop the run; try the task
-    again, three times in all; or go on without the task, which the metrics then count."""
+    again, three times in all; or go on without the task, which the metrics then count (an
+    evaluation stops)."""
     first_order: bool = False
     """Leave second derivatives out of the meta-gradient (first-order MAML)."""
     discount: float = 0.99
@@ -104,6 +106,8 @@ class Config:
     """Mean returns that the source gives after 0, 1, … adaptation steps, by agent; for figures."""
     checkpoint_interval: int = 10
     """Iterations between two checkpoints."""
+    max_rejections: int = 20
+    """Outer steps rejected in a row after which a run ends with a diagnosis; 0: it never does."""
     dtype: Dtype = "float32"
     """Floating-point type of the policy."""
     device: str = "cpu"
@@ -112,6 +116,8 @@ class Config:
     def __post_init__(self) -> None:
         for name, at_least in _MINIMUM.items():
             require(self, name, getattr(self, name) >= at_least, f"must be at least {at_least}")
+            at_most = _LARGEST_SEED if name == "seed" else _LARGEST
+            require(self, name, getattr(self, name) <= at_most, f"must be at most {at_most}")
         for name in ("inner_learning_rate", "initial_std", "minimum_std", "action_scale"):
             value = getattr(self, name)
             require(self, name, 0 < value < math.inf, "must be positive and finite")
@@ -125,6 +131,9 @@ class Config:
         ):
             good = all(0 < value < math.inf for value in values)
             require(self, name, good, "must all be positive and finite")
+        weights = sum(before * after for before, after in pairwise((1, *self.hidden_sizes)))
+        too_many = f"makes more than {_MOST_WEIGHTS} weights"
+        require(self, "hidden_sizes", weights <= _MOST_WEIGHTS, too_many)
 
         for name, task_range in {"train_range": self.train_range, **self.test_ranges}.items():
             if task_range or name != "train_range":
@@ -179,7 +188,11 @@ _MINIMUM = {
     "test_query_episodes": 0,
     "test_adaptation_steps": 0,
     "checkpoint_interval": 1,
+    "max_rejections": 0,
 }
+_LARGEST = 2**31 - 1
+_LARGEST_SEED = 2**63 - 1
+_MOST_WEIGHTS = 2**28
 
 
 def require(owner: object, name: str, good: bool, reason: str) -> None:
@@ -254,7 +267,10 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_convert(item, get_args(hint)[0], where) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ConfigError(f"{where} is too large") from error
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise ConfigError(f"{where} = {value!r} must be one of {', '.join(get_args(hint))}")

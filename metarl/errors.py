@@ -31,6 +31,12 @@ class TaskError(MetarlError):
     exit_code = 1
 
 
+class TrainingError(MetarlError):
+    """Training does not get on; the text says why and what to try."""
+
+    exit_code = 1
+
+
 class RenderingError(MetarlError):
     """No picture can be made here; the text says what is missing."""
 

@@ -10,6 +10,9 @@ import numpy as np
 
 from metarl.config import read_fields
 from metarl.errors import ConfigError, RunFolderError, TaskError
+from metarl.files import MEBIBYTE, read_json, write_whole
+
+LARGEST_FILE = 256 * MEBIBYTE
 
 
 class EpisodeError(TaskError):
@@ -63,9 +66,11 @@ class FailedEpisode:
         file = folder / f"episode-{numbers}.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(asdict(self), default=_plain) + "\n", encoding="utf-8")
         except OSError as error:
-            raise RunFolderError(f"cannot write {file}: {error.strerror}") from error
+            raise RunFolderError(f"cannot make {folder}: {error.strerror}") from error
+        if folder.is_symlink():
+            raise RunFolderError(f"cannot write {file}: {folder} is a symbolic link")
+        write_whole(file, (json.dumps(asdict(self), default=_plain) + "\n").encode())
         return file
 
 
@@ -77,11 +82,11 @@ def read_episode(file: Path) -> FailedEpisode:
 
     """
     try:
-        table = json.loads(file.read_text(encoding="utf-8"))
+        table = read_json(file, LARGEST_FILE)
         if not isinstance(table, Mapping):
             raise ValueError("it is no JSON object")
         episode: FailedEpisode = read_fields(FailedEpisode, dict(table), str(file))
-    except (OSError, ValueError, RecursionError, ConfigError) as error:
+    except (ValueError, ConfigError, RunFolderError) as error:
         raise RunFolderError(f"{file} is no failed episode: {error}") from error
     return episode
 

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from metarl.errors import RunFolderError
 from metarl.evaluation import AdaptationCurve
+from metarl.files import write_whole
 
 FORMATS = ("png", "svg")
 _DOTS_PER_INCH = 130
@@ -55,7 +55,7 @@ def adaptation_curves(
     axes.set(xlabel="adaptation steps (gradient updates)", ylabel="mean return")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(loc="lower right", frameon=False)
 
 
 def adaptation_figure(
@@ -89,9 +89,6 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
         drawn = io.BytesIO()
         with matplotlib.rc_context({"svg.hashsalt": "metarl"}):
             figure.savefig(drawn, format=ending, dpi=_DOTS_PER_INCH, metadata=_METADATA[ending])
-        try:
-            file.write_bytes(drawn.getvalue())
-        except OSError as error:
-            raise RunFolderError(f"cannot write {file}: {error.strerror}") from error
+        write_whole(file, drawn.getvalue())
         files.append(file)
     return files

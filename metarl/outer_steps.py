@@ -5,11 +5,14 @@ averaged in float64 and in task order, so that the result does not depend on who
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from metarl.agents import Metrics
+from metarl.errors import RunFolderError
+from metarl.rejections import NO_STEP, NOT_FINITE, NOTHING_TO_LEARN
 from metarl.settings import TrustRegionSettings
 from metarl.shards import Vector
 from metarl.trust_region import (
@@ -20,12 +23,14 @@ from metarl.trust_region import (
     trust_region_step,
 )
 
-NOT_FINITE = "the loss or its gradient is not finite"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+_ADAM = {"step", *_MOMENTS}
 
 
-def mean_over_tasks(contributions: Sequence[Vector]) -> torch.Tensor:
-    """Average over tasks, in float64 and in task order."""
-    return torch.as_tensor(np.mean(np.asarray(contributions, dtype=np.float64), axis=0))
+def mean_over_tasks(contributions: Sequence[Any]) -> torch.Tensor:
+    """Average what each task gave (a vector or a number), in float64 and in task order."""
+    with np.errstate(invalid="ignore", over="ignore"):  # whoever uses the mean looks at it
+        return torch.as_tensor(np.mean(np.asarray(contributions, dtype=np.float64), axis=0))
 
 
 def trust_region_outer_step(
@@ -51,16 +56,20 @@ def trust_region_outer_step(
     theta = torch.as_tensor(start, dtype=torch.float64)
     gradients, *before = zip(*contributions, strict=True)
     gradient = mean_over_tasks(gradients)
-    loss_before, kl_before = (float(np.mean(values)) for values in before)
+    loss_before, kl_before = (mean_over_tasks(values).item() for values in before)
 
     def curvature(vector: torch.Tensor) -> torch.Tensor:
         return mean_over_tasks(product(vector.numpy())) + settings.cg_damping * vector
 
     def mean_outcome(candidate: torch.Tensor) -> tuple[float, float]:
-        loss, kl = np.mean(evaluate(candidate.numpy()), axis=0)
-        return float(loss), float(kl)
+        loss, kl = mean_over_tasks(evaluate(candidate.numpy())).tolist()
+        return loss, kl
 
-    search, rejection = _search(mean_outcome, curvature, theta, gradient, loss_before, settings)
+    if not np.isfinite([loss_before, kl_before, float(gradient.norm())]).all():
+        search = LineSearch(theta, False, 0, loss_before, 0.0)
+        rejection: str | None = NOT_FINITE
+    else:
+        search, rejection = _search(mean_outcome, curvature, theta, gradient, loss_before, settings)
     metrics = {
         "loss_before": loss_before,
         "loss": search.loss,
@@ -85,8 +94,8 @@ def _search(
 ) -> tuple[LineSearch, str | None]:
     """Search along the natural gradient; give the outcome and, without a step, the reason."""
     nothing = LineSearch(theta, False, 0, loss_before, 0.0)
-    if not np.isfinite([loss_before, float(gradient.norm())]).all():
-        return nothing, NOT_FINITE
+    if not gradient.any():
+        return nothing, NOTHING_TO_LEARN
     try:
         solved = conjugate_gradient(curvature, gradient, settings.cg_iterations)
         step = trust_region_step(solved, gradient, settings.max_kl)
@@ -102,7 +111,7 @@ def _search(
         max_steps=settings.line_search_steps,
     )
     if not search.accepted:
-        return search, "the line search found no step that lowers the loss within max_kl"
+        return search, NO_STEP
     return search, None
 
 
@@ -120,14 +129,27 @@ def adam_step(
     Returns:
         What is learned after the step, and what the next step needs to know of this one.
 
+    Raises:
+        RunFolderError: the memory, which a checkpoint gave, is not one of Adam's for `start`.
+
     """
     parameter = torch.tensor(start)
     parameter.grad = gradient.to(parameter.dtype)
     optimiser = torch.optim.Adam([parameter], lr=learning_rate)
     if memory:
+        if set(memory) != _ADAM or any(memory[name].shape != start.shape for name in _MOMENTS):
+            raise RunFolderError(
+                f"the checkpoint's optimiser remembers {', '.join(sorted(memory))}, which is no "
+                "memory of Adam's for this policy"
+            )
         moments = {name: torch.tensor(value) for name, value in memory.items()}
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": {0: moments}, "param_groups": groups})
     optimiser.step()
     after = optimiser.state_dict()["state"][0]
     return parameter.numpy(), {name: value.numpy() for name, value in after.items()}
+
+
+def is_finite(learned: Vector, memory: Mapping[str, np.ndarray]) -> bool:
+    """Say whether what a step made, and what it remembers, are numbers to go on from."""
+    return all(bool(np.isfinite(array).all()) for array in (learned, *memory.values()))

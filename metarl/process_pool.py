@@ -71,7 +71,8 @@ class Supervision:
     """Told of every worker replaced, and of every task left out."""
     report_episode: Callable[[FailedEpisode], None] = lambda episode: None
     """Told of every episode that failed and was left out."""
-    start_method: Literal["spawn", "fork"] = "spawn"
+    start_method: Literal["spawn", "forkserver"] = "spawn"
+    """How processes start; `forkserver` takes a moment, where `spawn` imports torch for seconds."""
 
     def tell(self, reply: Reply) -> None:
         """Report the tasks that a reply left out."""
@@ -99,7 +100,6 @@ class _Worker:
             args=(
                 theirs,
                 spec,
-                os.getpid(),
                 Handle(self.output.descriptor),
                 Handle(self.whereabouts.descriptor),
             ),

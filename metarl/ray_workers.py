@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from metarl.errors import ConfigError, WorkerError
@@ -45,12 +45,22 @@ _CONNECT_SECONDS = 5
 class _Host:
     """The actor: one shard, and one request after the other."""
 
-    def __init__(self, spec: ShardSpec) -> None:
+    def __init__(self, spec: ShardSpec, expected: Mapping[str, str]) -> None:
         self._spec = spec
+        self._expected = expected
         self._shard: Any = None
 
     def build(self) -> Failure | None:
-        """Build the shard; give what went wrong."""
+        """Build the shard; give what went wrong, such as other versions than those expected."""
+        here = package_versions()
+        if here != self._expected:
+            differ = ", ".join(
+                f"{name} {version} and {here.get(name)}"
+                for name, version in self._expected.items()
+                if here.get(name) != version
+            )
+            text = f"machine {socket.gethostname()} has other versions than the one in front: "
+            return Failure(f"{text}{differ}; install the same on all, or numbers differ", "")
         import torch
 
         from metarl.shards import Shard
@@ -191,6 +201,13 @@ class RayWorkers:
         return worker_name(worker, self._specs[worker].task_indices)
 
 
+def package_versions() -> dict[str, str]:
+    """Give the versions that must be the same on all machines."""
+    from metarl.run_folder import versions
+
+    return {name: found for name, found in versions().items() if name != "machine"}
+
+
 def _start(spec: ShardSpec, cpus: int) -> Any:
     host: Any = ray.remote(_Host)
     options = host.options(
@@ -198,7 +215,7 @@ def _start(spec: ShardSpec, cpus: int) -> Any:
         scheduling_strategy="SPREAD",
         runtime_env={"env_vars": CHILD_ENVIRONMENT},
     )
-    return options.remote(spec)
+    return options.remote(spec, package_versions())
 
 
 def _connect(address: str) -> None:

@@ -15,13 +15,19 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from metarl import __version__, report_figures
+from metarl.checkpoints import Checkpoints
 from metarl.config import Config
 from metarl.errors import RunFolderError
 from metarl.evaluation import AdaptationCurve, SuccessCurve, describe_range
 from metarl.figures import adaptation_figure
+from metarl.files import MEBIBYTE, read_bytes, read_json, write_whole
+from metarl.metrics import read_metrics
 from metarl.plugins import published_returns
-from metarl.run_folder import read_config, read_metrics
+from metarl.run_folder import read_config
+from metarl.sittings import read_sittings, summary_of
 
+_LARGEST_EVALUATION = 256 * MEBIBYTE
+_LARGEST_VIDEO = 256 * MEBIBYTE
 _VIDEO_TYPES = {".mp4": "video/mp4", ".webp": "image/webp", ".gif": "image/gif"}
 
 
@@ -38,6 +44,8 @@ class Run:
     evaluations: dict[str, dict[str, Any]]
     """By task range; the range of training is called training."""
     videos: list[Path]
+    sittings: list[str]
+    """Start and resumes, a line each."""
 
     @property
     def group(self) -> tuple[str, str]:
@@ -83,15 +91,15 @@ def read_run(run_dir: Path) -> Run:
     evaluations = {}
     for file in sorted(run_dir.glob("evaluation*.json")):
         name = file.stem.removeprefix("evaluation").removeprefix("-") or "training"
-        evaluations[name] = _read_json(file)
-    states = sorted(run_dir.glob("checkpoints/iteration-*/state.json"))
+        evaluations[name] = read_evaluation(file)
     return Run(
         run_dir=run_dir,
         config=config,
         records=read_metrics(run_dir),
-        versions=_read_json(states[-1]).get("versions", {}) if states else {},
+        versions=Checkpoints(run_dir).newest_versions(),
         evaluations=evaluations,
         videos=sorted(it for it in run_dir.glob("videos/*") if it.suffix in _VIDEO_TYPES),
+        sittings=[summary_of(sitting) for sitting in read_sittings(run_dir)],
     )
 
 
@@ -119,13 +127,11 @@ def write_page(file: Path, page: str) -> None:
         RunFolderError: the file cannot be written.
 
     """
-    partial = file.with_name(f"{file.name}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(file)
     except OSError as error:
         raise RunFolderError(f"cannot write {file}: {error.strerror}") from error
+    write_whole(file, page.encode())
 
 
 def render_page(runs: Sequence[Run], paths: Sequence[report_figures.TaskPaths] = ()) -> str:
@@ -183,7 +189,7 @@ def render_page(runs: Sequence[Run], paths: Sequence[report_figures.TaskPaths] =
         ],
         videos=[
             {
-                "source": data_uri(file.read_bytes(), _VIDEO_TYPES[file.suffix]),
+                "source": data_uri(read_bytes(file, _LARGEST_VIDEO), _VIDEO_TYPES[file.suffix]),
                 "moves": file.suffix == ".mp4",
                 "name": str(file),
             }
@@ -279,26 +285,61 @@ def _number_of_tasks(evaluation: dict[str, Any]) -> int:
 
 
 def _curve(described: dict[str, Any]) -> AdaptationCurve:
+    def numbers(name: str) -> np.ndarray:
+        return np.array(described[name], dtype=np.float64)
+
     return AdaptationCurve(
-        per_task_return=np.array(described["per_task_return"]),
-        mean_return=np.array(described["mean_return"]),
-        ci95=np.array(described["ci95"]),
-        gain=described["gain"],
-        gain_ci95=np.array(described["gain_ci95"]),
-        env_steps=described["env_steps"],
+        per_task_return=numbers("per_task_return"),
+        mean_return=numbers("mean_return"),
+        ci95=numbers("ci95"),
+        gain=float(described["gain"]),
+        gain_ci95=numbers("gain_ci95"),
+        env_steps=int(described["env_steps"]),
         success=SuccessCurve(
-            per_task=np.array(described["per_task_success"]),
-            mean=np.array(described["mean_success"]),
-            ci95=np.array(described["success_ci95"]),
+            per_task=numbers("per_task_success"),
+            mean=numbers("mean_success"),
+            ci95=numbers("success_ci95"),
         )
         if "mean_success" in described
         else None,
     )
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_evaluation(file: Path) -> dict[str, Any]:
+    """Read what `metarl evaluate` wrote, as far as a page shows it.
+
+    Raises:
+        RunFolderError: it cannot be read, or is no evaluation.
+
+    """
+    found = read_json(file, _LARGEST_EVALUATION)
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{file} cannot be read: {error}") from error
-    return found
+        number = len(found["tasks"])
+        for curve in found.get("curves", {"": found}).values():
+            _check_curve(_curve(curve), number)
+        describe_range("", found.get("task_range", {}), number)
+        json.dumps(found["tasks"])
+    except Exception as error:  # what somebody else wrote may break its reader anywhere
+        raise RunFolderError(
+            f"{file} is no evaluation: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        ) from error
+    return dict(found)
+
+
+def _check_curve(curve: AdaptationCurve, tasks: int) -> None:
+    steps = len(curve.mean_return)
+    shapes = [
+        (curve.per_task_return.shape, (tasks, steps)),
+        (curve.mean_return.shape, (steps,)),
+        (curve.ci95.shape, (steps, 2)),
+        (curve.gain_ci95.shape, (2,)),
+    ]
+    if curve.success is not None:
+        shapes += [
+            (curve.success.per_task.shape, (tasks, steps)),
+            (curve.success.mean.shape, (steps,)),
+            (curve.success.ci95.shape, (steps, 2)),
+        ]
+    for found, expected in shapes:
+        if found != expected or not steps:
+            raise ValueError(f"an array has the shape {found}, not {expected}")

@@ -41,7 +41,7 @@ def learning_figures(groups: Groups) -> Iterator[tuple[Figure, str]]:
             [
                 {**record, "gain": record[after] - record[before]}
                 for record in run
-                if after in record
+                if record.get(before) is not None and record.get(after) is not None
             ]
             for before, after in [returns]
             for run in runs
@@ -205,14 +205,14 @@ def _mean_and_range(
 
 
 def _shares(records: Sequence[Record]) -> dict[str, float]:
-    total = sum(record["iteration_seconds"] for record in records)
+    total = sum(record.get("iteration_seconds") or 0.0 for record in records)
     names = [
         name for name in records[-1] if name.endswith("_seconds") and name != "iteration_seconds"
     ]
-    if not names:
+    if not names or not total:
         return {}
     shares = {
-        name.removesuffix("_seconds"): sum(record.get(name, 0.0) for record in records) / total
+        name.removesuffix("_seconds"): sum(record.get(name) or 0.0 for record in records) / total
         for name in names
     }
     return {**shares, "everything else": max(0.0, 1 - sum(shares.values()))}

@@ -1,40 +1,67 @@
-"""A run's folder: `config.json`, `metrics.jsonl`, `checkpoints/`, `evaluation.json`."""
+"""A run's folder: `config.json`, `metrics.jsonl`, `checkpoints/`, `evaluation.json`, and more."""
 
+import contextlib
 import json
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from metarl.config import Config
 from metarl.errors import ConfigError, RunFolderError
+from metarl.files import PARTIAL, read_json, write_whole
 from metarl.supervised_config import SupervisedConfig, read_either
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 EVALUATION_FILE = "evaluation.json"
 _RECORDED_PACKAGES = ("metarl-suite", "torch", "gymnasium", "mujoco", "numpy")
-_PHYSICS_PACKAGES = ("gymnasium", "mujoco")
+_NOT_PHYSICS = {"python", "machine", "metarl-suite", "torch", "numpy"}
+LOCK_FILE = ".lock"
+_PARTIAL_FILES = (CONFIG_FILE + PARTIAL, METRICS_FILE + PARTIAL)
+_LEFT_BEHIND = {LOCK_FILE, *_PARTIAL_FILES}
 
 
-def create_run_folder(path: Path, config: Config | SupervisedConfig) -> None:
-    """Make a new run's folder and write its configuration.
+def require_no_run(path: Path) -> None:
+    """Refuse a folder that holds something; what a killed start leaves behind is nothing.
 
     Raises:
-        RunFolderError: the folder holds something already, or cannot be written.
+        RunFolderError: it holds something, or is no folder.
 
     """
     try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunFolderError(
-                f"{path} exists already; continue that run with --resume, or choose another "
-                "--run-dir"
-            )
+        taken = path.exists() and (
+            not path.is_dir() or any(it.name not in _LEFT_BEHIND for it in path.iterdir())
+        )
+    except OSError as error:
+        raise RunFolderError(f"cannot make the run folder {path}: {error.strerror}") from error
+    if taken:
+        raise RunFolderError(
+            f"{path} exists already; continue that run with --resume, or choose another --run-dir"
+        )
+
+
+def make_run_folder(path: Path) -> None:
+    """Make a new run's folder.
+
+    Raises:
+        RunFolderError: the folder holds something already, or cannot be made.
+
+    """
+    require_no_run(path)
+    try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderError(f"cannot make the run folder {path}: {error.strerror}") from error
-    write_config(path, config)
+
+
+def sweep(path: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for name in _PARTIAL_FILES:
+        with contextlib.suppress(OSError):  # a leftover does no harm
+            (path / name).unlink(missing_ok=True)
 
 
 def write_config(path: Path, config: Config | SupervisedConfig) -> None:
@@ -44,7 +71,7 @@ def write_config(path: Path, config: Config | SupervisedConfig) -> None:
         RunFolderError: the folder cannot be written.
 
     """
-    _write_text(path / CONFIG_FILE, config.to_json())
+    write_whole(path / CONFIG_FILE, config.to_json().encode())
 
 
 def read_config(path: Path) -> Config:
@@ -69,23 +96,16 @@ def read_any_config(path: Path) -> Config | SupervisedConfig:
     file = path / CONFIG_FILE
     if not path.is_dir():
         raise RunFolderError(f"there is no run folder {path}; `metarl train` makes one")
+    if not (file.exists() or file.is_symlink()):
+        raise RunFolderError(f"{path} is not a run folder: it has no {CONFIG_FILE}")
+    table = read_json(file)
+    if not isinstance(table, dict):
+        raise RunFolderError(f"{file} cannot be read: it holds no table of fields")
     try:
-        config: Config | SupervisedConfig = read_either(json.loads(file.read_text()), str(file))
-    except FileNotFoundError as error:
-        raise RunFolderError(f"{path} is not a run folder: it has no {CONFIG_FILE}") from error
-    except (OSError, ValueError, ConfigError) as error:
+        config: Config | SupervisedConfig = read_either(table, str(file))
+    except ConfigError as error:
         raise RunFolderError(f"{file} cannot be read: {error}") from error
     return config
-
-
-def _write_text(file: Path, text: str) -> None:
-    """Write a file so that it is either the old one or the new one, whole."""
-    partial = file.with_name(file.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
-    except OSError as error:
-        raise RunFolderError(f"cannot write {file}: {error.strerror}") from error
 
 
 def write_evaluation(path: Path, evaluation: dict[str, Any], task_range: str = "") -> Path:
@@ -98,51 +118,43 @@ def write_evaluation(path: Path, evaluation: dict[str, Any], task_range: str = "
     file = path / EVALUATION_FILE
     if task_range:
         file = file.with_stem(f"{file.stem}-{task_range}")
-    _write_text(file, json.dumps(evaluation, indent=2) + "\n")
+    write_whole(file, (json.dumps(evaluation, indent=2) + "\n").encode())
     return file
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read the records of a run; a last line that is being written is left out.
+def versions(*packages: str) -> dict[str, str]:
+    """Give the versions that numbers depend on.
 
-    Raises:
-        RunFolderError: a line is not JSON.
+    Args:
+        packages: distributions beside the usual ones, such as those of an environment.
 
     """
-    file = path / METRICS_FILE
-    if not file.exists():
-        return []
-    records = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(keepends=True), 1):
-        if not line.endswith("\n"):
-            break
-        try:
-            records.append(json.loads(line))
-        except ValueError as error:
-            raise RunFolderError(f"{file} cannot be read: line {number}: {error}") from error
-    return records
-
-
-def versions() -> dict[str, str]:
-    """Give the versions that numbers depend on."""
     found = {
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
-    for package in _RECORDED_PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
+    for package in dict.fromkeys((*_RECORDED_PACKAGES, *packages)):
+        found[package] = _version(package)
     return found
 
 
-def physics_warning(recorded: dict[str, str]) -> str | None:
-    """Say so when the physics may differ from the checkpoint's."""
-    now = versions()
+def physics_warning(recorded: Mapping[str, str]) -> str | None:
+    """Say so when the physics may differ from the checkpoint's.
+
+    Args:
+        recorded: versions by name; all but those known to be no physics are compared.
+
+    """
     changed = [
-        f"{package} {recorded[package]} → {now[package]}"
-        for package in _PHYSICS_PACKAGES
-        if package in recorded and recorded[package] != now[package]
+        f"{package} {before} → {now}"
+        for package, before in recorded.items()
+        if package not in _NOT_PHYSICS and before != (now := _version(package))
     ]
     return f"physics may differ from the checkpoint's: {', '.join(changed)}" if changed else None
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except (PackageNotFoundError, ValueError):
+        return "not installed"

@@ -30,7 +30,7 @@ from metarl.returns import (
     policy_gradient_batch,
 )
 from metarl.rollout import ActionMap, collect
-from metarl.seeding import Purpose, stream
+from metarl.seeding import Purpose, Split, stream
 from metarl.stopwatch import PhaseSeconds, Stopwatch
 from metarl.tasks import Task, describe_task
 from metarl.torsos import coarse
@@ -173,7 +173,8 @@ class Shard:
         """What an agent keeps for each task between two of its maps."""
 
     def _make_environments(self) -> EnvironmentBatch:
-        return make_batch(self.config, self._slots_per_task, self._room, self.whereabouts)
+        with _working_directory_kept():
+            return make_batch(self.config, self._slots_per_task, self._room, self.whereabouts)
 
     def begin(self, tasks: Sequence[Task], key: tuple[int, ...], left_out: Sequence[int]) -> None:
         """Begin a new experience.
@@ -334,6 +335,8 @@ def collect_and_adapt(
         except TaskFailed as failure:
             attempts += 1
             how = shard.config.on_env_error
+            if how == "skip-task" and key[0] == Split.TEST:
+                how = "stop"  # an evaluation says something of all its tasks, or nothing
             if how == "stop" or (how == "retry" and attempts == ATTEMPTS):
                 raise
             if how == "skip-task":

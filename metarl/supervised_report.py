@@ -11,8 +11,9 @@ import jinja2
 
 from metarl import __version__
 from metarl.errors import RunFolderError
+from metarl.metrics import read_metrics
 from metarl.report import Picture, data_uri, picture
-from metarl.run_folder import EVALUATION_FILE, read_any_config, read_metrics
+from metarl.run_folder import EVALUATION_FILE, read_any_config
 from metarl.supervised_config import SupervisedConfig
 from metarl.supervised_evaluation import MeasureCurve, from_json
 from metarl.supervised_figures import curves_figure, losses_figure

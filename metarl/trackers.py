@@ -4,8 +4,10 @@ A tracker that fails is named once on standard error and left out from then on; 
 training.
 """
 
+import contextlib
 import dataclasses
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,10 +17,12 @@ from typing import Any, Protocol
 
 from metarl.config import Config
 from metarl.errors import ConfigError
+from metarl.files import read_bytes, write_whole
 from metarl.supervised_config import SupervisedConfig
 from metarl.training import Record
 
 _WANDB_IDENTITY = "wandb-id.txt"
+_LONGEST_IDENTITY = 128
 
 
 class Tracker(Protocol):
@@ -66,6 +70,8 @@ class Trackers:
     """Several trackers, each of which may fail."""
 
     def __init__(self, wanted: dict[str, Callable[[], Tracker]]) -> None:
+        self._hook = threading.excepthook
+        threading.excepthook = self._on_exception_of_a_thread
         self._working: dict[str, Tracker] = {}
         for name, start in wanted.items():
             self._attempt(name, partial(self._start, name, start))
@@ -79,9 +85,15 @@ class Trackers:
         """Close those that still work."""
         for name, tracker in list(self._working.items()):
             self._attempt(name, tracker.close)
+        threading.excepthook = self._hook
 
     def _start(self, name: str, start: Callable[[], Tracker]) -> None:
         self._working[name] = start()
+
+    def _on_exception_of_a_thread(self, about: threading.ExceptHookArgs) -> None:
+        """Leave out the traceback of TensorBoard's writer: the next call raises the same."""
+        if not type(about.thread).__module__.startswith("tensorboard."):
+            self._hook(about)
 
     def _attempt(self, name: str, action: Callable[[], object]) -> None:
         try:
@@ -89,7 +101,8 @@ class Trackers:
         except Exception as error:
             self._working.pop(name, None)
             reason = str(error).partition("\n")[0] or type(error).__name__
-            print(f"metarl train: goes on without {name}: {reason}", file=sys.stderr)
+            with contextlib.suppress(OSError):
+                print(f"metarl train: goes on without {name}: {reason}", file=sys.stderr)
 
 
 class TensorBoard:
@@ -121,11 +134,11 @@ class WeightsAndBiases:
 
         identity = run_dir / _WANDB_IDENTITY
         if not identity.exists():
-            identity.write_text(uuid.uuid4().hex)
+            write_whole(identity, uuid.uuid4().hex.encode())
         self._run: Any = wandb.init(
             project=project,
             name=run_dir.name,
-            id=identity.read_text(),
+            id=read_bytes(identity, _LONGEST_IDENTITY).decode(),
             dir=str(run_dir),
             config=dataclasses.asdict(config),
             resume="allow",

@@ -124,7 +124,7 @@ def backtrack(
     for exponent in range(max_steps):
         candidate = theta - ratio**exponent * step
         loss, kl = evaluate(candidate)
-        # A NaN compares false, so it is refused as well.
-        if loss < loss_before and kl <= max_kl:
+        # A NaN compares false, so it is refused as well; a loss of −∞ is a breakdown.
+        if -math.inf < loss < loss_before and kl <= max_kl:
             return LineSearch(candidate, True, exponent + 1, loss, kl)
     return LineSearch(theta, False, max_steps, loss_before, 0.0)

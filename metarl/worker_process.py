@@ -42,6 +42,7 @@ _PR_SET_PDEATHSIG = 1
 _TAIL_LINES = 50
 _TAIL_BYTES = 16 * 1024
 _POLL_SECONDS = 0.2
+_READ_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ class OutputTail:
         self.descriptor = -1
 
     def text(self) -> str:
-        """Give the last lines."""
+        """Give the last lines of a worker that is dead."""
+        self._thread.join(_READ_SECONDS)  # it ends with the pipe
         lines = self._tail.decode(errors="replace").splitlines()
         return "\n".join(lines[-_TAIL_LINES:])
 
@@ -156,13 +158,11 @@ def environment_of_children() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def serve(
-    pipe: Connection, spec: ShardSpec, parent: int, output: Handle, whereabouts: Handle
-) -> None:
+def serve(pipe: Connection, spec: ShardSpec, output: Handle, whereabouts: Handle) -> None:
     """Build the shard, then answer one request after the other until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _die_with(parent)
+    _die_with_parent()
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)  # what the environments start can be ended with this process
     _write_to(output.detach())
@@ -197,14 +197,18 @@ def _write_to(descriptor: int) -> None:
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="replace", closefd=False)
 
 
-def _die_with(parent: int) -> None:
-    """End this process when its parent dies."""
-    if sys.platform == "linux":
+def _die_with_parent() -> None:
+    """End this process when its parent dies.
+
+    Linux does it by itself; elsewhere, and where a server forked this process, a thread watches.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None and sys.platform == "linux" and os.getppid() == parent.pid:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the kernel was told
-            os._exit(1)
     else:
         threading.Thread(target=_watch_parent, daemon=True).start()
+    if parent is None or not parent.is_alive():  # it died before the kernel was told
+        os._exit(1)
 
 
 def _watch_parent() -> None:

@@ -2,13 +2,16 @@
 
 - ours: episodes collected by a worker's own code, in one thread: noise and policy included, with
   all of the worker's tasks side by side as far as it makes environments for them;
+- replayed: the same, but the actions are those that the policy chose before: what the worker spends
+  on everything but the policy;
 - bare: a loop over environments of `gymnasium.make`, as anybody would write it: reset with a seed,
   then step to the end with actions drawn before, which are the policy's (what a step costs depends
   on them: a ball at a wall has contacts to solve); beneath the same wrappers of the observation;
 - unchecked: the same loop without Gymnasium's PassiveEnvChecker, which `make` adds unless told not
-  to.
+  to;
+- acting: the unchecked loop, with the policy called in every step for its action.
 
-All three in one process and thread, round by round in turn, so that whatever else the machine does
+All in one process and thread, round by round in turn, so that whatever else the machine does
 falls on all of them. Speeds are of processor time, since none of them ever waits.
 
     python scripts/benchmark_single_environments.py [--rounds 15]
@@ -30,10 +33,13 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import gymnasium as gym
+import numpy as np
 import torch
 
+from metarl import rollout
 from metarl.cli.runs import build_experiment
 from metarl.config import Config
 from metarl.plugins import load_preset
@@ -44,7 +50,8 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 PRESETS = {"pendulum-wrapped": 20, "point-maze": 4, "minigrid-four-rooms": 4}
 """Each preset, and the tasks of the worker."""
 EPISODES = 20
-WAYS = ("ours", "bare", "unchecked")
+WAYS = ("ours", "replayed", "bare", "unchecked", "acting")
+RATIOS = (("replayed", "unchecked"), ("ours", "unchecked"), ("ours", "acting"))
 
 
 def with_wrappers(environment: gym.Env, rows: list[Any]) -> gym.Env:
@@ -89,6 +96,60 @@ class BareLoop:
         return steps
 
 
+class ActingLoop(BareLoop):
+    """The same, with a policy that is called for every action."""
+
+    def __init__(self, config: Config, actions: list[Any], ours: "Ours") -> None:
+        super().__init__(config, actions, checked=False)
+        self.policy, self.action_map = ours.shard.policy, ours.shard.action_map
+        self.noise = [
+            torch.tensor(self.policy.draw_noise(np.random.default_rng(seed), config.horizon))
+            for seed in range(EPISODES)
+        ]
+
+    @torch.no_grad()
+    def run(self) -> int:
+        """Play every episode; give the number of steps."""
+        steps = 0
+        for _ in range(self.tasks):
+            for episode, environment in enumerate(self.environments):
+                observation, _ = environment.reset(seed=episode)
+                for noise in self.noise[episode]:
+                    seen = torch.as_tensor(np.asarray(observation), dtype=torch.float32).view(1, -1)
+                    chosen = self.policy.sample(self.policy(seen), noise.float().unsqueeze(0))
+                    action = self.action_map(chosen.numpy())[0]
+                    observation, _, terminated, truncated, _ = environment.step(action)
+                    steps += 1
+                    if terminated or truncated:
+                        break
+        return steps
+
+
+class Replaying:
+    """In place of the policy: what it chose when the same episodes were collected before."""
+
+    def __init__(self, ours: "Ours") -> None:
+        self.ours = ours
+        self.chosen: list[torch.Tensor] = []
+        self.next = 0
+
+    def run(self) -> int:
+        """Collect the episodes again; give the number of steps."""
+        acting = rollout._Actors.__call__
+        first = not self.chosen
+
+        def choose(actors: Any, observation: Any, noise: torch.Tensor) -> torch.Tensor:
+            if first:
+                self.chosen.append(acting(actors, observation, noise).clone())
+            self.next += 1
+            return self.chosen[self.next - 1]
+
+        self.next = 0
+        with mock.patch.object(rollout._Actors, "__call__", choose):
+            episodes = self.ours.shard.collect(self.ours.parameters, (0, 0))
+        return sum(of_task.env_steps for of_task in episodes)
+
+
 class Ours:
     """A worker's shard of the preset."""
 
@@ -123,6 +184,8 @@ def compare(preset: str, tasks: int, rounds: int) -> dict[str, float]:
         "ours": ours,
         "bare": BareLoop(config, actions, checked=True),
         "unchecked": BareLoop(config, actions, checked=False),
+        "replayed": Replaying(ours),
+        "acting": ActingLoop(config, actions, ours),
     }
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):
@@ -133,28 +196,33 @@ def compare(preset: str, tasks: int, rounds: int) -> dict[str, float]:
             if number > 0:  # the first round warms up
                 rates[way].append(steps / spent)
     result = {f"{way}_env_steps_per_second": statistics.median(rates[way]) for way in WAYS}
-    for way in WAYS[1:]:
-        ratios = [ours / theirs for ours, theirs in zip(rates["ours"], rates[way], strict=True)]
-        result[f"ours_to_{way}"] = statistics.median(ratios)
+    for one, other in RATIOS:
+        ratios = [a / b for a, b in zip(rates[one], rates[other], strict=True)]
+        result[f"{one}_to_{other}"] = statistics.median(ratios)
     result["tasks_at_once"] = ours.shard.environments.tasks_at_once
     return result
 
 
 def table(results: dict[str, dict[str, float]], command: str) -> str:
     lines = [
-        "Env steps per second of processor time, one thread, in a worker and in a bare loop over",
-        "the same environments, with and without the checker that `gymnasium.make` adds; written",
-        f"by `{command}`; versions in single_environments.json.",
+        "Env steps per second of processor time, one thread: in a worker, in a worker whose policy",
+        "costs nothing (its actions are replayed), in a bare loop over the same environments, with",
+        "and without the checker that `gymnasium.make` adds, and in a bare loop that calls the",
+        f"policy for each action; written by `{command}`; versions in",
+        "single_environments.json.",
         "",
-        "| preset | tasks × episodes side by side | worker | bare loop | without checker "
-        "| worker / bare | worker / without checker |",
-        "|---|---|---|---|---|---|---|",
+        "| preset | tasks × episodes side by side | worker | without policy | bare loop "
+        "| without checker | calling the policy | worker without policy / bare "
+        "| worker / bare | worker / bare with policy |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for preset, result in results.items():
         rates = " | ".join(f"{result[f'{way}_env_steps_per_second']:,.0f}" for way in WAYS)
-        ratios = " | ".join(f"{result[f'ours_to_{way}']:.2f}" for way in WAYS[1:])
+        ratios = " | ".join(f"{result[f'{one}_to_{other}']:.2f}" for one, other in RATIOS)
         side = f"{result['tasks_at_once']:.0f} × {EPISODES}"
         lines.append(f"| {preset} | {side} | {rates} | {ratios} |")
+    lines.append("")
+    lines.append("The bare loop of the ratios is the one without checker.")
     return "\n".join(lines) + "\n"
 
 

@@ -41,11 +41,12 @@ file) and is run with all other tests; the page is generated from them.
 ## What a run promises
 
 - **Nothing is lost but the iteration in progress and those since the last checkpoint.** A
-  checkpoint is written every `--checkpoint-interval` iterations, at the end, and at Ctrl-C or
-  SIGTERM. It appears whole or not at all, carries checksums, and never holds code. Its metrics are
-  on disk before it is.
+  checkpoint is written every `--checkpoint-interval` iterations, at the end, and at Ctrl-C, SIGTERM
+  or SIGHUP (a terminal that closes). It appears whole or not at all, carries checksums, and never
+  holds code. Its metrics are on disk before it is.
 - **Failure is said once, in a line or two, with a non-zero exit code**, and names what to do. A run
   that was interrupted exits with 128 plus the signal's number: 130 after Ctrl-C, 143 after SIGTERM.
+  A second signal ends it at once.
 - **What is not training never stops training**: a tracker that fails, a display, a disk that is
   full for a while. Records that cannot be written wait in memory.
 

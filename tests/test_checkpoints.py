@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from metarl.agents import AgentState
 from metarl.checkpoints import KEPT, Checkpoints
 from metarl.errors import RunFolderError
-from metarl.metrics import MetricsFile
+from metarl.metrics import MetricsFile, read_metrics
 from metarl.training import TrainingState
 
 TEMPLATE = {"mean.weight": torch.zeros(2, 3), "log_std": torch.zeros(2)}
@@ -125,9 +125,9 @@ def test_metrics_are_cut_back_to_the_checkpoint(tmp_path):
     for record in records(1, 2, 3, 4):
         metrics.append(record)
     metrics.cut_back(2)
-    assert metrics.read() == records(1, 2)
+    assert read_metrics(tmp_path) == records(1, 2)
     metrics.append(records(3)[0])
-    assert metrics.read() == records(1, 2, 3)
+    assert read_metrics(tmp_path) == records(1, 2, 3)
 
 
 def test_a_last_record_that_was_cut_short_is_passed_over(tmp_path):
@@ -136,24 +136,27 @@ def test_a_last_record_that_was_cut_short_is_passed_over(tmp_path):
         metrics.append(record)
     file = tmp_path / "metrics.jsonl"
     file.write_text(file.read_text()[:-8])
-    assert metrics.read() == records(1, 2)
+    assert read_metrics(tmp_path) == records(1, 2)
     metrics.cut_back(2)
     assert file.read_text().count("\n") == 2
 
 
-def test_metrics_that_lack_what_the_checkpoint_stands_on_are_refused(tmp_path):
+def test_metrics_that_lack_what_the_checkpoint_stands_on_are_counted_and_kept(tmp_path):
     metrics = MetricsFile(tmp_path)
-    for record in records(1, 3):
+    for record in records(1, 3, 4):
         metrics.append(record)
-    with pytest.raises(RunFolderError, match="does not hold the 3 records"):
-        metrics.cut_back(3)
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    assert metrics.count() == 1
+    assert metrics.cut_back(3) == 1
+    assert read_metrics(tmp_path) == records(1, 3)
+    assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == before
+    metrics.append(records(4)[0])
+    assert read_metrics(tmp_path) == records(1, 3, 4)
 
 
 def test_a_damaged_record_in_the_middle_is_named(tmp_path):
-    metrics = MetricsFile(tmp_path)
-    metrics.append(records(1)[0])
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write("{broken\n")
-    metrics.append(records(3)[0])
+    lines = [json.dumps(record) for record in records(1, 2, 3)]
+    lines[1] = "{broken"
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     with pytest.raises(RunFolderError, match="line 2 is damaged"):
-        metrics.read()
+        read_metrics(tmp_path)

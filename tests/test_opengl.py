@@ -25,6 +25,12 @@ def test_the_users_choice_is_the_only_one_tried() -> None:
         choose_backend("glfw", lambda name: "no display")
 
 
+@pytest.mark.fault(
+    32,
+    "no OpenGL to render with",
+    "the error names what to install; training and evaluation need none",
+    group="platform",
+)
 def test_without_any_the_error_names_packages_and_reasons() -> None:
     reasons = {"egl": "ImportError: no EGL", "osmesa": "AttributeError: no OSMesa"}
     with pytest.raises(RenderingError) as raised:

@@ -83,6 +83,12 @@ def test_all_that_is_whole_is_listed_under_the_packages_name():
     assert plugins.load_agent("mine").source == "nobody 1999"
 
 
+@pytest.mark.fault(
+    37,
+    "a plug-in that cannot be imported",
+    "named with its package and left out",
+    group="platform",
+)
 def test_what_is_broken_is_named_once_and_left_out(capsys):
     for _ in range(2):
         plugins.environment_ids()

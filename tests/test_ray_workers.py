@@ -1,6 +1,7 @@
 """Workers on Ray: a real cluster of two nodes, real kills, the same bits."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from building import first_state, pool, run, tiny_config, without_times
 from shard_functions import add, add_and_die_once, ask_for_pid, begin, die, fail_everywhere
 
+from metarl import ray_workers
 from metarl.cli.cores import checked_workers
 from metarl.cli.runs import build_experiment
 from metarl.errors import ConfigError, WorkerError
@@ -74,6 +76,12 @@ def test_results_come_in_task_order_and_an_exception_with_its_traceback(cluster)
     assert text.count("The worker's traceback:") == 1
 
 
+@pytest.mark.fault(
+    39,
+    "an actor of a Ray cluster is killed",
+    "replaced, work repeated, same numbers",
+    group="cluster",
+)
 def test_a_killed_actor_is_replaced_and_repeats_what_came_since_the_last_fresh_start(
     cluster, tmp_path
 ):
@@ -98,6 +106,12 @@ def test_an_actor_that_dies_again_and_again_ends_the_run(cluster):
         workers.map(die)
 
 
+@pytest.mark.fault(
+    40,
+    "a machine of a Ray cluster is lost",
+    "the run goes on with those left; same numbers",
+    group="cluster",
+)
 def test_a_node_that_is_removed_changes_no_number(cluster, local):
     experiment = build_experiment(CONFIG)
     records = []
@@ -146,7 +160,8 @@ def test_the_command_line_starts_ray_here_and_leaves_nothing_behind(tmp_path):
         left = [
             process
             for process in psutil.process_iter(["cmdline"])
-            if process.pid not in before and "ray" in " ".join(process.info["cmdline"] or [])
+            if process.pid not in before
+            and re.search(r"/ray/|ray::", " ".join(process.info["cmdline"] or []))
         ]
         if not left:
             break
@@ -175,6 +190,22 @@ def test_without_ray_one_line_says_what_to_install(tmp_path):
     assert done.stderr == (
         "metarl train: error: workers on Ray need the package: pip install 'metarl-suite[ray]'\n"
     )
+
+
+@pytest.mark.fault(
+    42,
+    "machines of a cluster have other versions than the one in front",
+    "refused at the start, naming the packages and both versions",
+    group="cluster",
+)
+def test_other_versions_on_a_machine_are_refused(cluster, monkeypatch):
+    ours = {**ray_workers.package_versions(), "numpy": "1.0"}
+    monkeypatch.setattr(ray_workers, "package_versions", lambda: ours)
+    with (
+        pytest.raises(WorkerError, match=r"other versions .*: numpy 1\.0 and \d"),
+        pool(build_experiment(CONFIG), cluster.address),
+    ):
+        pass
 
 
 def test_other_words_are_no_workers():

@@ -76,6 +76,7 @@ def test_the_page_has_the_numbers_of_the_files_and_loads_nothing():
     assert "metarl evaluate" not in page.text
     assert "metarl render" not in page.text
     assert "Paths" in page.text
+    assert "r was trained in 1 sitting" in page.text
 
 
 def test_what_is_missing_is_named_with_its_command():

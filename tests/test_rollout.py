@@ -23,6 +23,12 @@ def shard_of(config, tasks):
     return shard
 
 
+@pytest.mark.fault(
+    10,
+    "huge actions of a Gaussian policy",
+    "clipped to the space's bounds; log-probabilities take what the policy chose",
+    group="environments",
+)
 def test_actions_are_scaled_linearly_to_the_bounds_and_clipped():
     space = gym.spaces.Box(np.array([-2.0, 0.0]), np.array([2.0, 1.0]), dtype=np.float64)
     actions = np.array([[-10.0, -10.0], [0.0, 0.0], [5.0, 5.0], [10.0, 10.0], [99.0, -99.0]])

@@ -12,6 +12,7 @@ never interrupted.
 """
 
 import time
+import traceback
 from collections.abc import Iterator
 from math import ceil
 from typing import Any
@@ -22,7 +23,9 @@ import torch
 from metarl.adaptation import Parameters, unflatten
 from metarl.agents import AgentState
 from metarl.config import Config
-from metarl.errors import ConfigError
+from metarl.errors import ConfigError, RunFolderError, TaskError
+from metarl.outer_steps import is_finite
+from metarl.rejections import NO_STEP, NOT_FINITE
 from metarl.seeding import Purpose, Split, integer_seed
 from metarl.settings import NoSettings
 from metarl.shards import Vector, to_vector
@@ -85,23 +88,49 @@ class StableBaselines:
                 model.set_random_seed(
                     integer_seed(config.seed, Purpose.ACTION, Split.TRAIN, iteration)
                 )
-                model.learn(model.n_steps * model.n_envs)  # resets all environments
+                update, about = self._update(model, initial)
                 env_steps = state.env_steps + model.num_timesteps
-                state = TrainingState(_state(model, initial), iteration, env_steps)
+                state = TrainingState(update or state.agent, iteration, env_steps)
+                returns = [episode["r"] for episode in model.ep_info_buffer]
+                if update is None:  # what it did to the model is undone
+                    model.env.close()
+                    model = self._model()
+                    _restore(model, state.agent, initial)
                 yield (
                     state,
                     {
                         "iteration": iteration,
                         "env_steps": env_steps,
                         "iteration_seconds": time.perf_counter() - started,
-                        "pre_adaptation_return": float(
-                            np.mean([episode["r"] for episode in model.ep_info_buffer])
-                        ),
-                        **_metrics(model),
+                        "pre_adaptation_return": float(np.mean(returns)),
+                        **about,
                     },
                 )
         finally:
             model.env.close()
+
+    def _update(self, model: Any, initial: Parameters) -> tuple[AgentState | None, Record]:
+        """Collect and take one update; give the new state and the metrics of the update.
+
+        There is no new state where the update made numbers that are not finite.
+
+        Raises:
+            TaskError: anything failed; with the traceback.
+
+        """
+        rejected: Record = {"step_accepted": False, "rejection": NOT_FINITE}
+        try:
+            model.learn(model.n_steps * model.n_envs)  # resets all environments
+        except Exception as error:
+            # torch's distributions refuse parameters that are not finite.
+            if isinstance(error, ValueError) and not _is_finite(_state(model, initial)):
+                return None, rejected
+            raise TaskError(
+                f"agent {self._config.agent}: {type(error).__name__}: {error}\n\n"
+                f"{traceback.format_exc().rstrip()}"
+            ) from error
+        state = _state(model, initial)
+        return (state, _metrics(model)) if _is_finite(state) else (None, rejected)
 
     def _model(self) -> Any:
         """Build the model over an environment for each task of a meta-batch."""
@@ -152,7 +181,19 @@ class StableBaselines:
 
 
 def _restore(model: Any, state: AgentState, initial: Parameters) -> None:
-    """Put the actor, and after the first iteration critic and optimiser, into the model."""
+    """Put the actor, and after the first iteration critic and optimiser, into the model.
+
+    Raises:
+        RunFolderError: critic or optimiser, which a checkpoint gave, are not the model's.
+
+    """
+    try:
+        _put(model, state, initial)
+    except (RuntimeError, ValueError, KeyError, IndexError) as error:
+        raise RunFolderError(f"the checkpoint is not of this model: {error}") from error
+
+
+def _put(model: Any, state: AgentState, initial: Parameters) -> None:
     actor = unflatten(torch.as_tensor(state.theta), initial)
     remembered = {name: torch.as_tensor(value) for name, value in state.optimiser.items()}
     critic = {
@@ -187,6 +228,10 @@ def _state(model: Any, initial: Parameters) -> AgentState:
     return AgentState(to_vector(actor), remembered)
 
 
+def _is_finite(state: AgentState) -> bool:
+    return is_finite(state.theta, state.optimiser)
+
+
 def _metrics(model: Any) -> Record:
     """Give what stable-baselines3 logged of the update, under the names of meta-training."""
     logged = {
@@ -194,11 +239,14 @@ def _metrics(model: Any) -> Record:
         for name, value in model.logger.name_to_value.items()
         if name.startswith("train/")
     }
+    explained = logged["explained_variance"]
     metrics: Record = {
         "kl": logged.get("kl_divergence_loss", logged.get("approx_kl")),
         "value_loss": logged["value_loss"],
-        "explained_variance": logged["explained_variance"],
+        # Of returns that are all equal there is no variance to explain.
+        "explained_variance": explained if np.isfinite(explained) else None,
     }
     if "is_line_search_success" in logged:
         metrics["step_accepted"] = logged["is_line_search_success"] == 1.0
+        metrics["rejection"] = None if metrics["step_accepted"] else NO_STEP
     return metrics

@@ -25,8 +25,9 @@ from metarl.agents import AgentState, Metrics
 from metarl.config import Config
 from metarl.errors import ConfigError
 from metarl.objectives import act, surrogate_loss
-from metarl.outer_steps import NOT_FINITE, adam_step, mean_over_tasks
+from metarl.outer_steps import adam_step, is_finite, mean_over_tasks
 from metarl.policies import Distribution, Policy
+from metarl.rejections import NOT_FINITE
 from metarl.shards import Experience, Rate, Shard, Vector, Workers, to_vector
 from metarl.trajectories import Batch
 from metarl_agents.settings import ProMPSettings
@@ -65,15 +66,16 @@ class ProMP:
                 rejection, theta, memory = NOT_FINITE, state.theta, state.optimiser
                 break
             theta, memory = adam_step(theta, gradient, memory, settings.outer_learning_rate)
-        last = np.mean(
-            workers.map(promp_losses, theta, rates, settings.clip_ratio, settings.kl_penalty), 0
-        )
+        last = _losses(workers, theta, rates, settings)
+        if rejection is None and not (np.isfinite(last).all() and is_finite(theta, memory)):
+            rejection, theta, memory = NOT_FINITE, state.theta, state.optimiser
+            last = _losses(workers, theta, rates, settings)
         metrics = {
             "loss_before": first["loss"],
-            "loss": float(last[0]),
+            "loss": last[0],
             "kl_before": first["kl"],
-            "kl": float(last[1]),
-            "kl_pre_adaptation": float(last[2]),
+            "kl": last[1],
+            "kl_pre_adaptation": last[2],
             "gradient_norm": first["gradient_norm"],
             "step_accepted": rejection is None,
             "rejection": rejection,
@@ -81,13 +83,22 @@ class ProMP:
         return AgentState(theta, memory), metrics
 
 
+def _losses(
+    workers: Workers, theta: Vector, rates: Sequence[Rate], settings: ProMPSettings
+) -> list[float]:
+    """Give the means over tasks of the loss and of the KL divergences after and before adapting."""
+    found = workers.map(promp_losses, theta, rates, settings.clip_ratio, settings.kl_penalty)
+    means: list[float] = mean_over_tasks(found).tolist()
+    return means
+
+
 def _averaged(
     contributions: Sequence[tuple[Vector, float, float, float]],
 ) -> tuple[dict[str, float], Tensor]:
     gradients, losses, kls, _ = zip(*contributions, strict=True)
     gradient = mean_over_tasks(gradients)
-    found = {"loss": losses, "kl": kls, "gradient_norm": float(gradient.norm())}
-    return {name: float(np.mean(value)) for name, value in found.items()}, gradient
+    loss, kl = mean_over_tasks(losses).item(), mean_over_tasks(kls).item()
+    return {"loss": loss, "kl": kl, "gradient_norm": float(gradient.norm())}, gradient
 
 
 def promp_gradient(

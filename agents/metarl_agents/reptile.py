@@ -19,7 +19,8 @@ from metarl.agents import AgentState, Metrics
 from metarl.config import Config
 from metarl.errors import ConfigError
 from metarl.objectives import reinforce_loss
-from metarl.outer_steps import NOT_FINITE, adam_step, mean_over_tasks
+from metarl.outer_steps import adam_step, is_finite, mean_over_tasks
+from metarl.rejections import NOT_FINITE
 from metarl.shards import Rate, Shard, Vector, Workers, to_vector
 from metarl_agents.settings import ReptileSettings
 
@@ -46,13 +47,16 @@ class Reptile:
         metrics = {"displacement_norm": float(displacement.norm())}
         if not np.isfinite(metrics["displacement_norm"]):
             return state, {**metrics, "step_accepted": False, "rejection": NOT_FINITE}
-        accepted: Metrics = {**metrics, "step_accepted": True, "rejection": None}
         size = self._settings.outer_learning_rate
         if self._settings.optimiser == "adam":
-            theta, memory = adam_step(state.theta, -displacement, state.optimiser, size)
-            return AgentState(theta, memory), accepted
-        theta = (state.theta + size * displacement.numpy()).astype(state.theta.dtype)
-        return replace(state, theta=theta), accepted
+            moved = AgentState(*adam_step(state.theta, -displacement, state.optimiser, size))
+        else:
+            with np.errstate(over="ignore"):  # what became infinite is refused below
+                theta = (state.theta + size * displacement.numpy()).astype(state.theta.dtype)
+            moved = replace(state, theta=theta)
+        if not is_finite(moved.theta, moved.optimiser):
+            return state, {**metrics, "step_accepted": False, "rejection": NOT_FINITE}
+        return moved, {**metrics, "step_accepted": True, "rejection": None}
 
 
 def displacements(shard: Shard, last_rate: Rate) -> list[Vector]:

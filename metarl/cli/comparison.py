@@ -10,7 +10,7 @@ from metarl.errors import ConfigError
 from metarl.plugins import baseline_names, load_agent
 from metarl.run_folder import read_config
 
-_SEEDS_DIFFER_IN = {"seed", "checkpoint_interval", "device"}
+_SEEDS_DIFFER_IN = {"seed", "checkpoint_interval", "max_rejections", "device"}
 _SAME_TASKS = ("env_id", "env_kwargs", "horizon", "train_range", "test_ranges")
 
 

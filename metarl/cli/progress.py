@@ -59,7 +59,7 @@ class TrainingDisplay(AbstractContextManager["TrainingDisplay"]):
             returns += f"   success {before:.0%} → {after:.0%}"
         numbers = f"{returns}   {steps / seconds:,.0f} env steps/s"
         if not record.get("step_accepted", True):
-            numbers += "   step rejected"
+            numbers += f"   step rejected: {record.get('rejection') or 'no reason given'}"
         self._bar.update(self._task, completed=record["iteration"], numbers=numbers)
         if not self._console.is_terminal:
             self._seconds.append(seconds)

@@ -1,7 +1,6 @@
 """What the verbs share: from a configuration to an environment, a policy, an agent and workers."""
 
 import json
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ import torch
 from metarl.adaptation import Parameters
 from metarl.agents import Agent
 from metarl.checkpoints import Checkpoints
+from metarl.cli.saying import say
 from metarl.config import Config, read_fields
+from metarl.environment_packages import environment_packages
 from metarl.errors import ConfigError
 from metarl.observations import observation_layout
 from metarl.plugins import AgentSpec, load_agent
@@ -38,6 +39,11 @@ class Experiment:
     """The policy's parameters before training."""
     agent: Agent | OwnLoop
 
+    @property
+    def packages(self) -> list[str]:
+        """The installed packages that the environment is of."""
+        return environment_packages(self.environment, self.config.env_id, self.config.env_kwargs)
+
     def start_workers(
         self,
         count: int | str,
@@ -51,18 +57,32 @@ class Experiment:
         return start_workers(spec, count, supervision)
 
 
-def load_newest_state(run_dir: Path, experiment: Experiment, command: str) -> TrainingState:
+def records_of(config: Config) -> dict[str, str]:
+    """Give what a checkpoint of a run says that it is of."""
+    return {"agent": config.agent, "environment": config.env_id}
+
+
+def load_newest_state(
+    run_dir: Path, experiment: Experiment, command: str, up_to: int | None = None
+) -> TrainingState:
     """Load a run's newest good checkpoint; say on standard error what is doubtful about it.
+
+    Args:
+        run_dir: the run folder.
+        experiment: what was run.
+        command: who says it.
+        up_to: the newest iteration wanted; None: any.
 
     Raises:
         RunFolderError: there is no good checkpoint.
 
     """
-    state, recorded, skipped = Checkpoints(run_dir).load_newest(experiment.initial)
+    checkpoints = Checkpoints(run_dir, records_of(experiment.config))
+    state, recorded, skipped = checkpoints.load_newest(experiment.initial, up_to)
     for damaged in skipped:
-        print(f"{command}: passed over checkpoint {damaged}", file=sys.stderr)
+        say(f"{command}: passed over checkpoint {damaged}")
     if warning := physics_warning(recorded):
-        print(f"{command}: {warning}", file=sys.stderr)
+        say(f"{command}: {warning}")
     return state
 
 
@@ -96,7 +116,7 @@ _said: set[str] = set()
 def _say_once(text: str) -> None:
     if text not in _said:
         _said.add(text)
-        print(text, file=sys.stderr)
+        say(text)
 
 
 def build_experiment(config: Config, spec: AgentSpec | None = None) -> Experiment:

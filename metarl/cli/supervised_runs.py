@@ -1,12 +1,12 @@
 """What the verbs share for supervised problems: from a configuration to a learner and its state."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from metarl.checkpoints import Checkpoints
+from metarl.cli.saying import say
 from metarl.config import read_fields
 from metarl.errors import ConfigError
 from metarl.networks import network_of
@@ -46,14 +46,22 @@ def build_learner(config: SupervisedConfig) -> Learner:
     return Learner(config, problem, network, initial)
 
 
-def load_state(run_dir: Path, learner: Learner, command: str) -> TrainingState:
+def load_state(
+    run_dir: Path, learner: Learner, command: str, up_to: int | None = None
+) -> TrainingState:
     """Load a run's newest good checkpoint; say on standard error what was passed over.
+
+    Args:
+        run_dir: the run folder.
+        learner: what was run.
+        command: who says it.
+        up_to: the newest iteration wanted; None: any.
 
     Raises:
         RunFolderError: there is no good checkpoint.
 
     """
-    state, _, skipped = Checkpoints(run_dir).load_newest(learner.initial)
+    state, _, skipped = Checkpoints(run_dir).load_newest(learner.initial, up_to)
     for damaged in skipped:
-        print(f"{command}: passed over checkpoint {damaged}", file=sys.stderr)
+        say(f"{command}: passed over checkpoint {damaged}")
     return state

@@ -1,24 +1,26 @@
 """A training run on a supervised problem: the outer loop, its run folder, its interruptions."""
 
 import contextlib
-import signal
-import sys
+import shlex
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from metarl.bookkeeping import Bookkeeper
 from metarl.checkpoints import Checkpoints
+from metarl.cli.interruptions import Interrupted, Interruptions
+from metarl.cli.saying import say
 from metarl.cli.supervised_runs import build_learner, load_state
-from metarl.cli.training_run import Interrupted, signals_raise
 from metarl.errors import MetarlError, RunFolderError
 from metarl.metrics import MetricsFile
 from metarl.problems import training_episodes
-from metarl.run_folder import create_run_folder, versions, write_config
-from metarl.supervised import initial_state, train
+from metarl.run_folder import make_run_folder, require_no_run, sweep, versions, write_config
+from metarl.run_lock import locked
+from metarl.supervised import Learner, initial_state, train
 from metarl.supervised_config import SupervisedConfig
-from metarl.trackers import require_wandb, start_trackers
-from metarl.training import Record
+from metarl.trackers import Trackers, require_wandb, start_trackers
+from metarl.training import Record, TrainingState
 
 
 def run_supervised_training(
@@ -43,67 +45,112 @@ def run_supervised_training(
     """
     if wandb_project:
         require_wandb()
-    learner = build_learner(config)
     console = Console()
-    checkpoints, metrics = Checkpoints(run_dir), MetricsFile(run_dir)
-    if resume:
-        state = load_state(run_dir, learner, "metarl train")
-        metrics.cut_back(state.iteration, config.record_interval)
-        if state.iteration >= config.iterations:
-            console.print(
-                f"{run_dir} has its {state.iteration} iterations; "
-                f"go on with --iterations {2 * state.iteration} --resume"
-            )
-            return 0
-        write_config(run_dir, config)
-        console.print(f"resuming {run_dir} after iteration {state.iteration}", soft_wrap=True)
-    else:
-        # Data that are not there are told before the folder is made.
-        training_episodes(learner.problem, config.seed, 0, 1, config.shots, config.queries)
-        create_run_folder(run_dir, config)
-        state = initial_state(learner)
-
-    saved = -1
-    recorded_versions = versions()
-
-    def save() -> None:
-        nonlocal saved
-        if state.iteration != saved:
-            checkpoints.save(state, learner.initial, recorded_versions)
-            saved = state.iteration
-
     try:
-        with (
-            signals_raise(),
-            contextlib.closing(
-                start_trackers(config, run_dir, state.iteration, tensorboard, wandb_project)
-            ) as trackers,
-            _Display(console, config.iterations, state.iteration) as display,
-        ):
-            save()
-            with contextlib.closing(train(learner, state)) as outer_loop:
-                for state, record in outer_loop:
-                    metrics.append(record)
-                    display.show(record)
-                    trackers.log(record)
-                    if state.iteration % config.checkpoint_interval == 0:
-                        save()
-            save()
+        with Interruptions() as interruptions:
+            with interruptions.allowed():
+                learner = build_learner(config)
+                # Data that are not there are told before the folder is made.
+                training_episodes(learner.problem, config.seed, 0, 1, config.shots, config.queries)
+            if not resume:
+                make_run_folder(run_dir)
+            with locked(run_dir, _warn):
+                sweep(run_dir)
+                keeper, state = _begin(learner, run_dir, resume)
+                if resume and keeper.saved is not None and state.iteration >= config.iterations:
+                    console.print(
+                        f"{run_dir} has its {state.iteration} iterations; "
+                        f"go on with --iterations {2 * state.iteration} --resume"
+                    )
+                    return 0
+                write_config(run_dir, config)
+                keeper.save(state)
+                with (
+                    contextlib.closing(
+                        start_trackers(config, run_dir, state.iteration, tensorboard, wandb_project)
+                    ) as trackers,
+                    _Display(console, config.iterations, state.iteration) as display,
+                ):
+                    code = _loop(learner, state, keeper, trackers, display, interruptions, run_dir)
     except Interrupted as interruption:
-        save()
-        print(
-            f"metarl train: {signal.Signals(interruption.number).name} after iteration "
-            f"{state.iteration}, which is saved; go on with: metarl train {config.start} "
-            f"--run-dir {run_dir} --resume",
-            file=sys.stderr,
+        _warn(f"{interruption.name} before training began")
+        return interruption.exit_code
+    if code == 0:
+        console.print(f"trained; now: metarl evaluate {run_dir}", soft_wrap=True)
+    return code
+
+
+def _begin(learner: Learner, run_dir: Path, resume: bool) -> tuple[Bookkeeper, TrainingState]:
+    """Give the books of a run, and the state to train from."""
+    config = learner.config
+    checkpoints, metrics = Checkpoints(run_dir), MetricsFile(run_dir, config.record_interval)
+    state, saved = initial_state(learner), None
+    if not resume:
+        require_no_run(run_dir)  # somebody may have been quicker
+    elif checkpoints.exist():
+        checkpoints.sweep()
+        try:
+            state = load_state(run_dir, learner, "metarl train", metrics.count())
+        except RunFolderError:
+            state = load_state(run_dir, learner, "metarl train")
+        saved = state.iteration
+        checkpoints.set_aside_after(saved)
+        if missing := metrics.cut_back(saved):
+            _warn(f"{run_dir} lacks {missing} records before iteration {saved}; training goes on")
+        _warn(f"resuming {run_dir} after iteration {saved}")
+    elif metrics.count():
+        raise RunFolderError(
+            f"{run_dir} has metrics, but no checkpoint to go on from; start a new run in another "
+            "--run-dir"
         )
-        return 128 + interruption.number
+    else:
+        metrics.cut_back(0)
+    interval = config.checkpoint_interval
+    keeper = Bookkeeper(checkpoints, metrics, learner.initial, versions(), interval, saved, _warn)
+    return keeper, state
+
+
+def _loop(
+    learner: Learner,
+    state: TrainingState,
+    keeper: Bookkeeper,
+    trackers: Trackers,
+    display: "_Display",
+    interruptions: Interruptions,
+    run_dir: Path,
+) -> int:
+    """Train and keep the books; what was reached is saved however it ends."""
+    again = shlex.join(
+        ["metarl", "train", learner.config.start, "--run-dir", str(run_dir), "--resume"]
+    )
+    try:
+        with contextlib.closing(train(learner, state)) as outer_loop:
+            while True:
+                with interruptions.allowed():
+                    step = next(outer_loop, None)
+                if step is None:
+                    break
+                state, record = step
+                keeper.record(state, record)
+                display.show(record)
+                trackers.log(record)
+        keeper.save(state)
+    except Interrupted as interruption:
+        keeper.save(state)
+        _warn(
+            f"{interruption.name} after iteration {state.iteration}, which is saved; go on with: "
+            f"{again}"
+        )
+        return interruption.exit_code
     except MetarlError:
         with contextlib.suppress(RunFolderError):  # the first error is the one to tell
-            save()
+            keeper.save(state)
         raise
-    console.print(f"trained; now: metarl evaluate {run_dir}", soft_wrap=True)
     return 0
+
+
+def _warn(text: str) -> None:
+    say(f"metarl train: {text}")
 
 
 class _Display(contextlib.AbstractContextManager["_Display"]):

@@ -2,11 +2,12 @@
 
 import contextlib
 import json
-import sys
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from metarl.cli.saying import say
 from metarl.errors import RunFolderError, WorkerError
 from metarl.failures import FailedEpisode
 from metarl.process_pool import Supervision
@@ -27,11 +28,13 @@ def supervise(command: str, run_dir: Path, timeout: float, memory: int) -> Super
     """
 
     def report(text: str) -> None:
-        print(f"{command}: {text}", file=sys.stderr)
+        say(f"{command}: {text}")
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": text})
         # The run is worth more than the note.
-        with contextlib.suppress(OSError), (run_dir / EVENTS_FILE).open("a") as file:
-            file.write(line + "\n")
+        with contextlib.suppress(OSError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            with open(os.open(run_dir / EVENTS_FILE, flags, 0o666), "a", encoding="utf-8") as file:
+                file.write(line + "\n")
 
     def keep(episode: FailedEpisode) -> None:
         with contextlib.suppress(RunFolderError):

@@ -19,6 +19,7 @@ Examples:
 
 import argparse
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -37,7 +38,7 @@ from metarl.run_folder import read_config
 S = TypeVar("S")
 
 _PRESET_OF_THE_HELP = "navigation-2d"
-_MAY_CHANGE_ON_RESUME = {"iterations", "checkpoint_interval", "on_env_error"}
+_MAY_CHANGE_ON_RESUME = {"iterations", "checkpoint_interval", "max_rejections", "on_env_error"}
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,11 @@ def run(argv: list[str]) -> int:
             run_dir,
             arguments.workers,
             supervision,
-            arguments.resume,
-            arguments.tensorboard,
-            arguments.wandb,
-            notes,
+            resume=arguments.resume,
+            tensorboard=arguments.tensorboard,
+            wandb_project=arguments.wandb,
+            notes=notes,
+            command=shlex.join(["metarl", "train", *argv]),
         )
 
 

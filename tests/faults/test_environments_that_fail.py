@@ -141,12 +141,18 @@ def test_a_task_left_out_changes_nothing_for_the_others():
     assert all(of_task in whole for of_task in kept)
 
 
-def statistics_of(config):
+def test_an_evaluation_leaves_no_task_out():
+    config = replace(config_of("step"), on_env_error="skip-task")
+    with pytest.raises(WorkerError, match="the sensor divided by zero"):
+        statistics_of(config, Split.TEST)
+
+
+def statistics_of(config, split=Split.TRAIN):
     experiment = build_experiment(config)
     theta = first_state(experiment).agent.theta
     tasks = sample_tasks(experiment.environment, config.seed, (Split.TRAIN, 1), 4)
     with pool(experiment, 0, listening()[1]) as workers:
-        return workers.map(collect_and_adapt, theta, tasks, (Split.TRAIN, 1), (0.1,))
+        return workers.map(collect_and_adapt, theta, tasks, (split, 1), (0.1,))
 
 
 def test_a_run_whose_tasks_all_fail_ends():

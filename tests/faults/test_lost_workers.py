@@ -13,7 +13,7 @@ import psutil
 import pytest
 import torch
 from building import FORKED, build_experiment, pool, run
-from faulty_runs import assert_same, config_of, listening
+from faulty_runs import assert_same, config_of, listening, shared_memory
 from shard_functions import add, ask_for_pid, begin, die
 
 from metarl.errors import WorkerError
@@ -164,7 +164,7 @@ def test_a_worker_that_hoards_memory_is_replaced_between_iterations(undisturbed)
     group="workers",
 )
 @pytest.mark.parametrize(
-    ("workers", "method"), [(1, "fork"), (2, "fork"), (3, "fork"), (2, "spawn")]
+    ("workers", "method"), [(1, "forkserver"), (2, "forkserver"), (3, "forkserver"), (2, "spawn")]
 )
 def test_workers_and_start_methods_change_no_bit(workers, method, undisturbed):
     supervision = replace(FORKED, start_method=method)
@@ -214,12 +214,11 @@ def test_a_script_without_the_guard_is_told_of_it(tmp_path):
 def open_things():
     """Everything that a pool may leave behind."""
     process = psutil.Process()
-    shared = Path("/dev/shm")
     return {
         "descriptors": process.num_fds(),
         "children": len(process.children(recursive=True)),
         "threads": threading.active_count(),
-        "shared memory": sorted(shared.iterdir()) if shared.is_dir() else [],
+        "shared memory": shared_memory(),
     }
 
 

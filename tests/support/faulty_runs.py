@@ -1,6 +1,7 @@
 """Runs of an environment that fails as it is told."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from building import FORKED, tiny_config, without_times
 
@@ -25,3 +26,12 @@ def assert_same(result, expected):
     (state, records), (other_state, other_records) = result, expected
     assert without_times(records) == without_times(other_records)
     assert state.agent.theta.tobytes() == other_state.agent.theta.tobytes()
+
+
+def shared_memory():
+    """The blocks of shared memory that Python makes (Ray, in tests beside these, has others)."""
+    return sorted(
+        file.name
+        for file in Path("/dev/shm").glob("*")
+        if file.name.startswith(("psm_", "pym-", "sem.", "torch_"))
+    )

@@ -1,11 +1,13 @@
 """A program whose workers are busy for ever; it prints their process ids first."""
 
 import os
+import sys
 import time
 
 from building import tiny_config
 
 from metarl.cli.runs import build_experiment
+from metarl.process_pool import Supervision
 
 
 def pid(shard):
@@ -19,6 +21,6 @@ def sleep(shard):
 
 if __name__ == "__main__":
     experiment = build_experiment(tiny_config(tasks_per_batch=2))
-    workers = experiment.start_workers(2, 2, 1)
+    workers = experiment.start_workers(2, 2, 1, supervision=Supervision(start_method=sys.argv[1]))
     print(*workers.map(pid), flush=True)
     workers.map(sleep)

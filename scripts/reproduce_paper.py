@@ -1,0 +1,216 @@
+"""Train and evaluate the experiments of Finn et al. 2017 and of Rothfuss et al. 2019 (ProMP).
+
+Every experiment is a preset, an agent and some seeds, trained by `metarl train` and evaluated
+together on the same held-out tasks. What results go to results/paper/EXPERIMENT: configuration,
+metrics, sittings and newest checkpoint of each seed, the evaluation with its figure, and to
+results/paper/README.md a table of all of them beside the published numbers.
+
+    python scripts/reproduce_paper.py                 everything: days on two cores
+    python scripts/reproduce_paper.py navigation-2d   one of them, or several
+    python scripts/reproduce_paper.py --minutes 120   as far as it comes in two hours
+    python scripts/reproduce_paper.py --list
+
+Stopped, it goes on where it was: runs are resumed, from their folders under --run-dir or, where
+these are gone, from the checkpoints under results/paper.
+"""
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from metarl.plugins import load_preset
+
+RESULTS = Path(__file__).parent.parent / "results" / "paper"
+GRACE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is trained, and what the table says of it."""
+
+    preset: str
+    iterations: int
+    seeds: tuple[int, ...]
+    published: str
+    """Mean returns by adaptation step, or what else is known."""
+    agent: str = "maml-trpo"
+    flags: tuple[str, ...] = ()
+    target: str = ""
+
+
+def _from_the_preset(preset: str) -> str:
+    return " / ".join(f"{value:.1f}" for value in load_preset(preset).published["maml-trpo"])
+
+
+FINN = {
+    "navigation-2d": Experiment("navigation-2d", 500, (1, 2, 3), "", target="−40 / −12 / −4 / −4"),
+    "half-cheetah-dir": Experiment(
+        "half-cheetah-dir-finn2017",
+        500,
+        (1, 2, 3),
+        "",
+        flags=("--curvature-fraction", "0.1"),
+        target="290 after one step",
+    ),
+    "half-cheetah-vel": Experiment(
+        "half-cheetah-vel-finn2017",
+        475,
+        (1,),
+        "",
+        flags=("--curvature-fraction", "0.1", "--episodes-per-task", "10"),
+        target="−79 after one step, −61 after three",
+    ),
+    "ant-vel": Experiment("ant-vel-finn2017", 375, (1,), "", flags=("--curvature-fraction", "0.1")),
+    "ant-dir": Experiment("ant-dir-finn2017", 575, (1,), "", flags=("--curvature-fraction", "0.1")),
+}
+PROMP = {
+    "half-cheetah-dir-promp-protocol-maml": Experiment(
+        "half-cheetah-dir",
+        75,
+        (1, 2, 3),
+        "159 after one step at 12 M env steps (read off a plot, ±5)",
+        target="200 after one step",
+    ),
+    "half-cheetah-dir-promp-protocol-promp": Experiment(
+        "half-cheetah-dir",
+        75,
+        (1, 2, 3),
+        "205 after one step at 12 M env steps (read off a plot, ±5)",
+        agent="promp",
+        target="more than MAML's",
+    ),
+}
+EXPERIMENTS = FINN | PROMP
+
+
+def metarl(*arguments: object, deadline: float | None = None) -> bool:
+    """Run a command; give whether it came to its end before the deadline."""
+    command = [str(Path(sys.executable).parent / "metarl"), *map(str, arguments)]
+    print("$ metarl", *command[1:], flush=True)
+    process = subprocess.Popen(command)
+    try:
+        left = None if deadline is None else max(1.0, deadline - time.monotonic())
+        if process.wait(left):
+            raise SystemExit(process.returncode)
+        return True
+    except (subprocess.TimeoutExpired, KeyboardInterrupt) as reason:
+        process.send_signal(signal.SIGINT)
+        process.wait(GRACE_SECONDS)
+        if isinstance(reason, KeyboardInterrupt):
+            raise
+        return False
+
+
+def train(name: str, seed: int, run: Path, workers: str, deadline: float | None) -> bool:
+    """Train one seed, or go on with it; give whether all iterations are done."""
+    experiment, kept = EXPERIMENTS[name], RESULTS / name / f"seed-{seed}"
+    if not run.exists() and kept.exists():
+        shutil.copytree(kept, run)
+    common = ["--run-dir", run, "--workers", workers, "--iterations", experiment.iterations]
+    if run.exists():
+        done = metarl("train", *common, "--resume", "--no-tensorboard", deadline=deadline)
+    else:
+        start = [experiment.preset, "--agent", experiment.agent, "--seed", seed, *experiment.flags]
+        done = metarl("train", *start, *common, "--no-tensorboard", deadline=deadline)
+    keep(run, kept)
+    return done
+
+
+def keep(run: Path, kept: Path) -> None:
+    """Copy what is to be committed of a run: all but old checkpoints."""
+    shutil.rmtree(kept, ignore_errors=True)
+    (kept / "checkpoints").mkdir(parents=True)
+    for file in ("config.json", "metrics.jsonl", "sittings.jsonl"):
+        shutil.copy2(run / file, kept / file)
+    newest = max((run / "checkpoints").glob("iteration-*[0-9]"))
+    shutil.copytree(newest, kept / "checkpoints" / newest.name)
+
+
+def evaluate(name: str, workers: str) -> None:
+    """Evaluate all seeds of an experiment together."""
+    folder = RESULTS / name
+    seeds = sorted(folder.glob("seed-*"))
+    metarl("evaluate", *seeds, "--output", folder, "--workers", workers)
+
+
+def table() -> str:
+    """Say how far each experiment came, beside the published numbers."""
+    lines = [
+        "# The paper's numbers",
+        "",
+        "Written by `python scripts/reproduce_paper.py`. Returns are means over 40 held-out tasks",
+        "and the seeds, after 0 / 1 / 2 / 3 adaptation steps, with the 95 % interval of the second",
+        "over tasks, or of several seeds over seeds. Published: the authors' data files, one seed.",
+        "Each seed's `sittings.jsonl` says commit, versions, machine and command of every sitting.",
+        "",
+        "| experiment | agent | seeds | iterations | env steps each | here | interval, one step "
+        "| published | target |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, experiment in EXPERIMENTS.items():
+        file = RESULTS / name / "evaluation.json"
+        if not file.exists():
+            lines.append(
+                f"| {name} | {experiment.agent} | not run | | | | | | {experiment.target} |"
+            )
+            continue
+        curve = json.loads(file.read_text())["curves"][experiment.agent]
+        last = [_last(folder) for folder in sorted((RESULTS / name).glob("seed-*"))]
+        interval = curve.get("over_seeds", {}).get("mean_ci95", curve["ci95"])[1]
+        here = " / ".join(f"{value:.1f}" for value in curve["mean_return"])
+        published = experiment.published or _from_the_preset(experiment.preset)
+        iterations = ", ".join(str(record["iteration"]) for record in last)
+        env_steps = max(record["env_steps"] for record in last) / 1e6
+        lines.append(
+            f"| {name} | {experiment.agent} | {len(last)} | {iterations} | {env_steps:.1f} M "
+            f"| {here} | [{interval[0]:.1f}, {interval[1]:.1f}] | {published} "
+            f"| {experiment.target} |"
+        )
+    done = [name for name in EXPERIMENTS if (RESULTS / name / "evaluation.png").exists()]
+    pictures = [f"![{name}]({name}/evaluation.png)" for name in done]
+    return "\n".join([*lines, "", *pictures]) + "\n"
+
+
+def _last(folder: Path) -> dict[str, float]:
+    last: dict[str, float] = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    return last
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("experiments", nargs="*", help="default: all")
+    parser.add_argument("--seeds", type=int, nargs="*", help="default: the experiment's")
+    parser.add_argument("--minutes", type=float, help="stop training after so long")
+    parser.add_argument("--run-dir", type=Path, default=Path("runs/paper"))
+    parser.add_argument("--workers", default="2")
+    parser.add_argument("--list", action="store_true", help="say what there is")
+    options = parser.parse_args()
+    names = options.experiments or list(EXPERIMENTS)
+    if unknown := set(names) - set(EXPERIMENTS):
+        parser.error(f"no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}")
+    if options.list:
+        for name in names:
+            print(name, EXPERIMENTS[name])
+        return
+    deadline = options.minutes and time.monotonic() + 60 * options.minutes
+    for name in names:
+        for seed in options.seeds or EXPERIMENTS[name].seeds:
+            run = options.run_dir / name / f"seed-{seed}"
+            if not train(name, seed, run, options.workers, deadline):
+                break
+        evaluate(name, options.workers)
+        (RESULTS / "README.md").write_text(table())
+        if deadline and time.monotonic() > deadline:
+            break
+
+
+if __name__ == "__main__":
+    main()
