@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from sittings import SMALL, newest_checkpoint, records, wait_for
 
@@ -16,6 +17,7 @@ from metarl.report import read_run
 
 ITERATIONS = 6
 OPTIONS = ["--iterations", ITERATIONS, "--checkpoint-interval", 2]
+LONG = ["--iterations", 60, "--checkpoint-interval", 3]
 RESUME = ["train", "--run-dir", "r", "--workers", 0, "--no-tensorboard", "--resume"]
 
 pytestmark = pytest.mark.usefixtures("in_the_folder_of_runs")
@@ -28,11 +30,18 @@ def whole(zygote):
     return records(zygote.folder / "whole"), newest_checkpoint(zygote.folder / "whole")
 
 
-def start_or_go_on(zygote, **how):
+@pytest.fixture(scope="module")
+def long(zygote):
+    """A longer one, in which many moments can be met."""
+    assert zygote.train(*LONG, "--run-dir", "long").code == 0
+    return records(zygote.folder / "long"), newest_checkpoint(zygote.folder / "long")
+
+
+def start_or_go_on(zygote, options=OPTIONS, **how):
     """Do what the messages say: start, and where there is a run already, resume it."""
     if Path("r/config.json").exists():
         return zygote.start(*RESUME, **how)
-    return zygote.start("train", "navigation-2d", *SMALL, *OPTIONS, "--run-dir", "r", **how)
+    return zygote.start("train", "navigation-2d", *SMALL, *options, "--run-dir", "r", **how)
 
 
 def assert_equals(whole):
@@ -60,26 +69,40 @@ def test_a_kill_before_every_single_file_operation_loses_nothing(zygote, whole):
     assert_equals(whole)
 
 
+def wait_for_progress(pid):
+    """Wait until a run has recorded another iteration, or ended."""
+    metrics, process = Path("r/metrics.jsonl"), psutil.Process(pid)
+    before = metrics.stat().st_size if metrics.exists() else 0
+    wait_for(
+        lambda: (
+            (metrics.exists() and metrics.stat().st_size > before)
+            or process.status() == psutil.STATUS_ZOMBIE
+        )
+    )
+
+
 @pytest.mark.fault(
     20,
     "SIGKILL at random moments, many times in one run",
     "each time resuming works; metrics and policy are those of an undisturbed run, bit for bit",
     group="interruption",
 )
-def test_many_kills_at_random_moments_lose_nothing(zygote, whole):
+def test_many_kills_at_random_moments_lose_nothing(zygote, long):
     chance, killed = random.Random(1), 0
-    for _ in range(60):
-        pid = start_or_go_on(zygote)
-        time.sleep(chance.uniform(0.05, 0.3))
+    for attempt in range(60):
+        pid = start_or_go_on(zygote, LONG)
+        if attempt % 2:
+            wait_for_progress(pid)
+        time.sleep(chance.uniform(0.0, 0.1 if attempt % 2 else 0.4))
         os.kill(pid, signal.SIGKILL)
         ended = zygote.wait(pid)
         killed += ended.code == -signal.SIGKILL
         assert ended.error.count("\n") <= 1, ended
         if ended.code == 0 or killed >= 16:
             break
-    assert zygote.wait(start_or_go_on(zygote)).code == 0
+    assert zygote.wait(start_or_go_on(zygote, LONG)).code == 0
     assert killed >= 3
-    assert_equals(whole)
+    assert_equals(long)
 
 
 @pytest.mark.fault(
@@ -89,11 +112,13 @@ def test_many_kills_at_random_moments_lose_nothing(zygote, whole):
     "exit code is 128 + the signal's number; resuming gives the bits of an undisturbed run",
     group="interruption",
 )
-def test_signals_at_random_moments_leave_a_run_that_goes_on(zygote, whole):
+def test_signals_at_random_moments_leave_a_run_that_goes_on(zygote, long):
     chance, interrupted = random.Random(2), 0
     for attempt in range(40):
-        pid = start_or_go_on(zygote)
-        time.sleep(chance.uniform(0.1, 0.4))
+        pid = start_or_go_on(zygote, LONG)
+        if attempt % 2:
+            wait_for_progress(pid)
+        time.sleep(chance.uniform(0.0, 0.1 if attempt % 2 else 0.4))
         number = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[attempt % 3]
         os.kill(pid, number)
         ended = zygote.wait(pid)
@@ -110,9 +135,9 @@ def test_signals_at_random_moments_leave_a_run_that_goes_on(zygote, whole):
             done = int(ended.error.split(" after iteration ")[-1].split(",")[0])
             assert newest_checkpoint("r")[0] == f"iteration-{done:06d}"
             assert len(records("r")) == done
-    assert zygote.wait(start_or_go_on(zygote)).code == 0
+    assert zygote.wait(start_or_go_on(zygote, LONG)).code == 0
     assert interrupted >= 2
-    assert_equals(whole)
+    assert_equals(long)
 
 
 def stubborn(zygote):

@@ -18,6 +18,7 @@ from shard_functions import add, ask_for_pid, begin, die
 
 from metarl.errors import WorkerError
 from metarl.process_pool import Supervision
+from metarl.single_environments import resident_bytes
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,10 @@ def test_what_cannot_travel_is_named():
         assert len(workers.map(ask_for_pid)) == 4  # the pool stays usable
 
 
+def memory_of(shard):
+    return [resident_bytes() for _ in shard.task_indices]
+
+
 @pytest.mark.fault(
     14,
     "environment leaks memory",
@@ -149,7 +154,8 @@ def test_what_cannot_travel_is_named():
     group="workers",
 )
 def test_a_worker_that_hoards_memory_is_replaced_between_iterations(undisturbed):
-    held = psutil.Process().memory_info().rss
+    with pool(build_experiment(config_of()), 2) as workers:
+        held = max(workers.map(memory_of))
     heard, supervision = listening(memory=held + 2**26)
     config = replace(config_of("hoard"), iterations=4)
     expected = run(replace(config_of(), iterations=4))
