@@ -18,7 +18,7 @@ from metarl.cli import main as metarl
 RESULTS = Path("results")
 PAPERS_BATCH = ["--tasks-per-batch", "25", "--outer-learning-rate", "1e-3"]
 SINUSOID = {
-    "maml": (20_000, []),
+    "maml": (22_000, []),
     "pretrained": (40_000, PAPERS_BATCH),
     "oracle": (12_500, PAPERS_BATCH),
 }
@@ -40,7 +40,7 @@ def train(preset, run_dir, iterations, options):
     """Start a run, or go on with it."""
     arguments = ["train", preset, "--run-dir", str(run_dir), "--iterations", str(iterations)]
     more = ["--resume"] if run_dir.exists() else options
-    if metarl([*arguments, *more, "--no-tensorboard"]):
+    if code := metarl([*arguments, *more, "--no-tensorboard"]):
         raise SystemExit(code)
 
 
