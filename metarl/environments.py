@@ -268,9 +268,10 @@ class SingleEnvironments:
             here[SLOT] = slot
             try:
                 observation, reward, terminated, truncated, info = step_methods[slot](actions[slot])
-                self._success.add(slot, info)
-                if "unstable" in info:
-                    self.unstable[slot] = True
+                if info:
+                    self._success.add(slot, info)
+                    if "unstable" in info:
+                        self.unstable[slot] = True
                 earned.append(float(reward))
             except Exception as error:
                 raise self._failure(slot, where, error) from error

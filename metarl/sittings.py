@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,34 @@ def describe_sitting(
         "torch_threads": torch.get_num_threads(),
         "git": _git(),
     }
+
+
+def record_sitting(
+    run_dir: Path,
+    command: str,
+    seed: int,
+    after_iteration: int,
+    workers: int | str,
+    versions: Mapping[str, str],
+    warn: Callable[[str], None],
+) -> None:
+    """Add the sitting that begins now to the run's record, if it can be written.
+
+    Args:
+        run_dir: the run folder.
+        command: the command line.
+        seed: of the run.
+        after_iteration: the iterations that the run had before.
+        workers: how many, or the address of a Ray cluster.
+        versions: of what computes.
+        warn: is told when it cannot.
+
+    """
+    sitting = describe_sitting(command, seed, after_iteration, workers, versions)
+    try:
+        append_sitting(run_dir, sitting)
+    except OSError as error:
+        warn(f"cannot record this sitting in {run_dir}: {error.strerror}")
 
 
 def append_sitting(run_dir: Path, sitting: Mapping[str, Any]) -> None:

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from building import without_times
 
 from metarl.cli import main
+from metarl_envs.sinusoid import Sinusoid
 
 SMALL = ["--tasks-per-batch", "3", "--hidden-sizes", "4", "--record-interval", "2"]
 SMALL += ["--checkpoint-interval", "2", "--test-tasks", "5", "--test-queries", "7"]
@@ -33,6 +35,26 @@ def one_line_error(capsys):
     assert error.count("\n") == 1
     assert "Traceback" not in error
     return error
+
+
+def test_training_computes_with_one_thread_and_records_the_sitting(monkeypatch):
+    seen, drawn = [], Sinusoid.sample
+
+    def sample(*arguments):
+        seen.append(torch.get_num_threads())
+        return drawn(*arguments)
+
+    monkeypatch.setattr(Sinusoid, "sample", sample)
+    torch.set_num_threads(2)
+    try:
+        assert train("--iterations", 2, "--seed", 7) == 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert set(seen) == {1}
+    (line,) = Path("runs/sinusoid/sittings.jsonl").read_text().splitlines()
+    assert json.loads(line)["seed"] == 7
+    assert json.loads(line)["command"].startswith("metarl train sinusoid --tasks-per-batch 3")
 
 
 def test_train_evaluate_and_report(capsys):

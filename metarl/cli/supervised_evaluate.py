@@ -91,6 +91,7 @@ def run(argv: list[str]) -> int:
     from metarl.cli.supervised_runs import build_learner, load_state
     from metarl.supervised import initial_state
     from metarl.supervised_evaluation import evaluate
+    from metarl.threads import one_thread
 
     console = Console()
     if not console.is_terminal:
@@ -111,7 +112,10 @@ def run(argv: list[str]) -> int:
     curves = []
     for agent, (contender, state) in contenders.items():
         for shots in config.shots_at_test:
-            with console.status(f"{agent}: adapting to {config.test_tasks} held-out tasks"):
+            with (
+                one_thread(),
+                console.status(f"{agent}: adapting to {config.test_tasks} held-out tasks"),
+            ):
                 curves.append(
                     evaluate(contender, state.agent, state.iteration, agent, shots, arguments.seed)
                 )

@@ -12,6 +12,7 @@ Examples:
 """
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -95,7 +96,12 @@ def run(argv: list[str], preset: str, run_dir: Path | None, resume: bool) -> int
     from metarl.cli.supervised_training import run_supervised_training
 
     return run_supervised_training(
-        wanted, folder, arguments.resume, arguments.tensorboard, arguments.wandb
+        wanted,
+        folder,
+        arguments.resume,
+        arguments.tensorboard,
+        arguments.wandb,
+        shlex.join(["metarl", "train", *argv]),
     )
 
 

@@ -17,8 +17,10 @@ from metarl.metrics import MetricsFile
 from metarl.problems import training_episodes
 from metarl.run_folder import make_run_folder, require_no_run, sweep, versions, write_config
 from metarl.run_lock import locked
+from metarl.sittings import record_sitting
 from metarl.supervised import Learner, initial_state, train
 from metarl.supervised_config import SupervisedConfig
+from metarl.threads import one_thread
 from metarl.trackers import Trackers, require_wandb, start_trackers
 from metarl.training import Record, TrainingState
 
@@ -29,6 +31,7 @@ def run_supervised_training(
     resume: bool = False,
     tensorboard: bool = True,
     wandb_project: str = "",
+    command: str = "",
 ) -> int:
     """Train, from the beginning or from the newest checkpoint; give the exit code.
 
@@ -38,6 +41,7 @@ def run_supervised_training(
         resume: go on from the newest checkpoint.
         tensorboard: write its events into the run folder.
         wandb_project: of Weights & Biases, to log to as well; empty: none.
+        command: the command line, for the run's record.
 
     Raises:
         MetarlError: with what went wrong; the state reached before is saved.
@@ -47,7 +51,7 @@ def run_supervised_training(
         require_wandb()
     console = Console()
     try:
-        with Interruptions() as interruptions:
+        with one_thread(), Interruptions() as interruptions:
             with interruptions.allowed():
                 learner = build_learner(config)
                 # Data that are not there are told before the folder is made.
@@ -65,6 +69,7 @@ def run_supervised_training(
                     return 0
                 write_config(run_dir, config)
                 keeper.save(state)
+                record_sitting(run_dir, command, config.seed, state.iteration, 1, versions(), _warn)
                 with (
                     contextlib.closing(
                         start_trackers(config, run_dir, state.iteration, tensorboard, wandb_project)

@@ -25,7 +25,7 @@ from metarl.rejections import Rejections
 from metarl.run_folder import make_run_folder, require_no_run, sweep, versions, write_config
 from metarl.run_lock import locked
 from metarl.shards import to_vector
-from metarl.sittings import append_sitting, describe_sitting
+from metarl.sittings import record_sitting
 from metarl.stable_baselines import read_policy
 from metarl.trackers import require_wandb, start_trackers
 from metarl.training import OwnLoop, Record, TrainingState, train
@@ -141,13 +141,9 @@ def _run(config: Config, wish: Wish, console: Console, interruptions: Interrupti
             _warn,
         )
         keeper.save(state)
-        try:
-            sitting = describe_sitting(
-                wish.command, config.seed, state.iteration, workers, computed_by
-            )
-            append_sitting(wish.run_dir, sitting)
-        except OSError as error:
-            _warn(f"cannot record this sitting in {wish.run_dir}: {error.strerror}")
+        record_sitting(
+            wish.run_dir, wish.command, config.seed, state.iteration, workers, computed_by, _warn
+        )
         return _train(experiment, state, workers, wish, keeper, console, interruptions)
 
 
