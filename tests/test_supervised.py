@@ -244,7 +244,10 @@ def test_the_outer_step_is_adams_on_the_clipped_gradient(learned):
     learner = build_learner(tiny_supervised(max_gradient_norm=0.5, learn_step_sizes=learned))
     outer = OuterOptimiser(learner, initial_state(learner).agent)
     reference = torch.cat(
-        [flatten(learner.initial), torch.full((learned * 16,), 0.01)]
+        [
+            flatten(learner.initial),
+            torch.full((learned * 16,), learner.config.inner_learning_rate),
+        ]
     ).requires_grad_()
     adam = torch.optim.Adam([reference], lr=learner.config.outer_learning_rate)
     for scale in (1e-3, 10.0, 1.0):  # shorter than the limit, and longer
@@ -282,6 +285,7 @@ def test_a_few_iterations_learn_to_adapt():
     config = tiny_supervised(
         tasks_per_batch=10,
         hidden_sizes=(20, 20),
+        inner_learning_rate=0.01,
         outer_learning_rate=5e-3,
         iterations=150,
         record_interval=50,
