@@ -45,7 +45,8 @@ class EpisodeSuccess:
     def _note(self, slot: int, success: bool) -> None:
         if self._succeeded is None:
             self._succeeded = np.zeros(self._slots, dtype=bool)
-        self._succeeded[slot] |= success
+        if success:
+            self._succeeded[slot] = True
 
 
 def success_metrics(mean_successes: Sequence[tuple[float, ...] | None]) -> dict[str, float]:
