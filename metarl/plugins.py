@@ -10,6 +10,8 @@ group                        value
                              point's name is the problem's
 ``metarl.presets``           a package whose ``*.toml`` files are presets, named by their file name
 ``metarl.agents``            an `AgentSpec`; the entry point's name is the agent's
+``metarl.trained``           a package whose folders are run folders of policies that come trained,
+                             each with `config.json` and a checkpoint, named by their folder
 ===========================  ====================================================================
 
 What cannot be loaded, and a name that another package has taken, is named on standard error and
@@ -20,7 +22,7 @@ import contextlib
 import dataclasses
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module, resources
@@ -218,6 +220,15 @@ def load_any_preset(name: str) -> Config | SupervisedConfig:
     return _read_preset(name, files[name][1])
 
 
+def trained_policies() -> dict[str, tuple[str, Traversable]]:
+    """Give the policies that come trained with installed packages: package and run folder."""
+    return _named_resources("metarl.trained", "trained policy", _run_folder_name)
+
+
+def _run_folder_name(found: Traversable) -> str | None:
+    return found.name if found.joinpath("config.json").is_file() else None
+
+
 def published_returns(config: Config) -> dict[str, list[float]]:
     """Give the source's numbers, as the installed preset has them, if the tasks are still its."""
     try:
@@ -233,22 +244,33 @@ def published_returns(config: Config) -> dict[str, list[float]]:
 
 
 def _preset_files() -> dict[str, tuple[str, Traversable]]:
-    files: dict[str, tuple[str, Traversable]] = {}
-    for entry in _entries("metarl.presets"):
+    return _named_resources("metarl.presets", "preset", _preset_name)
+
+
+def _preset_name(found: Traversable) -> str | None:
+    name, dot, ending = found.name.rpartition(".")
+    return name if (dot, ending) == (".", "toml") and found.is_file() else None
+
+
+def _named_resources(
+    group: str, kind: str, name_of: Callable[[Traversable], str | None]
+) -> dict[str, tuple[str, Traversable]]:
+    """Give what lies in a group's packages and has a name there, with the package that has it."""
+    resource_of: dict[str, tuple[str, Traversable]] = {}
+    for entry in _entries(group):
         try:
-            found = [it for it in resources.files(entry.value).iterdir() if it.is_file()]
+            found = [(name_of(it), it) for it in resources.files(entry.value).iterdir()]
         except Exception as error:  # a stranger's plug-in may raise anything
             _leave_out(entry, f"{type(error).__name__}: {error}")
             continue
-        for file in found:
-            name, dot, ending = file.name.rpartition(".")
-            if (dot, ending) != (".", "toml"):
+        for name, resource in found:
+            if name is None:
                 continue
-            if name in files:
-                _leave_out(entry, f"{files[name][0]} has a preset named {name!r}")
+            if name in resource_of:
+                _leave_out(entry, f"{resource_of[name][0]} has a {kind} named {name!r}")
             else:
-                files[name] = (_package(entry), file)
-    return files
+                resource_of[name] = (_package(entry), resource)
+    return resource_of
 
 
 def _read_preset(name: str, file: Traversable) -> Config | SupervisedConfig:

@@ -9,6 +9,9 @@ results/paper/README.md a table of all of them beside the published numbers.
     python scripts/reproduce_paper.py navigation-2d   one of them, or several
     python scripts/reproduce_paper.py --minutes 120   as far as it comes in two hours
     python scripts/reproduce_paper.py --list
+    python scripts/reproduce_paper.py --ship navigation-2d half-cheetah-dir
+
+The last copies the policies of the first seeds to where `metarl evaluate NAME` finds them.
 
 Stopped, it goes on where it was: runs are resumed, from their folders under --run-dir or, where
 these are gone, from the checkpoints under results/paper.
@@ -26,7 +29,9 @@ from pathlib import Path
 
 from metarl.plugins import load_preset
 
-RESULTS = Path(__file__).parent.parent / "results" / "paper"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results" / "paper"
+TRAINED = ROOT / "envs" / "metarl_envs" / "trained"
 GRACE_SECONDS = 120
 
 
@@ -132,6 +137,17 @@ def keep(run: Path, kept: Path) -> None:
     shutil.copytree(newest, kept / "checkpoints" / newest.name)
 
 
+def ship(name: str) -> None:
+    """Copy the first seed's configuration and newest checkpoint into the package."""
+    experiment = EXPERIMENTS[name]
+    source = RESULTS / name / f"seed-{experiment.seeds[0]}"
+    (newest,) = (source / "checkpoints").iterdir()
+    target = TRAINED / experiment.preset
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(newest, target / "checkpoints" / newest.name)
+    shutil.copy2(source / "config.json", target)
+
+
 def evaluate(name: str, workers: str) -> None:
     """Evaluate all seeds of an experiment together."""
     folder = RESULTS / name
@@ -192,6 +208,7 @@ def main() -> None:
     parser.add_argument("--run-dir", type=Path, default=Path("runs/paper"))
     parser.add_argument("--workers", default="2")
     parser.add_argument("--list", action="store_true", help="say what there is")
+    parser.add_argument("--ship", action="store_true", help="put policies into the package")
     options = parser.parse_args()
     names = options.experiments or list(EXPERIMENTS)
     if unknown := set(names) - set(EXPERIMENTS):
@@ -199,6 +216,10 @@ def main() -> None:
     if options.list:
         for name in names:
             print(name, EXPERIMENTS[name])
+        return
+    if options.ship:
+        for name in names:
+            ship(name)
         return
     deadline = options.minutes and time.monotonic() + 60 * options.minutes
     for name in names:

@@ -39,6 +39,7 @@ from metarl.cli import supervised_evaluate
 from metarl.cli.comparison import Group, group_runs, with_baselines
 from metarl.cli.cores import checked_workers, usable_cores
 from metarl.cli.parsing import parse
+from metarl.cli.trained import run_folder
 from metarl.config import Config
 from metarl.errors import ConfigError, RunFolderError
 
@@ -50,7 +51,7 @@ class EvaluateArguments:
     """The arguments of `metarl evaluate`."""
 
     run_dirs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR…")]
-    """The folders of one run or several."""
+    """The folders of one run or several; or names of policies that come trained."""
     adaptation_steps: int | None = None
     """Inner steps; may be more than in training. None: the preset's number."""
     tasks: int | None = None
@@ -86,6 +87,9 @@ def run(argv: list[str]) -> int:
     if supervised_evaluate.means_a_problem(argv):
         return supervised_evaluate.run(argv)
     arguments = parse(EvaluateArguments, argv, prog="metarl evaluate", description=__doc__ or "")
+    arguments = dataclasses.replace(
+        arguments, run_dirs=tuple(map(run_folder, arguments.run_dirs))
+    )
     if not arguments.run_dirs:
         raise ConfigError("name a run folder: metarl evaluate RUN_DIR…")
     groups = group_runs(arguments.run_dirs)

@@ -23,6 +23,7 @@ from typing import Annotated, Literal
 import tyro
 
 from metarl.cli.parsing import parse
+from metarl.cli.trained import run_folder
 from metarl.errors import ConfigError
 from metarl.run_folder import read_config
 
@@ -32,7 +33,7 @@ class ExportArguments:
     """The arguments of `metarl export`."""
 
     run_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
-    """The folder of a run."""
+    """The folder of a run; or the name of a policy that comes trained (`metarl list`)."""
     task: str = ""
     """The task to adapt to, as JSON. Empty: the policy as it is before adaptation."""
     adaptation_steps: int | None = None
@@ -48,6 +49,7 @@ class ExportArguments:
 def run(argv: list[str]) -> int:
     """Run the verb; give the exit code."""
     arguments = parse(ExportArguments, argv, prog="metarl export", description=__doc__ or "")
+    arguments = dataclasses.replace(arguments, run_dir=run_folder(arguments.run_dir))
     config = read_config(arguments.run_dir)
     steps = arguments.adaptation_steps
     if not arguments.task and steps:

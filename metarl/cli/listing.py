@@ -1,4 +1,4 @@
-"""List presets, environments, problems and agents of each package, with their tasks and protocols.
+"""List presets, trained policies, environments, problems and agents of each package.
 
 A preset's protocol: its horizon in time steps, tasks × episodes of a batch, inner steps and their
 step size α, and meta-iterations.
@@ -33,6 +33,7 @@ from metarl.plugins import (
     load_problem,
     preset_names,
     problem_names,
+    trained_policies,
 )
 from metarl.supervised_config import SupervisedConfig
 from metarl.tasks import make_environment, task_space
@@ -74,6 +75,12 @@ def run(argv: list[str]) -> int:
                 _protocol(config),
             )
         console.print(presets)
+    trained = [Origin(name, package) for name, (package, _) in trained_policies().items()]
+    for package, names in _by_package(sorted(trained, key=lambda origin: origin.name)):
+        policies = _table(f"trained policies of {package}", "for evaluate, render, report, export")
+        for name in names:
+            policies.add_row(name)
+        console.print(policies)
     for package, names in _by_package(environment_ids()):
         environments = _table(f"environments of {package}", "environment", "tasks")
         for name in names:

@@ -19,6 +19,7 @@ from typing import Annotated
 import tyro
 
 from metarl.cli.parsing import parse
+from metarl.cli.trained import run_folder
 from metarl.errors import ConfigError
 from metarl.run_folder import read_config
 
@@ -28,7 +29,7 @@ class RenderArguments:
     """The arguments of `metarl render`."""
 
     run_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
-    """The folder of a run."""
+    """The folder of a run; or the name of a policy that comes trained (`metarl list`)."""
     output: Path | None = None
     """The file; with more than one task, -1, -2, … come before its ending.
     None: RUN_DIR/videos/task.mp4."""
@@ -47,6 +48,7 @@ class RenderArguments:
 def run(argv: list[str]) -> int:
     """Run the verb; give the exit code."""
     arguments = parse(RenderArguments, argv, prog="metarl render", description=__doc__ or "")
+    arguments = dataclasses.replace(arguments, run_dir=run_folder(arguments.run_dir))
     config = read_config(arguments.run_dir)
     if not 1 <= arguments.fps <= 100:
         raise ConfigError(f"fps = {arguments.fps} must lie between 1 and 100")

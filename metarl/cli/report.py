@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from metarl.cli.parsing import parse
+from metarl.cli.trained import run_folder
 from metarl.errors import ConfigError
 from metarl.run_folder import read_any_config
 from metarl.supervised_config import SupervisedConfig
@@ -37,7 +38,7 @@ class ReportArguments:
     """The arguments of `metarl report`."""
 
     run_dirs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR…")]
-    """The folders of one run or several."""
+    """The folders of one run or several; or names of policies that come trained."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """The page. None: report.html in the first run folder."""
 
@@ -45,6 +46,9 @@ class ReportArguments:
 def run(argv: list[str]) -> int:
     """Run the verb; give the exit code."""
     arguments = parse(ReportArguments, argv, prog="metarl report", description=__doc__ or "")
+    arguments = dataclasses.replace(
+        arguments, run_dirs=tuple(map(run_folder, arguments.run_dirs))
+    )
     if not arguments.run_dirs:
         raise ConfigError("name a run folder: metarl report RUN_DIR…")
     output = arguments.output or arguments.run_dirs[0] / "report.html"

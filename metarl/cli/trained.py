@@ -1,0 +1,47 @@
+"""Policies that come meta-trained with a package, by name, where a run folder is asked for.
+
+The verbs write beside what they read, so a policy is first copied out of its package, to a run
+folder of one's own.
+"""
+
+import shutil
+import tempfile
+from importlib.resources import as_file
+from pathlib import Path
+
+from metarl.cli.saying import say
+from metarl.errors import RunFolderError
+from metarl.plugins import trained_policies
+
+FOLDER = Path("runs") / "trained"
+
+
+def run_folder(given: Path) -> Path:
+    """Give the run folder that is meant: the path itself, or the copy of a trained policy.
+
+    Args:
+        given: a run folder; or, where nothing lies at that path, the name of a trained policy.
+
+    Raises:
+        RunFolderError: the policy cannot be copied.
+
+    """
+    name = str(given)
+    if given.exists() or given.is_symlink() or name not in (trained := trained_policies()):
+        return given
+    copy = FOLDER / name
+    if copy.exists():
+        say(f"metarl: {name} is the trained policy in {copy}")
+        return copy
+    package, source = trained[name]
+    try:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=FOLDER) as scratch, as_file(source) as folder:
+            # Renamed as a whole: an interrupted copy is no run folder.
+            shutil.copytree(folder, Path(scratch) / name).rename(copy)
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot copy the trained policy {name} to {copy}: {error.strerror}"
+        ) from error
+    say(f"metarl: copied the trained policy {name} of {package} to {copy}")
+    return copy
