@@ -63,4 +63,3 @@ def test_they_are_listed(capfd):
     assert main(["list"]) == 0
     listed = capfd.readouterr().out
     assert "trained policies of metarl-suite" in listed
-

@@ -87,9 +87,7 @@ def run(argv: list[str]) -> int:
     if supervised_evaluate.means_a_problem(argv):
         return supervised_evaluate.run(argv)
     arguments = parse(EvaluateArguments, argv, prog="metarl evaluate", description=__doc__ or "")
-    arguments = dataclasses.replace(
-        arguments, run_dirs=tuple(map(run_folder, arguments.run_dirs))
-    )
+    arguments = dataclasses.replace(arguments, run_dirs=tuple(map(run_folder, arguments.run_dirs)))
     if not arguments.run_dirs:
         raise ConfigError("name a run folder: metarl evaluate RUN_DIR…")
     groups = group_runs(arguments.run_dirs)

@@ -46,9 +46,7 @@ class ReportArguments:
 def run(argv: list[str]) -> int:
     """Run the verb; give the exit code."""
     arguments = parse(ReportArguments, argv, prog="metarl report", description=__doc__ or "")
-    arguments = dataclasses.replace(
-        arguments, run_dirs=tuple(map(run_folder, arguments.run_dirs))
-    )
+    arguments = dataclasses.replace(arguments, run_dirs=tuple(map(run_folder, arguments.run_dirs)))
     if not arguments.run_dirs:
         raise ConfigError("name a run folder: metarl report RUN_DIR…")
     output = arguments.output or arguments.run_dirs[0] / "report.html"
