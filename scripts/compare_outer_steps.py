@@ -1,0 +1,202 @@
+"""Compare ways to solve for the outer step of MAML-TRPO, by what is left of them on fresh data.
+
+At the beginning and at the newest checkpoint of a run, steps are taken from one meta-batch: by
+conjugate gradient of more or fewer iterations, with the curvature of all steps or of a fraction,
+and with the curvature as the authors' code has it, by finite differences of the gradient of the KL
+divergence, displaced by 1/|θ| (their constructor passes a count of slices where the displacement
+belongs). Each is scaled to the same trust region by the same line search. What a step promises on
+its own meta-batch is the loss that the line search saw; what it keeps is the mean loss of the same
+candidate on two meta-batches that had no part in it, collected with the same θ.
+
+    python scripts/compare_outer_steps.py runs/half-cheetah-dir-finn2017
+
+Writes results/outer-steps/.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from metarl.adaptation import adapt, as_leaves
+from metarl.cli.runs import Experiment, build_experiment, load_newest_state, untrained_state
+from metarl.meta_objective import curvature_product, meta_gradient, outer_loss, surrogate
+from metarl.objectives import reinforce_loss
+from metarl.outer_steps import mean_over_tasks
+from metarl.run_folder import read_config
+from metarl.seeding import Split
+from metarl.shards import Rate, Shard, Vector, Workers, collect_and_adapt, to_vector
+from metarl.tasks import sample_tasks
+from metarl.training import TrainingState
+from metarl.trust_region import ConjugateGradient, backtrack, conjugate_gradient, trust_region_step
+
+RESULTS = Path(__file__).parent.parent / "results" / "outer-steps"
+FRESH = 2
+WAYS = [(10, 1.0), (10, 0.1), (1, 1.0), (2, 1.0), (3, 1.0), (3, 0.2), (5, 1.0), (30, 1.0), (0, 1.0)]
+"""Iterations of conjugate gradient (0: as the authors), fraction of the steps for the curvature."""
+
+
+def kl_gradient(shard: Shard, theta: Vector, rates: list[Rate]) -> list[Vector]:
+    """Give each task's gradient of the KL divergence at θ, through the adaptation of θ."""
+    gradients = []
+    for data in shard.experience:
+        at = as_leaves(shard.parameters(theta))
+        adapted = adapt(reinforce_loss(shard.policy), at, data.supports, rates)
+        _, kl = outer_loss(shard, data)(adapted)
+        found = torch.autograd.grad(kl, tuple(at.values()), materialize_grads=True)
+        gradients.append(to_vector(dict(zip(at, found, strict=True))))
+    return gradients
+
+
+def conjugate_gradient_of_authors(
+    product: Callable[[torch.Tensor], torch.Tensor], target: torch.Tensor
+) -> ConjugateGradient:
+    """Solve with ten iterations and 1e-8 in the denominators; the product need not be linear."""
+    solution, residual, direction = torch.zeros_like(target), target.clone(), target.clone()
+    squared = residual @ residual
+    for _ in range(10):
+        image = product(direction)
+        length = squared / (direction @ image + 1e-8)
+        solution, residual = solution + length * direction, residual - length * image
+        previous, squared = squared, residual @ residual
+        direction = residual + squared / (previous + 1e-8) * direction
+    # The scale of the step comes from a product of its own; the residual makes it so.
+    return ConjugateGradient(solution, target - product(solution), 10)
+
+
+def experience(
+    experiment: Experiment, state: TrainingState, iteration: int
+) -> tuple[Workers, list[float]]:
+    """Collect a meta-batch; give the workers that hold it and the mean returns."""
+    config, key = experiment.config, (Split.TRAIN, iteration)
+    tasks = sample_tasks(
+        experiment.environment, config.seed, key, config.tasks_per_batch, config.train_range
+    )
+    workers = experiment.start_workers(0, config.tasks_per_batch, config.episodes_per_task)
+    statistics = workers.map(
+        collect_and_adapt, state.agent.theta, tasks, key, config.learning_rates
+    )
+    return workers, np.mean([task.mean_returns for task in statistics], axis=0).tolist()
+
+
+def compare(experiment: Experiment, state: TrainingState) -> dict[str, Any]:
+    """Take all steps from one θ; give what each promises and keeps."""
+    config = experiment.config
+    rates, settings = config.learning_rates, config.agent_settings
+    theta = torch.as_tensor(state.agent.theta, dtype=torch.float64)
+    own, returns = experience(experiment, state, state.iteration + 1)
+    fresh = [experience(experiment, state, state.iteration + 2 + n)[0] for n in range(FRESH)]
+
+    def outcome(workers: Workers, candidate: torch.Tensor) -> tuple[float, float]:
+        at = candidate.numpy().astype(state.agent.theta.dtype)
+        loss, kl = mean_over_tasks(workers.map(surrogate, at, rates)).tolist()
+        return loss, kl
+
+    def damped(product: Callable[[Vector], Any]) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda vector: (
+            mean_over_tasks(product(vector.numpy())) + settings["cg_damping"] * vector
+        )
+
+    def finite_differences(vector: Vector) -> list[Vector]:
+        reach = 1.0 / (float(theta.norm()) + 1e-8)
+        ahead, behind = (
+            own.map(kl_gradient, to_float32(theta.numpy() + sign * reach * vector), rates)
+            for sign in (1, -1)
+        )
+        return [(one - other) / (2 * reach) for one, other in zip(ahead, behind, strict=True)]
+
+    loss_before = outcome(own, theta)[0]
+    fresh_before = [outcome(workers, theta)[0] for workers in fresh]
+    steps = []
+    reference: torch.Tensor | None = None
+    for iterations, fraction in WAYS:
+        contributions = own.map(meta_gradient, rates, config.first_order, fraction)
+        gradient = mean_over_tasks([of_task[0] for of_task in contributions])
+        if iterations:
+            product = damped(lambda vector: own.map(curvature_product, vector))
+            solved = conjugate_gradient(product, gradient, iterations)
+        else:
+            solved = conjugate_gradient_of_authors(damped(finite_differences), gradient)
+        search = backtrack(
+            lambda candidate: outcome(own, candidate),
+            theta,
+            trust_region_step(solved, gradient, settings["max_kl"]),
+            loss_before=loss_before,
+            max_kl=settings["max_kl"],
+            ratio=settings["line_search_ratio"],
+            max_steps=settings["line_search_steps"],
+        )
+        taken = search.theta - theta
+        reference = taken if reference is None else reference
+        kept = [outcome(workers, search.theta)[0] for workers in fresh]
+        steps.append(
+            {
+                "cg_iterations": iterations or "finite differences",
+                "fraction": fraction,
+                "norm": float(taken.norm()),
+                "cosine": float(taken @ reference / (taken.norm() * reference.norm())),
+                "kl": search.kl,
+                "promised": search.loss - loss_before,
+                "kept": float(np.mean(kept) - np.mean(fresh_before)),
+            }
+        )
+        print(steps[-1], flush=True)
+    return {"iteration": state.iteration, "returns": returns, "steps": steps}
+
+
+def to_float32(vector: Vector) -> Vector:
+    return vector.astype(np.float32)
+
+
+def table(found: list[dict[str, Any]], preset: str) -> str:
+    lines = [
+        "# What the solver does to the outer step",
+        "",
+        "Written by `python scripts/compare_outer_steps.py`, which says what is compared. Losses",
+        "are of normalised advantages, so they have no unit; less is better. The cosine is with",
+        "the step of ten iterations and all steps.",
+    ]
+    for place in found:
+        before, after = place["returns"][0], place["returns"][-1]
+        lines += [
+            "",
+            f"`{preset}`, iteration {place['iteration']} (returns {before:.1f} → {after:.1f}):",
+            "",
+            "| conjugate gradient | curvature of | length | cosine | KL | loss promised | kept |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for step in place["steps"]:
+            solver = step["cg_iterations"]
+            named = f"{solver} iterations" if isinstance(solver, int) else f"authors', {solver}"
+            lines.append(
+                f"| {named} | {step['fraction']:.0%} | {step['norm']:.4f} | {step['cosine']:.2f} "
+                f"| {step['kl']:.4f} | {step['promised']:.5f} | {step['kept']:.5f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run_dir", type=Path)
+    run_dir = parser.parse_args().run_dir
+    torch.set_num_threads(1)
+    config = read_config(run_dir)
+    experiment = build_experiment(config)
+    places = [
+        untrained_state(config, config.seed),
+        load_newest_state(run_dir, experiment, "compare_outer_steps"),
+    ]
+    found = [compare(experiment, state) for state in places]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "outer_steps.json").write_text(json.dumps(found, indent=2) + "\n")
+    (RESULTS / "README.md").write_text(table(found, config.preset))
+
+
+if __name__ == "__main__":
+    main()
