@@ -19,6 +19,7 @@ these are gone, from the checkpoints under results/paper.
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -30,8 +31,9 @@ from pathlib import Path
 from metarl.plugins import load_preset
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "results" / "paper"
-TRAINED = ROOT / "envs" / "metarl_envs" / "trained"
+# From there, so that no recorded path is of this machine.
+RESULTS = Path("results") / "paper"
+TRAINED = Path("envs") / "metarl_envs" / "trained"
 GRACE_SECONDS = 120
 
 
@@ -216,6 +218,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="say what there is")
     parser.add_argument("--ship", action="store_true", help="put policies into the package")
     options = parser.parse_args()
+    os.chdir(ROOT)
     names = options.experiments or list(EXPERIMENTS)
     if unknown := set(names) - set(EXPERIMENTS):
         parser.error(f"no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}")

@@ -5,6 +5,7 @@ last iterations, within what iterations and seeds differ by.
 """
 
 import contextlib
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from metarl.cli.runs import build_experiment, records_of
 from metarl.run_folder import read_config
 from metarl.training import train
 
-RESULTS = Path(__file__).parent.parent / "results" / "paper"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results" / "paper"
 SLICE, LAST, DEVIATIONS = 2, 40, 4.0
 COLUMNS = ("pre_adaptation_return", "post_adaptation_return")
 
@@ -53,3 +55,18 @@ def test_a_committed_run_goes_on_as_it_went(name, tasks):
         assert record["step_accepted"]
         assert record["kl_before"] == pytest.approx(0.0, abs=1e-6)
         assert 0 < record["kl"] <= config.agent_settings["max_kl"]
+
+
+def test_the_authors_count_drops_long_episodes_that_are_under_way():
+    script = ROOT / "scripts" / "evaluate_by_transitions.py"
+    spec = importlib.util.spec_from_file_location(script.stem, script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    counted = module.counted
+    lengths = np.array([3, 1, 1, 1, 1, 1])
+    assert counted(lengths, transitions=2, streams=2) == [1, 2]
+    assert counted(lengths, transitions=3, streams=2) == [1, 2, 0, 3]
+    with pytest.raises(ValueError, match="6 episodes are not enough"):
+        counted(lengths, transitions=9, streams=2)
+    same = np.full(100, 10)
+    assert counted(same, transitions=400, streams=40) == list(range(40))
