@@ -171,7 +171,8 @@ def table(found: list[dict[str, Any]], preset: str) -> str:
         ]
         for step in place["steps"]:
             solver = step["cg_iterations"]
-            named = f"{solver} iterations" if isinstance(solver, int) else f"authors', {solver}"
+            count = f"{solver} iteration{'s' * (solver != 1)}"
+            named = count if isinstance(solver, int) else f"authors', {solver}"
             lines.append(
                 f"| {named} | {step['fraction']:.0%} | {step['norm']:.4f} | {step['cosine']:.2f} "
                 f"| {step['kl']:.4f} | {step['promised']:.5f} | {step['kept']:.5f} |"

@@ -170,6 +170,7 @@ def table() -> str:
         "and the seeds, after 0 / 1 / 2 / 3 adaptation steps, with the 95 % interval of the second",
         "over tasks, or of several seeds over seeds. Published: the authors' data files, one seed.",
         "Each seed's `sittings.jsonl` says commit, versions, machine and command of every sitting.",
+        "What differs and what was tried: [NOTES.md](NOTES.md).",
         "",
         "| experiment | agent | beside the preset | seeds | iterations | env steps each | here "
         "| interval, one step | published | target |",
@@ -185,7 +186,8 @@ def table() -> str:
                 f"| {experiment.target} |"
             )
             continue
-        curve = json.loads(file.read_text())["curves"][experiment.agent]
+        found = json.loads(file.read_text())
+        curve = found.get("curves", {experiment.agent: found})[experiment.agent]  # one run: flat
         last = [_last(folder) for folder in sorted((RESULTS / name).glob("seed-*"))]
         interval = curve.get("over_seeds", {}).get("mean_ci95", curve["ci95"])[1]
         here = " / ".join(f"{value:.1f}" for value in curve["mean_return"])
