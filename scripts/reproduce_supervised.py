@@ -16,6 +16,7 @@ from pathlib import Path
 from metarl.cli import main as metarl
 
 RESULTS = Path("results")
+TASKS = 600
 SINUSOID_ITERATIONS = {"maml": 60_000, "pretrained": 40_000, "oracle": 40_000}
 FULLY_CONNECTED = ["--network", "fully-connected", "--hidden-sizes", "256", "128", "64", "64"]
 CELLS = {
@@ -24,7 +25,7 @@ CELLS = {
     "5-way-1-shot-fully-connected": (1000, "89.7 ± 1.1"),
     "5-way-5-shot-convolutional": (200, "99.9 ± 0.1"),
     "5-way-5-shot-fully-connected": (500, "97.5 ± 0.6"),
-    "20-way-1-shot-convolutional": (500, "95.8 ± 0.3"),
+    "20-way-1-shot-convolutional": (100, "95.8 ± 0.3"),
     "20-way-1-shot-fully-connected": (210, "–"),
     "20-way-5-shot-convolutional": (500, "98.9 ± 0.2"),
     "20-way-5-shot-fully-connected": (150, "–"),
@@ -72,6 +73,8 @@ def write_table():
         (curve,) = found["curves"]
         low, high = (100 * end for end in curve["ci95"][-1])
         accuracy = f"{100 * curve['mean'][-1]:.1f} [{low:.1f}, {high:.1f}]"
+        if found["tasks"] != TASKS:
+            accuracy += f" (on {found['tasks']} tasks)"
         before = f"{100 * curve['mean'][0]:.1f}"
         iterations = f"{curve['iteration']:,}"
         rows.append(f"| {name} | {accuracy} | {before} | {iterations} | {published} |")
