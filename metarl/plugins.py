@@ -184,8 +184,7 @@ def baseline_names() -> list[str]:
 
 def preset_names() -> list[Origin]:
     """List the presets of all installed packages."""
-    found = [Origin(name, package) for name, (package, _) in _preset_files().items()]
-    return sorted(found, key=lambda origin: origin.name)
+    return _origins(_preset_files())
 
 
 def load_preset(name: str) -> Config:
@@ -223,6 +222,16 @@ def load_any_preset(name: str) -> Config | SupervisedConfig:
 def trained_policies() -> dict[str, tuple[str, Traversable]]:
     """Give the policies that come trained with installed packages: package and run folder."""
     return _named_resources("metarl.trained", "trained policy", _run_folder_name)
+
+
+def trained_names() -> list[Origin]:
+    """List the policies that come trained with installed packages."""
+    return _origins(trained_policies())
+
+
+def _origins(resource_of: Mapping[str, tuple[str, Traversable]]) -> list[Origin]:
+    found = [Origin(name, package) for name, (package, _) in resource_of.items()]
+    return sorted(found, key=lambda origin: origin.name)
 
 
 def _run_folder_name(found: Traversable) -> str | None:

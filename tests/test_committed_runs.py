@@ -5,21 +5,20 @@ last iterations, within what iterations and seeds differ by.
 """
 
 import contextlib
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from script_loading import load_script
 
 from metarl.checkpoints import Checkpoints
 from metarl.cli.runs import build_experiment, records_of
 from metarl.run_folder import read_config
 from metarl.training import train
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "results" / "paper"
+RESULTS = Path(__file__).parent.parent / "results" / "paper"
 SLICE, LAST, DEVIATIONS = 2, 40, 4.0
 COLUMNS = ("pre_adaptation_return", "post_adaptation_return")
 
@@ -58,11 +57,7 @@ def test_a_committed_run_goes_on_as_it_went(name, tasks):
 
 
 def test_the_authors_count_drops_long_episodes_that_are_under_way():
-    script = ROOT / "scripts" / "evaluate_by_transitions.py"
-    spec = importlib.util.spec_from_file_location(script.stem, script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    counted = module.counted
+    counted = load_script("evaluate_by_transitions").counted
     lengths = np.array([3, 1, 1, 1, 1, 1])
     assert counted(lengths, transitions=2, streams=2) == [1, 2]
     assert counted(lengths, transitions=3, streams=2) == [1, 2, 0, 3]

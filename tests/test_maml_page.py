@@ -1,12 +1,12 @@
 """The page that explains MAML: its snippets run, and its picture's formulas are true."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from script_loading import load_script
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/maml.md").read_text()
@@ -14,10 +14,7 @@ PAGE = (ROOT / "docs/maml.md").read_text()
 
 @pytest.fixture
 def drawing():
-    spec = importlib.util.spec_from_file_location("draw_maml", ROOT / "scripts/draw_maml.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("draw_maml")
 
 
 def test_the_snippets_run_one_after_the_other():

@@ -1,26 +1,15 @@
 """The library and its one-file twin make the same update."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from building import run, tiny_config
-
-TWIN = Path(__file__).parent.parent / "scripts" / "minimal_maml.py"
-
-
-def load_twin():
-    spec = importlib.util.spec_from_file_location("minimal_maml", TWIN)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from script_loading import load_script
 
 
 @pytest.mark.parametrize("inner_steps", [1, 2])
 def test_one_iteration_equals_the_twin(inner_steps):
-    twin = load_twin()
+    twin = load_script("minimal_maml")
     sizes = twin.Sizes(tasks=3, episodes=4, horizon=30, hidden=8, inner_steps=inner_steps, seed=5)
     theta, returns = twin.iterate(twin.initial_parameters(sizes, torch.float64), 1, sizes)
 

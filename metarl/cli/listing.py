@@ -33,7 +33,7 @@ from metarl.plugins import (
     load_problem,
     preset_names,
     problem_names,
-    trained_policies,
+    trained_names,
 )
 from metarl.supervised_config import SupervisedConfig
 from metarl.tasks import make_environment, task_space
@@ -75,8 +75,7 @@ def run(argv: list[str]) -> int:
                 _protocol(config),
             )
         console.print(presets)
-    trained = [Origin(name, package) for name, (package, _) in trained_policies().items()]
-    for package, names in _by_package(sorted(trained, key=lambda origin: origin.name)):
+    for package, names in _by_package(trained_names()):
         policies = _table(f"trained policies of {package}", "for evaluate, render, report, export")
         for name in names:
             policies.add_row(name)
