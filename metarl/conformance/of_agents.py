@@ -23,7 +23,6 @@ from metarl.training import Record, TrainingState, train
 ENVIRONMENT = "metarl.conformance.tiny_tasks:metarl/FindNumber-v0"
 ITERATIONS = 3
 ITERATIONS_TO_LEARN = 15
-_ACTIONS = {"continuous": False, "discrete": True}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +33,18 @@ class AgentSubject:
     spec: AgentSpec
     settings: Mapping[str, Any]
     seed: int
+    _runs: dict[int, list[tuple[TrainingState, Record]]] = dataclasses.field(default_factory=dict)
+
+    def run(self, steps: int) -> Iterator[tuple[TrainingState, Record]]:
+        """Train for ITERATIONS with so many inner steps; only once for all checks."""
+        if steps not in self._runs:
+            run = []
+            for each in _train(self.experiment(adaptation_steps=steps)):
+                run.append(each)
+                yield each
+            self._runs[steps] = run
+        else:
+            yield from self._runs[steps]
 
     def experiment(self, **changes: Any) -> Experiment:
         """Build a tiny experiment for the agent."""
@@ -124,14 +135,15 @@ def protocol_is_there(subject: AgentSubject) -> str:
 
 def steps_are_sound(subject: AgentSubject) -> str:
     """θ stays finite and of its shape and type, metrics are plain and finite, for all policies."""
-    for actions, discrete in _ACTIONS.items():
-        for steps in (1, 2):
-            experiment = subject.experiment(
-                env_kwargs={"discrete": discrete}, adaptation_steps=steps
-            )
+    for steps in (1, 2):
+        discrete = subject.experiment(env_kwargs={"discrete": True}, adaptation_steps=steps)
+        for actions, experiment, run in (
+            ("continuous", subject.experiment(), subject.run(steps)),
+            ("discrete", discrete, _train(discrete)),
+        ):
             where = f"with {actions} actions and {steps} inner steps"
             before = _first(experiment).agent.theta
-            for state, record in _train(experiment):
+            for state, record in run:
                 _require_sound(before, state.agent, record, where)
             if np.array_equal(before, state.agent.theta):
                 raise Failure(f"{ITERATIONS} iterations {where} left θ where it was")
@@ -158,13 +170,12 @@ def _require_sound(before: np.ndarray, after: AgentState, record: Record, where:
 
 def runs_repeat(subject: AgentSubject) -> str:
     """The same seed gives the same bits, whatever the number of workers."""
-    changes = {"adaptation_steps": 2}
-    once = list(_train(subject.experiment(**changes)))
+    once = list(subject.run(2))
     for workers, hint in (
         (1, "randomness must come from metarl.seeding"),
         (2, "sum contributions in task order, in float64, and compute each task alone"),
     ):
-        again = _train(subject.experiment(**changes), workers)
+        again = _train(subject.experiment(adaptation_steps=2), workers)
         for (state, record), (other, its) in zip(once, again, strict=True):
             if not _same(state.agent, other.agent) or record != its:
                 raise Failure(
@@ -176,8 +187,7 @@ def runs_repeat(subject: AgentSubject) -> str:
 
 def states_resume(subject: AgentSubject) -> str:
     """A run that goes on from a checkpoint equals one that was never interrupted."""
-    experiment = subject.experiment()
-    whole = list(_train(experiment))
+    experiment, whole = subject.experiment(), list(subject.run(1))
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder))
         checkpoints.save(whole[0][0], experiment.initial, {})
@@ -195,10 +205,10 @@ def states_resume(subject: AgentSubject) -> str:
 
 def states_are_kept(subject: AgentSubject) -> str:
     """An outer step gives a new state and leaves the old one, which may be needed again."""
-    experiment = subject.experiment()
+    experiment = subject.experiment(iterations=1)
     start = _first(experiment)
     before = _copy(start.agent)
-    *_, (last, _) = _train(experiment, start=start)
+    ((last, _),) = _train(experiment, start=start)
     if not _same(start.agent, before):
         raise Failure("outer_step wrote into the state that it was given; return a new one")
     if np.shares_memory(start.agent.theta, last.agent.theta):
