@@ -48,6 +48,9 @@ class Experiment:
     """Mean returns by adaptation step, or what else is known."""
     agent: str = "maml-trpo"
     flags: tuple[str, ...] = ()
+    """Of `metarl train`."""
+    evaluation_flags: tuple[str, ...] = ()
+    """Of `metarl evaluate`."""
     target: str = ""
 
 
@@ -75,6 +78,8 @@ FINN = {
         (1,),
         "",
         flags=(*CHEAPER, "--episodes-per-task", "10"),
+        # The authors' test script collects 4,000 transitions, whatever was used in training.
+        evaluation_flags=("--episodes-per-task", "20"),
         target="−79 after one step, −61 after three",
     ),
     "ant-vel": Experiment("ant-vel-finn2017", 375, (1,), "", flags=CHEAPER),
@@ -158,7 +163,8 @@ def evaluate(name: str, workers: str) -> None:
     """Evaluate all seeds of an experiment together."""
     folder = RESULTS / name
     seeds = sorted(folder.glob("seed-*"))
-    metarl("evaluate", *seeds, "--output", folder, "--workers", workers)
+    flags = EXPERIMENTS[name].evaluation_flags
+    metarl("evaluate", *seeds, *flags, "--output", folder, "--workers", workers)
 
 
 def table() -> str:
