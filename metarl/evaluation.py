@@ -12,10 +12,11 @@ from scipy import stats
 
 from metarl.adaptation import Parameters
 from metarl.agents import AgentState
+from metarl.collection import collect_and_adapt
 from metarl.config import Config
 from metarl.objectives import act
 from metarl.seeding import Purpose, Split, stream
-from metarl.shards import Rate, Shard, Vector, Workers, collect_and_adapt
+from metarl.shards import Rate, Shard, Vector, Workers
 from metarl.tasks import Task
 
 BOOTSTRAP_SAMPLES = 10_000

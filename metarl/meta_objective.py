@@ -22,9 +22,10 @@ from torch import Tensor
 
 from metarl.adaptation import Parameters, adapt, as_leaves, linearise
 from metarl.objectives import act, reinforce_loss, surrogate_loss
-from metarl.shards import Experience, Rate, Shard, Vector, to_vector
+from metarl.shards import Rate, Shard, Vector, to_vector
 from metarl.stacking import repeat, unstack
 from metarl.task_stacks import stack_tasks
+from metarl.trajectories import Experience
 
 
 def outer_loss(shard: Shard, data: Experience) -> Callable[[Parameters], tuple[Tensor, Tensor]]:

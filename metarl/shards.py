@@ -13,16 +13,14 @@ from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from metarl.adaptation import LearningRate, Parameters, flatten, inner_step, unflatten
+from metarl.adaptation import LearningRate, Parameters, flatten, unflatten
 from metarl.config import Config
 from metarl.environments import EnvironmentBatch, make_batch
 from metarl.errors import TaskError
 from metarl.failures import EpisodeError, FailedEpisode
-from metarl.objectives import act, reinforce_loss
 from metarl.observations import flat_layout
-from metarl.policies import Distribution, PolicySpec, parameters_of
+from metarl.policies import PolicySpec, parameters_of
 from metarl.returns import (
     baseline_values,
     discounted_returns,
@@ -30,11 +28,11 @@ from metarl.returns import (
     policy_gradient_batch,
 )
 from metarl.rollout import ActionMap, collect
-from metarl.seeding import Purpose, Split, stream
+from metarl.seeding import Purpose, stream
 from metarl.stopwatch import PhaseSeconds, Stopwatch
 from metarl.tasks import Task, describe_task
 from metarl.torsos import coarse
-from metarl.trajectories import Batch, Trajectories
+from metarl.trajectories import Batch, Experience, TaskStatistics, Trajectories
 from metarl.whereabouts import Whereabouts
 
 Vector = Float[np.ndarray, " parameter"]
@@ -42,9 +40,6 @@ Vector = Float[np.ndarray, " parameter"]
 
 Rate = float | Vector
 """α of an inner step as it travels: one number, or learned, one for each parameter."""
-
-ATTEMPTS = 3
-"""How often an environment that fails is tried, where it is to be tried again."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,34 +79,6 @@ class ShardSpec:
     task_indices: range
     query_episodes: int = 0
     """Episodes per task of the last phase; 0: as many as of the others."""
-
-
-@dataclass(frozen=True)
-class Experience:
-    """One task's data of an iteration: a support batch for each inner step and the query batch."""
-
-    supports: tuple[Batch, ...]
-    query: Batch
-    path: tuple[Parameters, ...]
-    """The parameters that collected each of them: θ, those after each inner step, last θ'."""
-    old_distribution: Distribution
-    """Of the policy that collected the query batch, at its observations."""
-    old_log_probs: Float[Tensor, " step"]
-    """Of the query batch's actions."""
-
-
-@dataclass(frozen=True)
-class TaskStatistics:
-    """What leaves the worker about one task."""
-
-    mean_returns: tuple[float, ...]
-    """Mean undiscounted return in phase 0 (before adaptation), 1, …, K."""
-    env_steps: int
-    """Environment steps taken, all phases together."""
-    mean_successes: tuple[float, ...] | None = None
-    """Share of episodes that succeeded, by phase as well; None: the environment does not say."""
-    unstable_episodes: int = 0
-    """Episodes that the simulation broke off because it diverged, all phases together."""
 
 
 @dataclass(frozen=True)
@@ -306,86 +273,6 @@ def starts_anew(function: Callable[P, R]) -> Callable[P, R]:
     """
     function.starts_anew = True  # type: ignore[attr-defined]
     return function
-
-
-@starts_anew
-def collect_and_adapt(
-    shard: Shard,
-    theta: Vector,
-    tasks: Sequence[Task],
-    key: tuple[int, ...],
-    learning_rates: Sequence[Rate],
-) -> list[TaskStatistics]:
-    """Collect before adaptation and after each inner step; keep the experience in the shard.
-
-    Args:
-        shard: the worker's shard.
-        theta: the meta-parameters.
-        tasks: all tasks of the meta-batch; the shard takes its own.
-        key: the key of the random streams, such as (Split.TRAIN, iteration).
-        learning_rates: α for each inner step; K of them make K + 1 phases.
-
-    """
-    shard.left_out = []
-    attempts = 0
-    while True:
-        shard.begin(tasks, key, [episode.task_index for episode in shard.left_out])
-        try:
-            return _collect_and_adapt(shard, theta, key, learning_rates)
-        except TaskFailed as failure:
-            attempts += 1
-            how = shard.config.on_env_error
-            if how == "skip-task" and key[0] == Split.TEST:
-                how = "stop"  # an evaluation says something of all its tasks, or nothing
-            if how == "stop" or (how == "retry" and attempts == ATTEMPTS):
-                raise
-            if how == "skip-task":
-                shard.left_out.append(failure.episode)
-
-
-def _collect_and_adapt(
-    shard: Shard, theta: Vector, key: tuple[int, ...], learning_rates: Sequence[Rate]
-) -> list[TaskStatistics]:
-    """Collect and adapt on the tasks that the shard has begun with."""
-    shard.scratch, shard.experience, shard.statistics = [], [], []
-    if not shard.tasks:
-        return []
-    loss = reinforce_loss(shard.policy)
-    rates = [shard.learning_rate(rate) for rate in learning_rates]
-    paths = [[shard.parameters(theta)] for _ in shard.tasks]
-    batches: list[list[Batch]] = []
-    trajectories: list[list[Trajectories]] = []
-    for phase in range(len(rates) + 1):
-        is_query = phase == len(rates)
-        trajectories.append(
-            shard.collect([path[-1] for path in paths], (*key, phase), query=is_query)
-        )
-        with shard.stopwatch.phase("advantages"):
-            batches.append(shard.batches(trajectories[-1]))
-        if phase < len(rates):
-            with shard.stopwatch.phase("inner_gradient"):
-                for path, support in zip(paths, batches[-1], strict=True):
-                    path.append(inner_step(loss, path[-1], support, rates[phase]))
-    for path, (*supports, query) in zip(paths, zip(*batches, strict=True), strict=True):
-        old = act(shard.policy, path[-1], query.observations)
-        old_log_probs = shard.policy.log_prob(old, query.actions)
-        shard.experience.append(Experience(tuple(supports), query, tuple(path), old, old_log_probs))
-    shard.statistics = [
-        TaskStatistics(
-            mean_returns=tuple(float(phase[position].returns.mean()) for phase in trajectories),
-            env_steps=sum(phase[position].env_steps for phase in trajectories),
-            mean_successes=_success_rates([phase[position] for phase in trajectories]),
-            unstable_episodes=sum(phase[position].unstable_episodes for phase in trajectories),
-        )
-        for position in range(len(shard.tasks))
-    ]
-    return shard.statistics
-
-
-def _success_rates(phases: Sequence[Trajectories]) -> tuple[float, ...] | None:
-    rates = [episodes.success_rate for episodes in phases]
-    said = tuple(rate for rate in rates if rate is not None)
-    return said if len(said) == len(rates) else None
 
 
 def run_timed(shard: Shard, function: Callable[..., list[R]], args: Sequence[Any]) -> Reply:

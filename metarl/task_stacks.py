@@ -18,7 +18,7 @@ from torch.func import vmap
 from metarl.adaptation import Parameters
 from metarl.objectives import act, fisher_product, reinforce_loss
 from metarl.seeding import Purpose
-from metarl.shards import Experience, Shard
+from metarl.shards import Shard
 from metarl.stacking import (
     BLOCK,
     aligned,
@@ -28,7 +28,7 @@ from metarl.stacking import (
     stack_rows,
     whole_blocks,
 )
-from metarl.trajectories import Batch
+from metarl.trajectories import Batch, Experience
 
 _ROWS_AT_ONCE = 4096
 """So many rows of a hidden layer's activations stay in a core's cache."""

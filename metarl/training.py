@@ -10,10 +10,11 @@ import numpy as np
 
 from metarl.adaptation import Parameters
 from metarl.agents import Agent, AgentState
+from metarl.collection import collect_and_adapt
 from metarl.config import Config
 from metarl.errors import TaskError
 from metarl.seeding import Split
-from metarl.shards import Vector, Workers, collect_and_adapt
+from metarl.shards import Vector, Workers
 from metarl.success import success_metrics
 from metarl.tasks import sample_tasks
 

@@ -23,6 +23,9 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from metarl.adaptation import Parameters
+from metarl.policies import Distribution
+
 
 @dataclass(frozen=True)
 class Trajectories:
@@ -64,3 +67,31 @@ class Batch:
     observations: Float[Tensor, "step obs"]
     actions: Shaped[Tensor, "step *act"]
     advantages: Float[Tensor, " step"]
+
+
+@dataclass(frozen=True)
+class Experience:
+    """One task's data of an iteration: a support batch for each inner step and the query batch."""
+
+    supports: tuple[Batch, ...]
+    query: Batch
+    path: tuple[Parameters, ...]
+    """The parameters that collected each of them: θ, those after each inner step, last θ'."""
+    old_distribution: Distribution
+    """Of the policy that collected the query batch, at its observations."""
+    old_log_probs: Float[Tensor, " step"]
+    """Of the query batch's actions."""
+
+
+@dataclass(frozen=True)
+class TaskStatistics:
+    """What leaves the worker about one task."""
+
+    mean_returns: tuple[float, ...]
+    """Mean undiscounted return in phase 0 (before adaptation), 1, …, K."""
+    env_steps: int
+    """Environment steps taken, all phases together."""
+    mean_successes: tuple[float, ...] | None = None
+    """Share of episodes that succeeded, by phase as well; None: the environment does not say."""
+    unstable_episodes: int = 0
+    """Episodes that the simulation broke off because it diverged, all phases together."""

@@ -24,12 +24,13 @@ import torch
 
 from metarl.adaptation import adapt, as_leaves
 from metarl.cli.runs import Experiment, build_experiment, load_newest_state, untrained_state
+from metarl.collection import collect_and_adapt
 from metarl.meta_objective import curvature_product, meta_gradient, outer_loss, surrogate
 from metarl.objectives import reinforce_loss
 from metarl.outer_steps import mean_over_tasks
 from metarl.run_folder import read_config
 from metarl.seeding import Split
-from metarl.shards import Rate, Shard, Vector, Workers, collect_and_adapt, to_vector
+from metarl.shards import Rate, Shard, Vector, Workers, to_vector
 from metarl.tasks import sample_tasks
 from metarl.training import TrainingState
 from metarl.trust_region import ConjugateGradient, backtrack, conjugate_gradient, trust_region_step

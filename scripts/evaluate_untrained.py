@@ -22,10 +22,10 @@ from torch import Tensor
 
 from metarl import shards
 from metarl.cli.runs import build_experiment, untrained_state
+from metarl.collection import collect_and_adapt
 from metarl.plugins import load_preset
 from metarl.returns import baseline_features, fit_linear_baseline
 from metarl.seeding import Split
-from metarl.shards import collect_and_adapt
 from metarl.tasks import sample_tasks
 
 SEEDS, TASKS = range(1, 9), 5

@@ -11,8 +11,7 @@ from experience import CASES, distribution, leaf, reference_adapt, shard_with_ex
 from metarl.adaptation import inner_step, unflatten
 from metarl.meta_objective import meta_gradient
 from metarl.objectives import act, reinforce_loss
-from metarl.shards import Experience
-from metarl.trajectories import Batch
+from metarl.trajectories import Batch, Experience
 from metarl_agents.e_maml_trpo import (
     exploring_gradient,
     exploring_surrogate,

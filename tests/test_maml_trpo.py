@@ -16,10 +16,10 @@ from strange_spaces import Picture, PictureAndPlace, identify
 
 from metarl.adaptation import flatten, unflatten
 from metarl.cli.runs import build_experiment
+from metarl.collection import collect_and_adapt
 from metarl.meta_objective import curvature_product, meta_gradient, surrogate
 from metarl.objectives import reinforce_loss
 from metarl.seeding import Purpose, Split, stream
-from metarl.shards import collect_and_adapt
 from metarl.tasks import sample_tasks
 from metarl.trajectories import Batch
 

@@ -9,9 +9,10 @@ import pytest
 from building import tiny_config
 
 from metarl.cli.runs import build_experiment
+from metarl.collection import collect_and_adapt
 from metarl.config import Config
 from metarl.errors import ConfigError
-from metarl.shards import Shard, ShardSpec, collect_and_adapt, to_vector
+from metarl.shards import Shard, ShardSpec, to_vector
 
 
 def collected(config: Config, query_episodes: int, episodes: int = 4) -> Any:

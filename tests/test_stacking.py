@@ -11,11 +11,12 @@ from torch.func import vmap
 
 from metarl.adaptation import hessian_product
 from metarl.cli.runs import build_experiment
+from metarl.collection import collect_and_adapt
 from metarl.meta_objective import curvature_product, meta_gradient
 from metarl.objectives import act, fisher_product, reinforce_loss
 from metarl.policies import CategoricalPolicy, GaussianPolicy, Policy, parameters_of
 from metarl.seeding import Split
-from metarl.shards import Shard, ShardSpec, collect_and_adapt, to_vector
+from metarl.shards import Shard, ShardSpec, to_vector
 from metarl.stacking import (
     BLOCK,
     aligned,

@@ -11,8 +11,9 @@ from kinds import ENV_ID
 
 from metarl.cli import main
 from metarl.cli.runs import build_experiment
+from metarl.collection import collect_and_adapt
 from metarl.config import Config
-from metarl.shards import Shard, ShardSpec, collect_and_adapt, to_vector
+from metarl.shards import Shard, ShardSpec, to_vector
 from metarl.success import EpisodeSuccess, success_metrics
 
 VECTOR_ID = "kinds:tests/KindsVector-v0"

@@ -179,10 +179,10 @@ def test_the_meta_gradient_equals_a_finite_difference():
 
 
 def test_both_learners_take_their_inner_steps_by_the_same_code(monkeypatch):
-    from metarl import meta_objective, shards, supervised
+    from metarl import collection, meta_objective, supervised
 
     assert supervised.adapt is meta_objective.adapt is adaptation.adapt
-    assert shards.inner_step is adaptation.inner_step
+    assert collection.inner_step is adaptation.inner_step
     calls = []
     descend = adaptation._descend
     monkeypatch.setattr(

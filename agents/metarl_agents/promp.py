@@ -28,8 +28,8 @@ from metarl.objectives import act, surrogate_loss
 from metarl.outer_steps import adam_step, is_finite, mean_over_tasks
 from metarl.policies import Distribution, Policy
 from metarl.rejections import NOT_FINITE
-from metarl.shards import Experience, Rate, Shard, Vector, Workers, to_vector
-from metarl.trajectories import Batch
+from metarl.shards import Rate, Shard, Vector, Workers, to_vector
+from metarl.trajectories import Batch, Experience
 from metarl_agents.settings import ProMPSettings
 
 Support = tuple[Batch, Distribution, Tensor]

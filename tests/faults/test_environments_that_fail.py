@@ -11,10 +11,10 @@ from building import FORKED, build_experiment, first_state, pool, run, without_t
 from faulty_runs import assert_same, config_of, listening
 
 from metarl.cli import main
+from metarl.collection import collect_and_adapt
 from metarl.errors import RunFolderError, TaskError, WorkerError
 from metarl.failures import FailedEpisode, read_episode
 from metarl.seeding import Split
-from metarl.shards import collect_and_adapt
 from metarl.tasks import sample_tasks
 
 NONSENSE = {

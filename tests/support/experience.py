@@ -12,8 +12,9 @@ from torch.func import functional_call
 
 from metarl.adaptation import flatten, unflatten
 from metarl.cli.runs import build_experiment
+from metarl.collection import collect_and_adapt
 from metarl.seeding import Split
-from metarl.shards import Shard, ShardSpec, collect_and_adapt, to_vector
+from metarl.shards import Shard, ShardSpec, to_vector
 from metarl.tasks import sample_tasks
 
 PRESETS = {"gaussian": "navigation-2d", "categorical": "bernoulli-bandit"}
