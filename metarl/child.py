@@ -25,6 +25,8 @@ from metarl.worker_process import (
 _CLOSE_SECONDS = 2.0
 _DUMP_SECONDS = 0.5
 _TRANSFER_SECONDS = 60
+_PRELOADED = ["metarl.worker_process", "torch.fx.experimental.symbolic_shapes"]
+"""What a fork server imports once for all its workers: torch, and what its autograd asks for."""
 
 
 class Child:
@@ -47,6 +49,8 @@ class Child:
         """Still to be sent, one at a time; the reply to the last is wanted."""
         self.attempts = 0
         context: Any = multiprocessing.get_context(start_method)
+        if start_method == "forkserver":
+            context.set_forkserver_preload(_PRELOADED)
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
             target=serve,

@@ -17,12 +17,14 @@ from metarl.cli.runs import Experiment, build_experiment
 from metarl.config import Config, read_fields
 from metarl.conformance.playing import Failure
 from metarl.plugins import AgentSpec
+from metarl.process_pool import Supervision
 from metarl.shards import Workers, to_vector
 from metarl.training import Record, TrainingState, train
 
 ENVIRONMENT = "metarl.conformance.tiny_tasks:metarl/FindNumber-v0"
 ITERATIONS = 3
 ITERATIONS_TO_LEARN = 15
+FORKED = Supervision(start_method="forkserver")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +71,9 @@ class AgentSubject:
 @contextmanager
 def _pool(experiment: Experiment, workers: int = 0) -> Iterator[Workers]:
     config = experiment.config
-    pool = experiment.start_workers(workers, config.tasks_per_batch, config.episodes_per_task)
+    pool = experiment.start_workers(
+        workers, config.tasks_per_batch, config.episodes_per_task, supervision=FORKED
+    )
     with closing(pool):
         yield pool
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import multiprocessing
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,9 +14,6 @@ from metarl.training import Record, TrainingState, train
 
 FORKED = Supervision(start_method="forkserver")
 """Workers forked by a server start in a moment; a spawned one imports torch for seconds."""
-multiprocessing.set_forkserver_preload(
-    ["metarl.worker_process", "metarl_envs", "torch.fx.experimental.symbolic_shapes"]
-)
 
 
 def tiny_config(preset: str = "navigation-2d", **changes: Any) -> Config:
