@@ -15,7 +15,7 @@ The functions with a shard as their first argument are mapped over workers by th
 agent; each gives one result for each task.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -28,22 +28,18 @@ from metarl.task_stacks import stack_tasks
 from metarl.trajectories import Experience
 
 
-def outer_loss(shard: Shard, data: Experience) -> Callable[[Parameters], tuple[Tensor, Tensor]]:
-    """Give the function from θ' to a task's outer loss and KL divergence, from one pass."""
-
-    def loss_and_kl(adapted: Parameters) -> tuple[Tensor, Tensor]:
-        distribution = act(shard.policy, adapted, data.query.observations)
-        log_probs = shard.policy.log_prob(distribution, data.query.actions)
-        loss = surrogate_loss(log_probs, data.old_log_probs, data.query.advantages)
-        return loss, shard.policy.kl(data.old_distribution, distribution).mean()
-
-    return loss_and_kl
+def outer_loss(shard: Shard, data: Experience, adapted: Parameters) -> tuple[Tensor, Tensor]:
+    """Give a task's outer loss and KL divergence at θ', from one pass."""
+    distribution = act(shard.policy, adapted, data.query.observations)
+    log_probs = shard.policy.log_prob(distribution, data.query.actions)
+    loss = surrogate_loss(log_probs, data.old_log_probs, data.query.advantages)
+    return loss, shard.policy.kl(data.old_distribution, distribution).mean()
 
 
 def outer_slope(shard: Shard, data: Experience) -> tuple[Parameters, float, float]:
     """Give a task's ∇L(θ'), outer loss and KL divergence at the θ' that collected the query."""
     adapted = as_leaves(data.path[-1])
-    outer, kl = outer_loss(shard, data)(adapted)
+    outer, kl = outer_loss(shard, data, adapted)
     slope = torch.autograd.grad(outer, tuple(adapted.values()), materialize_grads=True)
     return dict(zip(adapted, slope, strict=True)), outer.item(), kl.item()
 
@@ -109,6 +105,6 @@ def surrogate(
     for position, data in enumerate(shard.experience):
         with shard.blame(position):
             adapted = adapt(loss, at, data.supports, rates)
-            outer, kl = outer_loss(shard, data)(adapted)
+            outer, kl = outer_loss(shard, data, adapted)
             outcomes.append((float(outer), float(kl)))
     return outcomes

@@ -5,6 +5,7 @@ the task's own steps; a mean over tasks is the caller's.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -29,12 +30,12 @@ def reinforce_loss(policy: Policy) -> Callable[[Parameters, Batch], Tensor]:
 
     The log-probability is summed over the elements of an action.
     """
+    return partial(_reinforce_loss, policy)
 
-    def loss(theta: Parameters, batch: Batch) -> Float[Tensor, ""]:
-        log_probs = policy.log_prob(act(policy, theta, batch.observations), batch.actions)
-        return -(log_probs * batch.advantages).mean()
 
-    return loss
+def _reinforce_loss(policy: Policy, theta: Parameters, batch: Batch) -> Float[Tensor, ""]:
+    log_probs = policy.log_prob(act(policy, theta, batch.observations), batch.actions)
+    return -(log_probs * batch.advantages).mean()
 
 
 def surrogate_loss(

@@ -47,7 +47,7 @@ def kl_gradient(shard: Shard, theta: Vector, rates: list[Rate]) -> list[Vector]:
     for data in shard.experience:
         at = as_leaves(shard.parameters(theta))
         adapted = adapt(reinforce_loss(shard.policy), at, data.supports, rates)
-        _, kl = outer_loss(shard, data)(adapted)
+        _, kl = outer_loss(shard, data, adapted)
         found = torch.autograd.grad(kl, tuple(at.values()), materialize_grads=True)
         gradients.append(to_vector(dict(zip(at, found, strict=True))))
     return gradients

@@ -135,7 +135,7 @@ def exploring_surrogate(
         credit = credits[shard.task_indices[position]]
         with shard.blame(position):
             *before, adapted = adaptation_path(loss, at, data.supports, rates)
-            outer, kl = outer_loss(shard, data)(adapted)
+            outer, kl = outer_loss(shard, data, adapted)
             value = outer.item()
             for theta_k, old, support in zip(before, data.path, data.supports, strict=False):
                 value -= credit * float(_ratio_mean(shard, theta_k, old, support))
