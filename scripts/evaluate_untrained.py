@@ -124,6 +124,7 @@ def main() -> None:
     )
     parser.add_argument("preset")
     parser.add_argument("--learning-rates", type=float, nargs="+", required=True)
+    parser.add_argument("--episodes-per-task", type=int, default=20)
     parser.add_argument("--change", choices=[*BASELINES, *MODELS])
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -132,7 +133,9 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    preset = load_preset(options.preset)
+    preset = dataclasses.replace(
+        load_preset(options.preset), episodes_per_task=options.episodes_per_task
+    )
     returns = []
     for seed in SEEDS:
         config = dataclasses.replace(preset, seed=seed)

@@ -198,10 +198,11 @@ def table() -> str:
         interval = curve.get("over_seeds", {}).get("mean_ci95", curve["ci95"])[1]
         here = " / ".join(f"{value:.1f}" for value in curve["mean_return"])
         iterations = ", ".join(str(record["iteration"]) for record in last)
-        env_steps = max(record["env_steps"] for record in last) / 1e6
+        each = [f"{record['env_steps'] / 1e6:.1f}" for record in last]
+        env_steps = each[0] if len(set(each)) == 1 else ", ".join(each)
         lines.append(
             f"| {name} | {experiment.agent} | {flags} | {len(last)} | {iterations} "
-            f"| {env_steps:.1f} M | {here} | [{interval[0]:.1f}, {interval[1]:.1f}] | {published} "
+            f"| {env_steps} M | {here} | [{interval[0]:.1f}, {interval[1]:.1f}] | {published} "
             f"| {experiment.target} |"
         )
     done = [name for name in EXPERIMENTS if (RESULTS / name / "evaluation.png").exists()]
