@@ -55,7 +55,7 @@ def adaptation_curves(
     axes.set(xlabel="adaptation steps (gradient updates)", ylabel="mean return")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="best", frameon=False)
 
 
 def adaptation_figure(

@@ -2,8 +2,8 @@
 
 Every experiment is a preset, an agent and some seeds, trained by `metarl train` and evaluated
 together on the same held-out tasks. What results go to results/paper/EXPERIMENT: configuration,
-metrics, sittings and newest checkpoint of each seed, the evaluation with its figure, and to
-results/paper/README.md a table of all of them beside the published numbers.
+metrics, sittings and newest checkpoint of each seed, the learning curves, the evaluation with its
+figure, and to results/paper/README.md a table of all of them beside the published numbers.
 
     python scripts/reproduce_paper.py                 everything: days on two cores
     python scripts/reproduce_paper.py navigation-2d   one of them, or several
@@ -27,6 +27,8 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from metarl.plugins import load_preset
 
@@ -167,6 +169,29 @@ def evaluate(name: str, workers: str) -> None:
     metarl("evaluate", *seeds, *flags, "--output", folder, "--workers", workers)
 
 
+def draw_learning(name: str) -> None:
+    """Draw all seeds' learning curves, beside the published returns of the paper's experiments."""
+    experiment, figure = EXPERIMENTS[name], Figure((6.4, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for colour, column, label in (
+        ("tab:gray", "pre_adaptation_return", "before adaptation"),
+        ("tab:blue", "post_adaptation_return", "after one step"),
+    ):
+        for folder in sorted((RESULTS / name).glob("*seed-*")):  # also longer-seed-1
+            records = _records(folder)
+            env_steps = [record["env_steps"] / 1e6 for record in records]
+            axes.plot(env_steps, [record[column] for record in records], colour, lw=0.8)
+        axes.plot([], [], colour, label=label)
+    if not experiment.published:
+        before, after, *_ = load_preset(experiment.preset).published["maml-trpo"]
+        axes.axhline(before, color="tab:gray", ls="--")
+        axes.axhline(after, color="tab:blue", ls="--")
+        axes.plot([], [], "k--", label="published, at the end")
+    axes.set(title=f"{name}, training", xlabel="million env steps", ylabel="mean return")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    figure.savefig(RESULTS / name / "learning.png", dpi=120)
+
+
 def table() -> str:
     """Say how far each experiment came, beside the published numbers."""
     lines = [
@@ -194,7 +219,7 @@ def table() -> str:
             continue
         found = json.loads(file.read_text())
         curve = found.get("curves", {experiment.agent: found})[experiment.agent]  # one run: flat
-        last = [_last(folder) for folder in sorted((RESULTS / name).glob("seed-*"))]
+        last = [_records(folder)[-1] for folder in sorted((RESULTS / name).glob("seed-*"))]
         interval = curve.get("over_seeds", {}).get("mean_ci95", curve["ci95"])[1]
         here = " / ".join(f"{value:.1f}" for value in curve["mean_return"])
         iterations = ", ".join(str(record["iteration"]) for record in last)
@@ -206,13 +231,15 @@ def table() -> str:
             f"| {experiment.target} |"
         )
     done = [name for name in EXPERIMENTS if (RESULTS / name / "evaluation.png").exists()]
-    pictures = [f"![{name}]({name}/evaluation.png)" for name in done]
+    pictures = [
+        f"![{name}, training]({name}/learning.png) ![{name}, held-out]({name}/evaluation.png)"
+        for name in done
+    ]
     return "\n".join([*lines, "", *pictures]) + "\n"
 
 
-def _last(folder: Path) -> dict[str, float]:
-    last: dict[str, float] = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
-    return last
+def _records(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def main() -> None:
@@ -246,6 +273,7 @@ def main() -> None:
             if not train(name, seed, run, options.workers, deadline):
                 break
         evaluate(name, options.workers)
+        draw_learning(name)
         (RESULTS / "README.md").write_text(table())
         if deadline and time.monotonic() > deadline:
             break
