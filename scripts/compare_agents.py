@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from metarl.metrics import read_metrics
 from metarl.run_folder import versions
 
 RESULTS = Path(__file__).parent.parent / "results" / "agents"
@@ -37,7 +38,7 @@ def train(agent, seed, run, workers):
     command = ["train", PRESET, "--agent", agent, "--run-dir", run, "--workers", workers]
     start = ["--resume"] if run.exists() else ["--seed", seed]
     metarl(*command, "--iterations", ITERATIONS, "--no-tensorboard", *start)
-    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    records = read_metrics(run)
     return {name: [record[key] for record in records] for name, key in CURVES.items()}
 
 

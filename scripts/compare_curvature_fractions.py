@@ -21,6 +21,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from metarl.metrics import read_metrics
+
 RESULTS = Path(__file__).parent.parent / "results" / "curvature-fraction"
 # Preset: fraction beside 1, iterations.
 STUDIES = {"navigation-2d": (0.1, 60), "half-cheetah-dir": (0.05, 25)}
@@ -39,7 +41,7 @@ def curve(preset: str, fraction: float, seed: int, iterations: int, folder: Path
     else:
         command += ["--seed", str(seed), "--curvature-fraction", str(fraction)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    records = read_metrics(run)
     return [record["post_adaptation_return"] for record in records]
 
 

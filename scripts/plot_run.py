@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from metarl.evaluation import summarise
 from metarl.figures import adaptation_curves
+from metarl.metrics import read_metrics
 from metarl.plugins import load_preset
 
 
@@ -33,11 +34,10 @@ def main():
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    lines = (options.run_dir / "metrics.jsonl").read_text().splitlines()
     evaluation = json.loads((options.run_dir / "evaluation.json").read_text())
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    learning_curve(left, [json.loads(line) for line in lines])
+    learning_curve(left, read_metrics(options.run_dir))
     returns = np.array(evaluation["per_task_return"])
     curve = summarise(returns, evaluation["env_steps"], evaluation["seed"])
     published = load_preset(evaluation["preset"]).published

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from metarl.metrics import read_metrics
 from metarl.plugins import load_preset
 
 ROOT = Path(__file__).parent.parent
@@ -173,12 +174,13 @@ def draw_learning(name: str) -> None:
     """Draw all seeds' learning curves, beside the published returns of the paper's experiments."""
     experiment, figure = EXPERIMENTS[name], Figure((6.4, 4.4), layout="constrained")
     axes = figure.subplots()
+    folders = sorted((RESULTS / name).glob("*seed-*"))  # also longer-seed-1
+    runs = [read_metrics(folder) for folder in folders]
     for colour, column, label in (
         ("tab:gray", "pre_adaptation_return", "before adaptation"),
         ("tab:blue", "post_adaptation_return", "after one step"),
     ):
-        for folder in sorted((RESULTS / name).glob("*seed-*")):  # also longer-seed-1
-            records = _records(folder)
+        for records in runs:
             env_steps = [record["env_steps"] / 1e6 for record in records]
             axes.plot(env_steps, [record[column] for record in records], colour, lw=0.8)
         axes.plot([], [], colour, label=label)
@@ -219,7 +221,7 @@ def table() -> str:
             continue
         found = json.loads(file.read_text())
         curve = found.get("curves", {experiment.agent: found})[experiment.agent]  # one run: flat
-        last = [_records(folder)[-1] for folder in sorted((RESULTS / name).glob("seed-*"))]
+        last = [read_metrics(folder)[-1] for folder in sorted((RESULTS / name).glob("seed-*"))]
         interval = curve.get("over_seeds", {}).get("mean_ci95", curve["ci95"])[1]
         here = " / ".join(f"{value:.1f}" for value in curve["mean_return"])
         iterations = ", ".join(str(record["iteration"]) for record in last)
@@ -236,10 +238,6 @@ def table() -> str:
         for name in done
     ]
     return "\n".join([*lines, "", *pictures]) + "\n"
-
-
-def _records(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ FINN = [origin.name for origin in preset_names() if origin.name.endswith("-finn2
 def test_finn2017_presets_hold_the_authors_protocol(name):
     config, ant_dir = load_preset(name), name == "ant-dir-finn2017"
     assert (config.horizon, config.tasks_per_batch, config.iterations) == (200, 40, 500)
-    assert config.episodes_per_task == config.test_episodes_per_task == (40 if ant_dir else 20)
+    assert config.episodes_per_task == (40 if ant_dir else 20)
     assert (config.hidden_sizes, config.activation, config.action_scale) == ((100, 100), "relu", 1)
     assert config.learning_rates == (0.1,)
     # The authors' test script of ant direction scales all steps but the first by 0.01, not by 0.5.
@@ -20,7 +20,9 @@ def test_finn2017_presets_hold_the_authors_protocol(name):
     assert config.learning_rates_at_test(3) == (0.1, later, later)
     expected_kl = 0.02 if name == "half-cheetah-dir-finn2017" else 0.01
     assert config.agent_settings == {"max_kl": expected_kl}
-    assert config.test_tasks == 40
+    # 4,000 transitions for each of 40 tasks and each step, of ant direction 8,000
+    transitions = 8000 if ant_dir else 4000
+    assert (config.test_tasks, config.test_episodes_per_task * config.horizon) == (40, transitions)
     assert "authors' code" in config.source
 
 

@@ -25,6 +25,7 @@ ENVIRONMENT = "metarl.conformance.tiny_tasks:metarl/FindNumber-v0"
 ITERATIONS = 3
 ITERATIONS_TO_LEARN = 15
 FORKED = Supervision(start_method="forkserver")
+"""The kit's workers live for a moment, in which spawned ones would still import torch."""
 
 
 @dataclasses.dataclass(frozen=True)
