@@ -21,52 +21,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from authors_curvature import conjugate_gradient_of_authors, finite_differences
 
-from metarl.adaptation import adapt, as_leaves
 from metarl.cli.runs import Experiment, build_experiment, load_newest_state, untrained_state
 from metarl.collection import collect_and_adapt
-from metarl.meta_objective import curvature_product, meta_gradient, outer_loss, surrogate
-from metarl.objectives import reinforce_loss
+from metarl.meta_objective import curvature_product, meta_gradient, surrogate
 from metarl.outer_steps import mean_over_tasks
 from metarl.run_folder import read_config
 from metarl.seeding import Split
-from metarl.shards import Rate, Shard, Vector, Workers, to_vector
+from metarl.shards import Vector, Workers
 from metarl.tasks import sample_tasks
 from metarl.training import TrainingState
-from metarl.trust_region import ConjugateGradient, backtrack, conjugate_gradient, trust_region_step
+from metarl.trust_region import backtrack, conjugate_gradient, trust_region_step
 
 RESULTS = Path(__file__).parent.parent / "results" / "outer-steps"
 FRESH = 2
 WAYS = [(10, 1.0), (10, 0.1), (1, 1.0), (2, 1.0), (3, 1.0), (3, 0.2), (5, 1.0), (30, 1.0), (0, 1.0)]
 """Iterations of conjugate gradient (0: as the authors), fraction of the steps for the curvature."""
-
-
-def kl_gradient(shard: Shard, theta: Vector, rates: list[Rate]) -> list[Vector]:
-    """Give each task's gradient of the KL divergence at θ, through the adaptation of θ."""
-    gradients = []
-    for data in shard.experience:
-        at = as_leaves(shard.parameters(theta))
-        adapted = adapt(reinforce_loss(shard.policy), at, data.supports, rates)
-        _, kl = outer_loss(shard, data, adapted)
-        found = torch.autograd.grad(kl, tuple(at.values()), materialize_grads=True)
-        gradients.append(to_vector(dict(zip(at, found, strict=True))))
-    return gradients
-
-
-def conjugate_gradient_of_authors(
-    product: Callable[[torch.Tensor], torch.Tensor], target: torch.Tensor
-) -> ConjugateGradient:
-    """Solve with ten iterations and 1e-8 in the denominators; the product need not be linear."""
-    solution, residual, direction = torch.zeros_like(target), target.clone(), target.clone()
-    squared = residual @ residual
-    for _ in range(10):
-        image = product(direction)
-        length = squared / (direction @ image + 1e-8)
-        solution, residual = solution + length * direction, residual - length * image
-        previous, squared = squared, residual @ residual
-        direction = residual + squared / (previous + 1e-8) * direction
-    # The scale of the step comes from a product of its own; the residual makes it so.
-    return ConjugateGradient(solution, target - product(solution), 10)
 
 
 def experience(
@@ -102,14 +73,6 @@ def compare(experiment: Experiment, state: TrainingState) -> dict[str, Any]:
             mean_over_tasks(product(vector.numpy())) + settings["cg_damping"] * vector
         )
 
-    def finite_differences(vector: Vector) -> list[Vector]:
-        reach = 1.0 / (float(theta.norm()) + 1e-8)
-        ahead, behind = (
-            own.map(kl_gradient, to_float32(theta.numpy() + sign * reach * vector), rates)
-            for sign in (1, -1)
-        )
-        return [(one - other) / (2 * reach) for one, other in zip(ahead, behind, strict=True)]
-
     loss_before = outcome(own, theta)[0]
     fresh_before = [outcome(workers, theta)[0] for workers in fresh]
     steps = []
@@ -121,7 +84,8 @@ def compare(experiment: Experiment, state: TrainingState) -> dict[str, Any]:
             product = damped(lambda vector: own.map(curvature_product, vector))
             solved = conjugate_gradient(product, gradient, iterations)
         else:
-            solved = conjugate_gradient_of_authors(damped(finite_differences), gradient)
+            product = damped(finite_differences(own, theta, rates))
+            solved = conjugate_gradient_of_authors(product, gradient)
         search = backtrack(
             lambda candidate: outcome(own, candidate),
             theta,
@@ -147,10 +111,6 @@ def compare(experiment: Experiment, state: TrainingState) -> dict[str, Any]:
         )
         print(steps[-1], flush=True)
     return {"iteration": state.iteration, "returns": returns, "steps": steps}
-
-
-def to_float32(vector: Vector) -> Vector:
-    return vector.astype(np.float32)
 
 
 def table(found: list[dict[str, Any]], preset: str) -> str:
