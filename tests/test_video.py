@@ -122,6 +122,7 @@ def test_the_command_writes_a_clip_for_each_task(tmp_path, capsys):
 def test_bad_input_gets_one_line(arguments, complaint, capsys):
     given = ["render", str(RUN), "--adaptation-steps", "0", *arguments]
     assert main(given) != 0
-    error = capsys.readouterr().err
+    lines = capsys.readouterr().err.splitlines()
+    # With another MuJoCo than the run's, a line before says that the physics may differ.
+    (error,) = [line for line in lines if "physics may differ" not in line]
     assert complaint in error
-    assert error.count("\n") == 1
