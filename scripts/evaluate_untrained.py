@@ -82,6 +82,19 @@ def explicit_damping(model: mujoco.MjModel) -> None:
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_EULERDAMP
 
 
+def old_solver(model: mujoco.MjModel) -> None:
+    model.opt.solver = mujoco.mjtSolver.mjSOL_PGS
+
+
+def stiffer_joints(model: mujoco.MjModel) -> None:
+    model.jnt_stiffness *= 3
+
+
+def three_together(model: mujoco.MjModel) -> None:
+    for name in ("hard-contacts", "friction-1.0", "explicit-damping"):
+        MODELS[name](model)
+
+
 BASELINES = {
     "no-baseline": no_baseline,
     "baseline-of-data-before": OfDataBefore(),
@@ -95,6 +108,9 @@ MODELS = {
     "friction-0.2": set_column("geom_friction", 0, 0.2),
     "elliptic-cones": elliptic_cones,
     "explicit-damping": explicit_damping,
+    "projected-gauss-seidel": old_solver,
+    "stiffness-3": stiffer_joints,
+    "three-together": three_together,
 }
 
 

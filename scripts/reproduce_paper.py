@@ -183,7 +183,8 @@ def draw_learning(name: str) -> None:
     """Draw all seeds' learning curves, beside the published returns of the paper's experiments."""
     experiment, figure = EXPERIMENTS[name], Figure((6.4, 4.4), layout="constrained")
     axes = figure.subplots()
-    folders = sorted((RESULTS / name).glob("*seed-*"))  # also longer-seed-1
+    kinds = ("seed-*", "longer-seed-*")
+    folders = [folder for kind in kinds for folder in sorted((RESULTS / name).glob(kind))]
     runs = [read_metrics(folder) for folder in folders]
     for colour, column, label in (
         ("tab:gray", "pre_adaptation_return", "before adaptation"),
