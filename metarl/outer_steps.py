@@ -16,6 +16,7 @@ from metarl.rejections import NO_STEP, NOT_FINITE, NOTHING_TO_LEARN
 from metarl.settings import TrustRegionSettings
 from metarl.shards import Vector
 from metarl.trust_region import (
+    ConjugateGradient,
     CurvatureError,
     LineSearch,
     backtrack,
@@ -39,6 +40,7 @@ def trust_region_outer_step(
     contributions: Sequence[tuple[Vector, float, float]],
     product: Callable[[Vector], Sequence[Vector]],
     evaluate: Callable[[Vector], Sequence[tuple[float, float]]],
+    solve: Callable[..., ConjugateGradient] = conjugate_gradient,
 ) -> tuple[Vector, Metrics]:
     """Take one natural-gradient step within a trust region (Schulman et al. 2015, appendix C).
 
@@ -48,6 +50,7 @@ def trust_region_outer_step(
         contributions: of each task the gradient of its loss, its loss and its KL divergence.
         product: v ↦ each task's curvature product.
         evaluate: candidate ↦ each task's loss and KL divergence.
+        solve: gives the natural gradient, as `metarl.trust_region.conjugate_gradient` does.
 
     Returns:
         What is learned after the step (the same bits, if there was none), and the metrics.
@@ -69,7 +72,9 @@ def trust_region_outer_step(
         search = LineSearch(theta, False, 0, loss_before, 0.0)
         rejection: str | None = NOT_FINITE
     else:
-        search, rejection = _search(mean_outcome, curvature, theta, gradient, loss_before, settings)
+        search, rejection = _search(
+            mean_outcome, curvature, theta, gradient, loss_before, settings, solve
+        )
     metrics = {
         "loss_before": loss_before,
         "loss": search.loss,
@@ -91,13 +96,14 @@ def _search(
     gradient: torch.Tensor,
     loss_before: float,
     settings: TrustRegionSettings,
+    solve: Callable[..., ConjugateGradient],
 ) -> tuple[LineSearch, str | None]:
     """Search along the natural gradient; give the outcome and, without a step, the reason."""
     nothing = LineSearch(theta, False, 0, loss_before, 0.0)
     if not gradient.any():
         return nothing, NOTHING_TO_LEARN
     try:
-        solved = conjugate_gradient(curvature, gradient, settings.cg_iterations)
+        solved = solve(curvature, gradient, settings.cg_iterations)
         step = trust_region_step(solved, gradient, settings.max_kl)
     except CurvatureError as error:
         return nothing, str(error)

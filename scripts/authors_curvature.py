@@ -16,13 +16,12 @@ from metarl.agents import AgentState, Metrics
 from metarl.config import Config
 from metarl.meta_objective import meta_gradient, outer_loss, surrogate
 from metarl.objectives import reinforce_loss
-from metarl.outer_steps import mean_over_tasks
+from metarl.outer_steps import trust_region_outer_step
 from metarl.plugins import AgentSpec
 from metarl.settings import TrustRegionSettings
 from metarl.shards import Rate, Shard, Vector, Workers, to_vector
-from metarl.trust_region import ConjugateGradient, CurvatureError, backtrack, trust_region_step
+from metarl.trust_region import ConjugateGradient
 
-ITERATIONS = 10
 DTYPE = "float32"
 """Of θ, as it travels."""
 
@@ -56,23 +55,23 @@ def finite_differences(
 
 
 def conjugate_gradient_of_authors(
-    product: Callable[[torch.Tensor], torch.Tensor], target: torch.Tensor
+    product: Callable[[torch.Tensor], torch.Tensor], target: torch.Tensor, iterations: int
 ) -> ConjugateGradient:
-    """Solve with ten iterations and 1e-8 in the denominators; the product need not be linear."""
+    """Solve with 1e-8 in the denominators; the product need not be linear."""
     solution, residual, direction = torch.zeros_like(target), target.clone(), target.clone()
     squared = residual @ residual
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         image = product(direction)
         length = squared / (direction @ image + 1e-8)
         solution, residual = solution + length * direction, residual - length * image
         previous, squared = squared, residual @ residual
         direction = residual + squared / (previous + 1e-8) * direction
     # The scale of the step comes from a product of its own; the residual makes it so.
-    return ConjugateGradient(solution, target - product(solution), ITERATIONS)
+    return ConjugateGradient(solution, target - product(solution), iterations)
 
 
 class AuthorsMamlTrpo:
-    """The outer step of their code; of the settings it takes δ, the damping and the line search."""
+    """The outer step of their code, within our trust region and line search, which are theirs."""
 
     def __init__(self, settings: TrustRegionSettings, config: Config) -> None:
         self._settings, self._rates = settings, config.learning_rates
@@ -83,46 +82,17 @@ class AuthorsMamlTrpo:
 
     def outer_step(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one step on the experience in the shards."""
-        settings, rates = self._settings, self._rates
-        theta = torch.as_tensor(state.theta, dtype=torch.float64)
-        # The curvature that this prepares, of the fewest steps there can be, goes unused.
-        gradients, *before = zip(*workers.map(meta_gradient, rates, False, 1e-9), strict=True)
-        gradient = mean_over_tasks(gradients)
-        loss_before, kl_before = (mean_over_tasks(values).item() for values in before)
-        product = finite_differences(workers, theta, rates)
-        solved = conjugate_gradient_of_authors(
-            lambda vector: mean_over_tasks(product(vector.numpy())) + settings.cg_damping * vector,
-            gradient,
+        rates = self._rates
+        theta, metrics = trust_region_outer_step(
+            state.theta,
+            self._settings,
+            # The curvature that this prepares, of the fewest steps there can be, goes unused.
+            workers.map(meta_gradient, rates, False, 1e-9),
+            product=finite_differences(workers, torch.as_tensor(state.theta).double(), rates),
+            evaluate=lambda candidate: workers.map(surrogate, candidate, rates),
+            solve=conjugate_gradient_of_authors,
         )
-        try:
-            step = trust_region_step(solved, gradient, settings.max_kl)
-        except CurvatureError:  # they go on with the solution itself
-            step = solved.solution
-
-        def outcome(candidate: torch.Tensor) -> tuple[float, float]:
-            at = candidate.numpy().astype(state.theta.dtype)
-            loss, kl = mean_over_tasks(workers.map(surrogate, at, rates)).tolist()
-            return loss, kl
-
-        search = backtrack(
-            outcome,
-            theta,
-            step,
-            loss_before=loss_before,
-            max_kl=settings.max_kl,
-            ratio=settings.line_search_ratio,
-            max_steps=settings.line_search_steps,
-        )
-        metrics = {
-            "loss_before": loss_before,
-            "loss": search.loss,
-            "kl_before": kl_before,
-            "kl": search.kl,
-            "gradient_norm": float(gradient.norm()),
-            "line_search_steps": search.steps,
-            "step_accepted": search.accepted,
-        }
-        return AgentState(search.theta.numpy().astype(state.theta.dtype)), metrics
+        return AgentState(theta), metrics
 
 
 SPEC = AgentSpec(

@@ -85,7 +85,7 @@ def compare(experiment: Experiment, state: TrainingState) -> dict[str, Any]:
             solved = conjugate_gradient(product, gradient, iterations)
         else:
             product = damped(finite_differences(own, theta, rates))
-            solved = conjugate_gradient_of_authors(product, gradient)
+            solved = conjugate_gradient_of_authors(product, gradient, 10)
         search = backtrack(
             lambda candidate: outcome(own, candidate),
             theta,
