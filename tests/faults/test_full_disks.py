@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sittings import SMALL, newest_checkpoint, records, wait_for
+from sittings import SMALL, newest_checkpoint, recorded, records, wait_for
 
 pytestmark = pytest.mark.usefixtures("in_the_folder_of_runs")
 
@@ -60,10 +60,10 @@ def printed(zygote, pid):
 def test_a_disk_that_is_full_for_a_while_loses_nothing(zygote, small_disk):
     run = small_disk / "r"
     pid = zygote.start("train", "navigation-2d", *SMALL, *FOR_A_WHILE, run)
-    wait_for(lambda: len(records(run)) > 2, "the first records")
+    wait_for(lambda: recorded(run) > 2, "the first records")
     fill(small_disk)
     wait_for(lambda: WAITS in zygote.said(pid), "the warning")
-    wait_for(lambda: printed(zygote, pid) > len(records(run)) + 3, "records that wait")
+    wait_for(lambda: printed(zygote, pid) > recorded(run) + 3, "records that wait")
     (small_disk / "other").unlink()
     wait_for(lambda: "what waited is written" in zygote.said(pid), "the second warning")
     zygote.interrupt(pid)
@@ -89,7 +89,7 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(zygote, small_disk):
 def test_a_disk_that_stays_full_ends_the_run_and_keeps_the_old_checkpoint(zygote, small_disk):
     run = small_disk / "r"
     pid = zygote.start("train", "navigation-2d", *SMALL, *ENDLESS, run)
-    wait_for(lambda: len(records(run)) > 2, "the first records")
+    wait_for(lambda: recorded(run) > 2, "the first records")
     fill(small_disk)
     ended = zygote.wait(pid)
     assert ended.code == 2
@@ -136,7 +136,7 @@ def test_a_record_that_is_cut_by_a_limit_leaves_no_part(zygote):
 @pytest.mark.parametrize("what", ["folder", "metrics"])
 def test_a_folder_that_is_deleted_meanwhile_ends_the_run(zygote, what):
     pid = zygote.start("train", "navigation-2d", *SMALL, *ENDLESS, "r")
-    wait_for(lambda: len(records("r")) > 2, "the first records")
+    wait_for(lambda: recorded("r") > 2, "the first records")
     if what == "folder":
         Path("r").rename("gone")
     else:
@@ -186,7 +186,7 @@ def test_a_tracker_that_fails_is_left_out(zygote, fault, request):
         ended = zygote.run("train", "--run-dir", run, "--iterations", 3, "--resume")
     else:
         pid = zygote.start("train", "navigation-2d", *with_events, *FOR_A_WHILE, run)
-        wait_for(lambda: len(records(run)) > 2, "the first records")
+        wait_for(lambda: recorded(run) > 2, "the first records")
         if fault == "full":
             fill(run.parent)
         else:

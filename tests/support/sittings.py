@@ -106,13 +106,19 @@ def wait_for(condition, what="what was waited for", seconds=60):
 
 
 def records(run_dir):
-    """Read the metrics without what a clock measured; a line that is being written is left out."""
+    """Read the metrics without what a clock measured."""
     file = Path(run_dir) / "metrics.jsonl"
-    *lines, _under_way = file.read_text().split("\n") if file.exists() else [""]
+    lines = file.read_text().splitlines() if file.exists() else []
     return [
         {name: value for name, value in json.loads(line).items() if not name.endswith("_seconds")}
         for line in lines
     ]
+
+
+def recorded(run_dir):
+    """Count the whole records of a run that may be writing another one."""
+    file = Path(run_dir) / "metrics.jsonl"
+    return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
 def newest_checkpoint(run_dir):
