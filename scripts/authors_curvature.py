@@ -22,9 +22,6 @@ from metarl.settings import TrustRegionSettings
 from metarl.shards import Rate, Shard, Vector, Workers, to_vector
 from metarl.trust_region import ConjugateGradient
 
-DTYPE = "float32"
-"""Of θ, as it travels."""
-
 
 def kl_gradient(shard: Shard, theta: Vector, rates: list[Rate]) -> list[Vector]:
     """Give each task's gradient of the KL divergence at θ, through the adaptation of θ."""
@@ -46,7 +43,7 @@ def finite_differences(
 
     def product(vector: Vector) -> list[Vector]:
         ahead, behind = (
-            workers.map(kl_gradient, (theta.numpy() + sign * reach * vector).astype(DTYPE), rates)
+            workers.map(kl_gradient, theta.numpy() + sign * reach * vector, rates)
             for sign in (1, -1)
         )
         return [(one - other) / (2 * reach) for one, other in zip(ahead, behind, strict=True)]
