@@ -8,15 +8,15 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium as gym
 import numpy as np
 
-from metarl.adaptation import Parameters
-from metarl.agents import Agent, AgentState
-from metarl.collection import collect_and_adapt
-from metarl.config import Config
-from metarl.errors import TaskError
-from metarl.seeding import Split
-from metarl.shards import Vector, Workers
-from metarl.success import success_metrics
-from metarl.tasks import sample_tasks
+from metarl.agents.collection import collect_and_adapt
+from metarl.agents.protocol import Agent, AgentState
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import TaskError
+from metarl.foundation.seeding import Split
+from metarl.learning.adaptation import Parameters
+from metarl.tasks.distribution import sample_tasks
+from metarl.tasks.success import success_metrics
+from metarl.workers.shards import Vector, Workers
 
 Record = dict[str, Any]
 """One iteration's metrics, by name."""
@@ -35,7 +35,7 @@ class TrainingState:
 
 @runtime_checkable
 class OwnLoop(Protocol):
-    """An agent with an outer loop of its own, in place of `metarl.agents.Agent.outer_step`.
+    """An agent with an outer loop of its own, in place of `metarl.agents.protocol.Agent.outer_step`.
 
     It collects its own experience, in this process; no shards are started for it.
     """

@@ -11,16 +11,16 @@ from collections.abc import Callable
 
 import torch
 
-from metarl.adaptation import adapt, as_leaves
-from metarl.agents import AgentState, Metrics
-from metarl.config import Config
-from metarl.meta_objective import meta_gradient, outer_loss, surrogate
-from metarl.objectives import reinforce_loss
-from metarl.outer_steps import trust_region_outer_step
-from metarl.plugins import AgentSpec
-from metarl.settings import TrustRegionSettings
-from metarl.shards import Rate, Shard, Vector, Workers, to_vector
-from metarl.trust_region import ConjugateGradient
+from metarl.agents.meta_objective import meta_gradient, outer_loss, surrogate
+from metarl.agents.outer_steps import trust_region_outer_step
+from metarl.agents.protocol import AgentState, Metrics
+from metarl.config.plugins import AgentSpec
+from metarl.config.reinforcement import Config
+from metarl.config.settings import TrustRegionSettings
+from metarl.learning.adaptation import adapt, as_leaves
+from metarl.learning.objectives import reinforce_loss
+from metarl.learning.trust_region import ConjugateGradient
+from metarl.workers.shards import Rate, Shard, Vector, Workers, to_vector
 
 
 def kl_gradient(shard: Shard, theta: Vector, rates: list[Rate]) -> list[Vector]:

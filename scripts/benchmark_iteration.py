@@ -31,11 +31,11 @@ import numpy as np
 from mujoco.batch import Batch
 
 from metarl.cli.runs import build_experiment
-from metarl.config import Config
-from metarl.plugins import load_preset
-from metarl.seeding import Purpose, Split, integer_seed
-from metarl.shards import Shard, to_vector
+from metarl.config.plugins import load_preset
+from metarl.config.reinforcement import Config
+from metarl.foundation.seeding import Purpose, Split, integer_seed
 from metarl.training import Record, TrainingState, train
+from metarl.workers.shards import Shard, to_vector
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 W: dict[str, Any] = {

@@ -13,7 +13,7 @@ import os
 import psutil
 from benchmark_iteration import FOLDER, W, runner, versions
 
-from metarl.shards import Shard
+from metarl.workers.shards import Shard
 
 MEGABYTE = 2**20
 

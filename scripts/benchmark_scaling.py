@@ -21,7 +21,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from benchmark_iteration import FOLDER, runner, versions
 
-from metarl.shards import Shard
+from metarl.workers.shards import Shard
 
 BASE = {
     "tasks_per_batch": 8,

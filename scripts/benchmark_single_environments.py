@@ -41,12 +41,12 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from metarl import rollout
 from metarl.cli.runs import build_experiment
-from metarl.config import Config
-from metarl.plugins import load_preset
-from metarl.shards import Shard, ShardSpec
-from metarl.tasks import registered, sample_tasks
+from metarl.config.plugins import load_preset
+from metarl.config.reinforcement import Config
+from metarl.tasks.distribution import registered, sample_tasks
+from metarl.workers import rollout
+from metarl.workers.shards import Shard, ShardSpec
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 PRESETS = {"pendulum-wrapped": 20, "point-maze": 4, "minigrid-four-rooms": 4}

@@ -21,12 +21,17 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from metarl.adaptation import flatten
 from metarl.cli.supervised_runs import build_learner
-from metarl.plugins import load_any_preset
-from metarl.problems import Episodes, training_episodes
-from metarl.run_folder import versions
-from metarl.supervised import OuterOptimiser, initial_state, loss_of, query_losses
+from metarl.config.plugins import load_any_preset
+from metarl.experiments.supervised_learner import (
+    OuterOptimiser,
+    initial_state,
+    loss_of,
+    query_losses,
+)
+from metarl.foundation.versions import versions
+from metarl.learning.adaptation import flatten
+from metarl.tasks.problems import Episodes, training_episodes
 
 FULLY_CONNECTED = {"network": "fully-connected", "hidden_sizes": (256, 128, 64, 64)}
 CASES = {
@@ -147,7 +152,7 @@ class AllAtOnce(ByHand):
 
 
 class Ours:
-    """The step of `metarl.supervised.train`."""
+    """The step of `metarl.experiments.supervised_learner.train`."""
 
     def __init__(self, learner):
         self.config = learner.config

@@ -20,8 +20,8 @@ import numpy as np
 from benchmark_iteration import FOLDER, versions
 
 from metarl.cli.runs import build_experiment
-from metarl.plugins import load_preset
-from metarl.shards import Shard
+from metarl.config.plugins import load_preset
+from metarl.workers.shards import Shard
 
 TASKS = 40
 PARAMETERS = 12_612  # of half-cheetah's policy with two hidden layers of 100

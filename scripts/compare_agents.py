@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from metarl.metrics import read_metrics
-from metarl.run_folder import versions
+from metarl.foundation.versions import versions
+from metarl.runs.metrics import read_metrics
 
 RESULTS = Path(__file__).parent.parent / "results" / "agents"
 PRESET = "navigation-2d"

@@ -21,7 +21,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from metarl.metrics import read_metrics
+from metarl.runs.metrics import read_metrics
 
 RESULTS = Path(__file__).parent.parent / "results" / "curvature-fraction"
 # Preset: fraction beside 1, iterations.

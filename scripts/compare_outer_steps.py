@@ -23,16 +23,16 @@ import numpy as np
 import torch
 from authors_curvature import conjugate_gradient_of_authors, finite_differences
 
+from metarl.agents.collection import collect_and_adapt
+from metarl.agents.meta_objective import curvature_product, meta_gradient, surrogate
+from metarl.agents.outer_steps import mean_over_tasks
 from metarl.cli.runs import Experiment, build_experiment, load_newest_state, untrained_state
-from metarl.collection import collect_and_adapt
-from metarl.meta_objective import curvature_product, meta_gradient, surrogate
-from metarl.outer_steps import mean_over_tasks
-from metarl.run_folder import read_config
-from metarl.seeding import Split
-from metarl.shards import Vector, Workers
-from metarl.tasks import sample_tasks
+from metarl.foundation.seeding import Split
+from metarl.learning.trust_region import backtrack, conjugate_gradient, trust_region_step
+from metarl.runs.run_folder import read_config
+from metarl.tasks.distribution import sample_tasks
 from metarl.training import TrainingState
-from metarl.trust_region import backtrack, conjugate_gradient, trust_region_step
+from metarl.workers.shards import Vector, Workers
 
 RESULTS = Path(__file__).parent.parent / "results" / "outer-steps"
 FRESH = 2

@@ -4,8 +4,8 @@
 
 The model is f(x) = θ₁ x₁ + θ₂ x₂. Each task has weights of its own to find, and inputs of its own
 scale, so that a gradient step goes a long way in one task and a short one in another. Both dots
-come from real runs of `metarl.supervised.train`: with one inner step, and with none (all tasks
-learned together).
+come from real runs of `metarl.experiments.supervised_learner.train`: with one inner step, and with
+none (all tasks learned together).
 """
 
 import argparse
@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from metarl.adaptation import adaptation_path
-from metarl.problems import Episodes
-from metarl.supervised import Learner, initial_state, loss_of, train
-from metarl.supervised_config import SupervisedConfig
+from metarl.config.supervised import SupervisedConfig
+from metarl.experiments.supervised_learner import Learner, initial_state, loss_of, train
+from metarl.learning.adaptation import adaptation_path
+from metarl.tasks.problems import Episodes
 
 OPTIMA = np.array([[-2.0, 1.0], [2.0, 2.0], [1.0, -2.0]])
 SCALES = np.array([[1.4, 0.5], [0.7, 0.6], [0.5, 1.2]])

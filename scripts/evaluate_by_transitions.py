@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from metarl.adaptation import inner_step
 from metarl.cli.runs import build_experiment, load_newest_state
-from metarl.evaluation import rates_at_test
-from metarl.objectives import reinforce_loss
-from metarl.run_folder import read_config
-from metarl.seeding import Split
-from metarl.shards import Shard, ShardSpec
-from metarl.tasks import sample_tasks
-from metarl.trajectories import Trajectories
+from metarl.experiments.evaluation import rates_at_test
+from metarl.foundation.seeding import Split
+from metarl.learning.adaptation import inner_step
+from metarl.learning.objectives import reinforce_loss
+from metarl.learning.trajectories import Trajectories
+from metarl.runs.run_folder import read_config
+from metarl.tasks.distribution import sample_tasks
+from metarl.workers.shards import Shard, ShardSpec
 
 TRANSITIONS, STREAMS = 4000, 40
 POOL = 640

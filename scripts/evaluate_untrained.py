@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl import shards
+from metarl.agents.collection import collect_and_adapt
 from metarl.cli.runs import build_experiment, untrained_state
-from metarl.collection import collect_and_adapt
-from metarl.plugins import load_preset
-from metarl.returns import baseline_features, fit_linear_baseline
-from metarl.seeding import Split
-from metarl.tasks import sample_tasks
+from metarl.config.plugins import load_preset
+from metarl.foundation.seeding import Split
+from metarl.learning.returns import baseline_features, fit_linear_baseline
+from metarl.tasks.distribution import sample_tasks
+from metarl.workers import shards
 
 SEEDS, TASKS = range(1, 9), 5
 FOLDS = 10

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from metarl.evaluation import summarise
-from metarl.figures import adaptation_curves
-from metarl.metrics import read_metrics
-from metarl.plugins import load_preset
+from metarl.config.plugins import load_preset
+from metarl.experiments.evaluation import summarise
+from metarl.reports.figures import adaptation_curves
+from metarl.runs.metrics import read_metrics
 
 
 def learning_curve(axes, records):

@@ -2,7 +2,7 @@
 
 Every experiment is a preset, an agent and some seeds, trained by `metarl train` and evaluated
 together on the same held-out tasks. What results go to results/paper/EXPERIMENT: configuration,
-metrics, sittings and newest checkpoint of each seed, the learning curves, the evaluation with its
+metrics, sessions and newest checkpoint of each seed, the learning curves, the evaluation with its
 figure, and to results/paper/README.md a table of all of them beside the published numbers.
 
     python scripts/reproduce_paper.py                 everything: days on two cores
@@ -30,8 +30,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from metarl.metrics import read_metrics
-from metarl.plugins import load_preset
+from metarl.config.plugins import load_preset
+from metarl.runs.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
 # From there, so that no recorded path is of this machine.
@@ -150,7 +150,7 @@ def keep(run: Path, kept: Path) -> None:
     """Copy what is to be committed of a run: all but old checkpoints."""
     shutil.rmtree(kept, ignore_errors=True)
     (kept / "checkpoints").mkdir(parents=True)
-    for file in ("config.json", "metrics.jsonl", "sittings.jsonl"):
+    for file in ("config.json", "metrics.jsonl", "sessions.jsonl"):
         shutil.copy2(run / file, kept / file)
     newest = max((run / "checkpoints").glob("iteration-*[0-9]"))
     shutil.copytree(newest, kept / "checkpoints" / newest.name)
@@ -208,7 +208,7 @@ def table() -> str:
         "Written by `python scripts/reproduce_paper.py`. Returns are means over 40 held-out tasks",
         "and the seeds, after 0 / 1 / 2 / 3 adaptation steps, with the 95 % interval of the second",
         "over tasks, or of several seeds over seeds. Published: the authors' data files, one seed.",
-        "Each seed's `sittings.jsonl` says commit, versions, machine and command of every sitting.",
+        "Each seed's `sessions.jsonl` says commit, versions, machine and command of every session.",
         "What differs and what was tried: [NOTES.md](NOTES.md).",
         "",
         "| experiment | agent | beside the preset | seeds | iterations | env steps each | here "

@@ -70,7 +70,7 @@ Another CPU or GPU may differ in the last bits, and a training run amplifies tha
 another one of the same distribution: libraries choose their instructions (AVX2, AVX-512, fused
 multiply-add) by the processor, and sum in another order. So may other versions of torch, numpy and
 the simulator. `config.json` and the checkpoints say what is asked for and which versions computed
-it; `sittings.jsonl` has a line for every start and resume with the processor, versions, command and
+it; `sessions.jsonl` has a line for every start and resume with the processor, versions, command and
 commit.
 """
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
-from metarl.adaptation import (
+from metarl.learning.adaptation import (
     adapt,
     adaptation_path,
     flatten,

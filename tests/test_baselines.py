@@ -11,17 +11,22 @@ import pytest
 import torch
 from building import tiny_config, without_times
 
+from metarl.agents.stable_baselines import from_stable_baselines, read_policy, to_stable_baselines
 from metarl.cli import main
 from metarl.cli.runs import build_experiment, load_newest_state, read_task
-from metarl.environments import make_batch
-from metarl.errors import ConfigError
-from metarl.evaluation import adapted_parameters
-from metarl.rollout import ActionMap
-from metarl.run_folder import read_config
-from metarl.shards import Shard, ShardSpec
-from metarl.stable_baselines import from_stable_baselines, read_policy, to_stable_baselines
-from metarl.tasks import task_features_space
-from metarl.wrappers import DrawTasks, PolicyActions, observed_environment, policy_environment
+from metarl.experiments.evaluation import adapted_parameters
+from metarl.foundation.errors import ConfigError
+from metarl.runs.run_folder import read_config
+from metarl.tasks.action_map import ActionMap
+from metarl.tasks.distribution import task_features_space
+from metarl.tasks.environment_batches import make_batch
+from metarl.tasks.policy_environment import (
+    DrawTasks,
+    PolicyActions,
+    observed_environment,
+    policy_environment,
+)
+from metarl.workers.shards import Shard, ShardSpec
 
 pytest.importorskip("sb3_contrib")
 from stable_baselines3 import PPO

@@ -6,12 +6,12 @@ import agents_conforming_and_not as agents
 import pytest
 
 from metarl.cli import main
-from metarl.conformance.of_agents import AgentSubject
-from metarl.conformance.playing import Failure
-from metarl.errors import ConfigError
-from metarl.plugins import AgentSpec, agent_names, load_agent
-from metarl.settings import NoSettings
+from metarl.config.plugins import AgentSpec, agent_names, load_agent
+from metarl.config.settings import NoSettings
+from metarl.foundation.errors import ConfigError
 from metarl.testing import AGENT_CHECKS, check_agent
+from metarl.testing.agent_checks import AgentSubject
+from metarl.testing.playing import Failure
 
 OURS = [
     origin.name
@@ -50,7 +50,7 @@ def test_our_agents_pass(name):
         (agents.OtherType, "sound steps", "came back as float64"),
         (agents.Stays, "sound steps", "left θ where it was"),
         (agents.NumpyMetrics, "sound steps", "metrics are no JSON"),
-        (agents.Random, "repeatable", "metarl.seeding"),
+        (agents.Random, "repeatable", "metarl.foundation.seeding"),
         (agents.CountsWorkers, "repeatable", "2 workers"),
         (agents.Remembers, "resumable", "must be in AgentState"),
         (agents.WritesIntoTheState, "states kept", "wrote into the state"),

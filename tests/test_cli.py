@@ -14,7 +14,7 @@ import pytest
 from building import without_times
 
 from metarl.cli import main, train_policy
-from metarl.plugins import preset_names
+from metarl.config.plugins import preset_names
 
 SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--horizon", "5"]
 SMALL += ["--hidden-sizes", "4", "--test-tasks", "3", "--test-episodes-per-task", "2"]

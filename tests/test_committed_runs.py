@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from script_loading import load_script
 
-from metarl.checkpoints import Checkpoints
 from metarl.cli.runs import build_experiment, records_of
-from metarl.run_folder import read_config
+from metarl.runs.checkpoints import Checkpoints
+from metarl.runs.run_folder import read_config
 from metarl.training import train
 
 RESULTS = Path(__file__).parent.parent / "results" / "paper"

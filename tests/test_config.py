@@ -5,9 +5,16 @@ import json
 
 import pytest
 
-from metarl.config import Config, read_fields
-from metarl.errors import ConfigError
-from metarl.plugins import agent_names, load_agent, load_any_preset, load_preset, preset_names
+from metarl.config.fields import read_fields
+from metarl.config.plugins import (
+    agent_names,
+    load_agent,
+    load_any_preset,
+    load_preset,
+    preset_names,
+)
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
 
 PRESETS = [
     origin.name

@@ -13,9 +13,9 @@ from strange_spaces import Choices, Line, Parts, Picture, PictureAndPlace, Unbou
 
 from metarl.cli import main
 from metarl.cli.comparison import group_runs, with_baselines
-from metarl.config import environment_name
-from metarl.defaults import environment_defaults
-from metarl.errors import ConfigError
+from metarl.config.reinforcement import environment_name
+from metarl.foundation.errors import ConfigError
+from metarl.tasks.environment_defaults import environment_defaults
 
 SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--no-tensorboard", "--workers", "0"]
 ENDLESS = "strange_spaces:strange/Endless-v0"
@@ -186,8 +186,8 @@ def test_a_policy_that_reads_images_cannot_be_exported(capsys):
 
 def test_a_policy_of_a_dictionary_is_exported():
     stable_baselines3 = pytest.importorskip("stable_baselines3")
-    from metarl.run_folder import read_config
-    from metarl.wrappers import policy_environment
+    from metarl.runs.run_folder import read_config
+    from metarl.tasks.policy_environment import policy_environment
 
     assert train(identify(Parts), "--iterations", 1) == 0
     assert main(["export", "runs/Parts-v0"]) == 0

@@ -6,7 +6,7 @@ import torch
 from building import run, tiny_config
 
 from metarl.cli.runs import build_experiment
-from metarl.errors import ConfigError
+from metarl.foundation.errors import ConfigError
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "meta", "nonsense"])

@@ -8,10 +8,10 @@ import torch
 from building import run, tiny_config
 from experience import CASES, distribution, leaf, reference_adapt, shard_with_experience
 
-from metarl.adaptation import inner_step, unflatten
-from metarl.meta_objective import meta_gradient
-from metarl.objectives import act, reinforce_loss
-from metarl.trajectories import Batch, Experience
+from metarl.agents.meta_objective import meta_gradient
+from metarl.learning.adaptation import inner_step, unflatten
+from metarl.learning.objectives import act, reinforce_loss
+from metarl.learning.trajectories import Batch, Experience
 from metarl_agents.e_maml_trpo import (
     exploring_gradient,
     exploring_surrogate,

@@ -11,12 +11,18 @@ from gymnasium.utils.env_checker import check_env
 from installed import environments_here
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-from metarl.config import Config
-from metarl.conformance.playing import same
-from metarl.environments import NativeBatch, SingleEnvironments, make_batch
-from metarl.errors import ConfigError
-from metarl.plugins import load_preset
-from metarl.tasks import describe_task, make_environment, sample_tasks, task_space, to_json
+from metarl.config.plugins import load_preset
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
+from metarl.tasks.distribution import (
+    describe_task,
+    make_environment,
+    sample_tasks,
+    task_space,
+    to_json,
+)
+from metarl.tasks.environment_batches import NativeBatch, SingleEnvironments, make_batch
+from metarl.testing.playing import same
 
 IDS = environments_here()
 

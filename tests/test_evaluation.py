@@ -10,9 +10,15 @@ from building import first_state, pool, tiny_config
 from scipy import stats
 
 from metarl.cli.runs import build_experiment
-from metarl.evaluation import bootstrap_interval, evaluate, join_seeds, over_seeds, summarise
-from metarl.seeding import Split
-from metarl.tasks import sample_tasks
+from metarl.experiments.evaluation import (
+    bootstrap_interval,
+    evaluate,
+    join_seeds,
+    over_seeds,
+    summarise,
+)
+from metarl.foundation.seeding import Split
+from metarl.tasks.distribution import sample_tasks
 
 
 def curve(workers, rates=(0.5, 0.25), **changes):

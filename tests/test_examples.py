@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from metarl import plugins
 from metarl.cli import main
-from metarl.plugins import load_preset
+from metarl.config import plugins
+from metarl.config.plugins import load_preset
 from metarl.testing import CHECKS, check_task_env
 
 ROOT = Path(__file__).parent.parent

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from metarl.errors import RunFolderError
-from metarl.evaluation import summarise
-from metarl.figures import adaptation_curves, adaptation_figure, save_figure
+from metarl.experiments.evaluation import summarise
+from metarl.foundation.errors import RunFolderError
+from metarl.reports.figures import adaptation_curves, adaptation_figure, save_figure
 
 GENERATOR = np.random.default_rng(0)
 CURVES = {

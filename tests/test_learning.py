@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from building import run
 
-from metarl.plugins import load_preset
+from metarl.config.plugins import load_preset
 
 
 def last_mean(records, name):

@@ -14,14 +14,14 @@ from experience import (
 )
 from strange_spaces import Picture, PictureAndPlace, identify
 
-from metarl.adaptation import flatten, unflatten
+from metarl.agents.collection import collect_and_adapt
+from metarl.agents.meta_objective import curvature_product, meta_gradient, surrogate
 from metarl.cli.runs import build_experiment
-from metarl.collection import collect_and_adapt
-from metarl.meta_objective import curvature_product, meta_gradient, surrogate
-from metarl.objectives import reinforce_loss
-from metarl.seeding import Purpose, Split, stream
-from metarl.tasks import sample_tasks
-from metarl.trajectories import Batch
+from metarl.foundation.seeding import Purpose, Split, stream
+from metarl.learning.adaptation import flatten, unflatten
+from metarl.learning.objectives import reinforce_loss
+from metarl.learning.trajectories import Batch
+from metarl.tasks.distribution import sample_tasks
 
 
 def gradients(shard, first_order=False, curvature_fraction=1.0):

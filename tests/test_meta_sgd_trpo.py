@@ -8,16 +8,16 @@ import torch
 from building import first_state, pool, run, tiny_config
 from experience import CASES, distribution, leaf, shard_with_experience
 
-from metarl.adaptation import unflatten
-from metarl.checkpoints import Checkpoints
+from metarl.agents.meta_objective import meta_gradient
 from metarl.cli.runs import build_experiment
-from metarl.errors import ConfigError
-from metarl.evaluation import adapted_parameters, rates_at_test
-from metarl.meta_objective import meta_gradient
-from metarl.objectives import reinforce_loss
-from metarl.shards import Shard, ShardSpec, to_vector
-from metarl.tasks import sample_tasks
+from metarl.experiments.evaluation import adapted_parameters, rates_at_test
+from metarl.foundation.errors import ConfigError
+from metarl.learning.adaptation import unflatten
+from metarl.learning.objectives import reinforce_loss
+from metarl.runs.checkpoints import Checkpoints
+from metarl.tasks.distribution import sample_tasks
 from metarl.training import train
+from metarl.workers.shards import Shard, ShardSpec, to_vector
 from metarl_agents.meta_sgd_trpo import joint_curvature_product, joint_gradient
 
 

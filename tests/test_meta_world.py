@@ -9,14 +9,14 @@ import pytest
 from building import tiny_config
 
 from metarl.cli.runs import build_experiment
-from metarl.errors import ConfigError
-from metarl.evaluation import evaluate
-from metarl.plugins import load_preset
-from metarl.rendering import render
-from metarl.seeding import Split
-from metarl.shards import to_vector
-from metarl.tasks import make_environment, sample_tasks, tasks_of_set
+from metarl.config.plugins import load_preset
+from metarl.experiments.evaluation import evaluate
+from metarl.foundation.errors import ConfigError
+from metarl.foundation.seeding import Split
+from metarl.tasks.distribution import make_environment, sample_tasks, tasks_of_set
+from metarl.tasks.rendering import render
 from metarl.testing import CHECKS, check_task_env
+from metarl.workers.shards import to_vector
 
 metaworld = pytest.importorskip("metaworld")
 

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from metarl.cli import main
-from metarl.errors import ConfigError
-from metarl.tasks import make_environment
+from metarl.foundation.errors import ConfigError
+from metarl.tasks.distribution import make_environment
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from metarl.plugins import load_preset, preset_names
-from metarl.tasks import make_environment
+from metarl.config.plugins import load_preset, preset_names
+from metarl.tasks.distribution import make_environment
 
 FINN = [origin.name for origin in preset_names() if origin.name.endswith("-finn2017")]
 

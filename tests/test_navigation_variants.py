@@ -6,8 +6,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from metarl.seeding import Split
-from metarl.tasks import sample_tasks
+from metarl.foundation.seeding import Split
+from metarl.tasks.distribution import sample_tasks
 
 
 def start(env_id: str, task: Any, position: Any = None, **kwargs: Any) -> Any:

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from metarl.adaptation import flatten, unflatten
-from metarl.objectives import act, fisher_product, reinforce_loss, surrogate_loss
-from metarl.policies import CategoricalPolicy, GaussianPolicy, parameters_of
-from metarl.trajectories import Batch
+from metarl.learning.adaptation import flatten, unflatten
+from metarl.learning.objectives import act, fisher_product, reinforce_loss, surrogate_loss
+from metarl.learning.policies import CategoricalPolicy, GaussianPolicy, parameters_of
+from metarl.learning.trajectories import Batch
 
 POLICIES = {
     "gaussian": GaussianPolicy(3, 2, (4,), "tanh", 0.8, 1e-6).double(),

@@ -10,18 +10,18 @@ from strange_spaces import Cells, Line, OnlyWords, Parts, Picture, WrongChoice, 
 
 from metarl.cli import runs
 from metarl.cli.runs import build_experiment
-from metarl.environments import SingleEnvironments, make_batch
-from metarl.errors import ConfigError, TaskError
-from metarl.observations import (
+from metarl.foundation.errors import ConfigError, TaskError
+from metarl.tasks.distribution import make_environment
+from metarl.tasks.environment_batches import SingleEnvironments, make_batch
+from metarl.tasks.observations import (
     FlatObservations,
     Image,
     flat_layout,
     flat_observations,
     observation_layout,
 )
-from metarl.shards import Shard, ShardSpec
-from metarl.tasks import make_environment
-from metarl.wrappers import observed_environment
+from metarl.tasks.policy_environment import observed_environment
+from metarl.workers.shards import Shard, ShardSpec
 
 BOX = spaces.Box(-2.0, 3.0, (2, 3), np.float64)
 NUMERIC = [

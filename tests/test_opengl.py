@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from metarl import opengl
-from metarl.errors import RenderingError
-from metarl.opengl import PACKAGES, choose_backend, probe
+from metarl.foundation.errors import RenderingError
+from metarl.tasks import opengl
+from metarl.tasks.opengl import PACKAGES, choose_backend, probe
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from metarl import plugins
 from metarl.cli import main
-from metarl.errors import ConfigError
+from metarl.config import plugins
+from metarl.foundation.errors import ConfigError
 
 ENTRY_POINTS = """\
 [metarl.environments]
@@ -38,8 +38,8 @@ gym.register("stranger/Called-v0", entry_point=Still)
 gym.register("stranger/Other-v0", entry_point="stranger_envs_of_another:Still")
 """
 AGENTS = """\
-from metarl.plugins import AgentSpec
-from metarl.settings import NoSettings
+from metarl.config.plugins import AgentSpec
+from metarl.config.settings import NoSettings
 
 MINE = AgentSpec("stranger:Agent", NoSettings, "does as I like", "nobody 1999")
 WRONG = 3

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch.autograd.functional import hessian
 
-from metarl.objectives import act
-from metarl.policies import (
+from metarl.learning.objectives import act
+from metarl.learning.policies import (
     CategoricalPolicy,
     GaussianPolicy,
     PolicySpec,
     parameters_of,
     with_parameters,
 )
-from metarl.stacking import stack_parameters
+from metarl.learning.stacking import stack_parameters
 
 GAUSSIAN = GaussianPolicy(3, 2, (4,), "tanh", 1.0, 1e-6).double()
 CATEGORICAL = CategoricalPolicy(3, 5, (4,), "relu").double()

@@ -3,8 +3,8 @@
 import pytest
 from installed import presets_here
 
-from metarl.plugins import load_preset
-from metarl.tasks import make_environment
+from metarl.config.plugins import load_preset
+from metarl.tasks.distribution import make_environment
 from metarl.testing import check_task_env
 
 PRESETS = {name: load_preset(name) for name in presets_here()}

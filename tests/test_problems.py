@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metarl import plugins
 from metarl.cli import main
-from metarl.config import read_fields
-from metarl.errors import ConfigError
-from metarl.plugins import load_any_preset, load_problem, preset_names, problem_names
-from metarl.problems import Problem, held_out_episodes, training_episodes
-from metarl.seeding import Split
-from metarl.supervised_config import SupervisedConfig, read_either
+from metarl.config import plugins
+from metarl.config.fields import read_fields
+from metarl.config.plugins import load_any_preset, load_problem, preset_names, problem_names
+from metarl.config.supervised import SupervisedConfig, read_either
+from metarl.foundation.errors import ConfigError
+from metarl.foundation.seeding import Split
+from metarl.tasks.problems import Problem, held_out_episodes, training_episodes
 from metarl_envs import characters as drawn_characters
 from metarl_envs.characters import Characters
 from metarl_envs.image_classes import episodes, split_classes, with_rotations
@@ -257,7 +257,7 @@ broken = stranger_broken:Mine
 PROBLEM = """\
 from dataclasses import dataclass
 import numpy as np
-from metarl.problems import Episodes
+from metarl.tasks.problems import Episodes
 
 WRONG = 3
 

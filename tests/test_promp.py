@@ -6,9 +6,9 @@ import torch
 from building import ToldWorkers, first_state, tiny_config
 from experience import CASES, distribution, leaf, shard_with_experience
 
-from metarl.adaptation import flatten, unflatten
 from metarl.cli.runs import build_experiment
-from metarl.errors import ConfigError
+from metarl.foundation.errors import ConfigError
+from metarl.learning.adaptation import flatten, unflatten
 from metarl_agents.promp import clipped_surrogate_loss, promp_gradient, promp_losses
 
 CLIP, PENALTY = 0.3, 0.05

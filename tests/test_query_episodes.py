@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from building import tiny_config
 
+from metarl.agents.collection import collect_and_adapt
 from metarl.cli.runs import build_experiment
-from metarl.collection import collect_and_adapt
-from metarl.config import Config
-from metarl.errors import ConfigError
-from metarl.shards import Shard, ShardSpec, to_vector
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
+from metarl.workers.shards import Shard, ShardSpec, to_vector
 
 
 def collected(config: Config, query_episodes: int, episodes: int = 4) -> Any:

@@ -13,11 +13,11 @@ import pytest
 from building import first_state, pool, run, tiny_config, without_times
 from shard_functions import add, add_and_die_once, ask_for_pid, begin, die, fail_everywhere
 
-from metarl import ray_workers
 from metarl.cli.cores import checked_workers
 from metarl.cli.runs import build_experiment
-from metarl.errors import ConfigError, WorkerError
+from metarl.foundation.errors import ConfigError, WorkerError
 from metarl.training import train
+from metarl.workers import ray_pool as ray_workers
 
 pytest.importorskip("ray")
 import ray

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from metarl.cli import main
-from metarl.plugins import preset_names
+from metarl.config.plugins import preset_names
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from installed import environments_here
 
-from metarl.errors import RenderingError
-from metarl.opengl import PACKAGES, opengl_backend
-from metarl.rendering import MujocoFrames, render, replace_renderer
+from metarl.foundation.errors import RenderingError
+from metarl.tasks.opengl import PACKAGES, opengl_backend
+from metarl.tasks.rendering import MujocoFrames, render, replace_renderer
 
 IDS = environments_here()
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from metarl.cli import main
-from metarl.evaluation import summarise
-from metarl.report import evaluated_tasks, read_run, render_page
-from metarl.report_figures import task_figure, time_figure
+from metarl.experiments.evaluation import summarise
+from metarl.reports.report import evaluated_tasks, read_run, render_page
+from metarl.reports.report_figures import task_figure, time_figure
 
 SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--horizon", "5", "--workers", "0"]
 SMALL += ["--hidden-sizes", "4", "--test-tasks", "4", "--test-episodes-per-task", "2"]
@@ -76,7 +76,7 @@ def test_the_page_has_the_numbers_of_the_files_and_loads_nothing():
     assert "metarl evaluate" not in page.text
     assert "metarl render" not in page.text
     assert "Paths" in page.text
-    assert "r was trained in 1 sitting" in page.text
+    assert "r was trained in 1 session" in page.text
 
 
 def test_what_is_missing_is_named_with_its_command():

@@ -6,9 +6,9 @@ import torch
 from building import ToldWorkers, first_state, tiny_config
 from experience import CASES, distribution, shard_with_experience
 
-from metarl.adaptation import unflatten
 from metarl.cli.runs import build_experiment
-from metarl.errors import ConfigError
+from metarl.foundation.errors import ConfigError
+from metarl.learning.adaptation import unflatten
 from metarl_agents.reptile import displacements
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.returns import (
+from metarl.learning.returns import (
     baseline_features,
     baseline_values,
     discounted_returns,
@@ -13,7 +13,7 @@ from metarl.returns import (
     normalise,
     policy_gradient_batch,
 )
-from metarl.trajectories import Trajectories
+from metarl.learning.trajectories import Trajectories
 
 LENGTHS = (7, 1, 4, 6)
 HORIZON = 7

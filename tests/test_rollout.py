@@ -7,11 +7,11 @@ import torch
 from building import tiny_config
 
 from metarl.cli.runs import build_experiment
-from metarl.objectives import act
-from metarl.rollout import ActionMap
-from metarl.seeding import Purpose, integer_seed, stream
-from metarl.shards import Shard, ShardSpec, to_vector
-from metarl.tasks import sample_tasks
+from metarl.foundation.seeding import Purpose, integer_seed, stream
+from metarl.learning.objectives import act
+from metarl.tasks.action_map import ActionMap
+from metarl.tasks.distribution import sample_tasks
+from metarl.workers.shards import Shard, ShardSpec, to_vector
 
 KEY = (0, 1, 0)
 

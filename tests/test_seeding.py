@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from metarl.seeding import Purpose, Split, integer_seed, stream
+from metarl.foundation.seeding import Purpose, Split, integer_seed, stream
 
 
 def test_the_same_key_gives_the_same_numbers():

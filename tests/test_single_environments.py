@@ -9,11 +9,11 @@ import pytest
 from building import tiny_config
 from gymnasium.wrappers import RescaleAction, TimeLimit
 
-from metarl import single_environments
-from metarl.environments import make_batch
-from metarl.errors import TaskError
-from metarl.single_environments import make_single_environments, resident_bytes, step_method
-from metarl.tasks import make_environment, sample_tasks
+from metarl.foundation.errors import TaskError
+from metarl.tasks import single_environments
+from metarl.tasks.distribution import make_environment, sample_tasks
+from metarl.tasks.environment_batches import make_batch
+from metarl.tasks.single_environments import make_single_environments, resident_bytes, step_method
 
 CONFIG = tiny_config("pendulum-wrapped")
 

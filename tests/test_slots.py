@@ -9,8 +9,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from installed import environments_here
 
-from metarl.seeding import Split
-from metarl.tasks import make_environment, sample_tasks
+from metarl.foundation.seeding import Split
+from metarl.tasks.distribution import make_environment, sample_tasks
 from metarl_envs.navigation import Navigation2D
 from metarl_envs.slots import SlotEnv
 

@@ -9,15 +9,14 @@ import torch
 from building import tiny_config
 from torch.func import vmap
 
-from metarl.adaptation import hessian_product
+from metarl.agents.collection import collect_and_adapt
+from metarl.agents.meta_objective import curvature_product, meta_gradient
 from metarl.cli.runs import build_experiment
-from metarl.collection import collect_and_adapt
-from metarl.meta_objective import curvature_product, meta_gradient
-from metarl.objectives import act, fisher_product, reinforce_loss
-from metarl.policies import CategoricalPolicy, GaussianPolicy, Policy, parameters_of
-from metarl.seeding import Split
-from metarl.shards import Shard, ShardSpec, to_vector
-from metarl.stacking import (
+from metarl.foundation.seeding import Split
+from metarl.learning.adaptation import hessian_product
+from metarl.learning.objectives import act, fisher_product, reinforce_loss
+from metarl.learning.policies import CategoricalPolicy, GaussianPolicy, Policy, parameters_of
+from metarl.learning.stacking import (
     BLOCK,
     aligned,
     never_alone,
@@ -27,8 +26,9 @@ from metarl.stacking import (
     unstack,
     whole_blocks,
 )
-from metarl.tasks import sample_tasks
-from metarl.trajectories import Batch
+from metarl.learning.trajectories import Batch
+from metarl.tasks.distribution import sample_tasks
+from metarl.workers.shards import Shard, ShardSpec, to_vector
 
 TASKS = 5
 LINE = 64

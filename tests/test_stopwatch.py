@@ -2,8 +2,8 @@
 
 import pytest
 
-from metarl import stopwatch
-from metarl.stopwatch import Profile, Stopwatch
+from metarl.foundation import stopwatch
+from metarl.foundation.stopwatch import Profile, Stopwatch
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pytest
 from building import run, tiny_config
 from kinds import ENV_ID
 
+from metarl.agents.collection import collect_and_adapt
 from metarl.cli import main
 from metarl.cli.runs import build_experiment
-from metarl.collection import collect_and_adapt
-from metarl.config import Config
-from metarl.shards import Shard, ShardSpec, to_vector
-from metarl.success import EpisodeSuccess, success_metrics
+from metarl.config.reinforcement import Config
+from metarl.tasks.success import EpisodeSuccess, success_metrics
+from metarl.workers.shards import Shard, ShardSpec, to_vector
 
 VECTOR_ID = "kinds:tests/KindsVector-v0"
 

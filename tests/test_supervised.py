@@ -14,12 +14,8 @@ from supervised import learner_and_batches, tiny_supervised
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from metarl import adaptation
-from metarl.adaptation import flatten, unflatten
 from metarl.cli.supervised_runs import build_learner
-from metarl.errors import TaskError
-from metarl.networks import Network
-from metarl.supervised import (
+from metarl.experiments.supervised_learner import (
     OuterOptimiser,
     initial_state,
     loss_of,
@@ -27,6 +23,10 @@ from metarl.supervised import (
     query_losses,
     train,
 )
+from metarl.foundation.errors import TaskError
+from metarl.learning import adaptation
+from metarl.learning.adaptation import flatten, unflatten
+from metarl.learning.networks import Network
 
 
 def plain_loss(vector, template, convolutional, batch, kind):
@@ -179,7 +179,8 @@ def test_the_meta_gradient_equals_a_finite_difference():
 
 
 def test_both_learners_take_their_inner_steps_by_the_same_code(monkeypatch):
-    from metarl import collection, meta_objective, supervised
+    from metarl.agents import collection, meta_objective
+    from metarl.experiments import supervised_learner as supervised
 
     assert supervised.adapt is meta_objective.adapt is adaptation.adapt
     assert collection.inner_step is adaptation.inner_step

@@ -37,7 +37,7 @@ def one_line_error(capsys):
     return error
 
 
-def test_training_computes_with_one_thread_and_records_the_sitting(monkeypatch):
+def test_training_computes_with_one_thread_and_records_the_session(monkeypatch):
     seen, drawn = [], Sinusoid.sample
 
     def sample(*arguments):
@@ -52,7 +52,7 @@ def test_training_computes_with_one_thread_and_records_the_sitting(monkeypatch):
     finally:
         torch.set_num_threads(1)
     assert set(seen) == {1}
-    (line,) = Path("runs/sinusoid/sittings.jsonl").read_text().splitlines()
+    (line,) = Path("runs/sinusoid/sessions.jsonl").read_text().splitlines()
     assert json.loads(line)["seed"] == 7
     assert json.loads(line)["command"].startswith("metarl train sinusoid --tasks-per-batch 3")
 

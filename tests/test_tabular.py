@@ -5,8 +5,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from metarl.seeding import Split
-from metarl.tasks import describe_task, sample_tasks
+from metarl.foundation.seeding import Split
+from metarl.tasks.distribution import describe_task, sample_tasks
 
 
 def make(**kwargs: Any) -> Any:

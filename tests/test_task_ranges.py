@@ -10,10 +10,10 @@ from building import run, tiny_config
 
 from metarl import training
 from metarl.cli import main
-from metarl.config import Config
-from metarl.errors import ConfigError
-from metarl.plugins import load_preset
-from metarl.tasks import make_environment, sample_tasks
+from metarl.config.plugins import load_preset
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
+from metarl.tasks.distribution import make_environment, sample_tasks
 
 NAVIGATION = "metarl_envs:metarl/Navigation2D-v0"
 SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "4", "--horizon", "5", "--workers", "0"]

@@ -9,12 +9,12 @@ from building import tiny_config
 from kinds import ENV_ID, SETS
 
 from metarl.cli.listing import _preset_tasks
-from metarl.config import Config
-from metarl.errors import ConfigError
-from metarl.plugins import published_returns
-from metarl.seeding import Split
-from metarl.tasks import make_environment, sample_tasks
-from metarl.wrappers import DrawTasks
+from metarl.config.plugins import published_returns
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
+from metarl.foundation.seeding import Split
+from metarl.tasks.distribution import make_environment, sample_tasks
+from metarl.tasks.policy_environment import DrawTasks
 
 TRAIN = {"set": "train"}
 

@@ -7,19 +7,19 @@ import pytest
 from building import run, tiny_config, without_times
 from plain_environments import SHARED, Plain
 
-from metarl import plugins
 from metarl.cli import main
-from metarl.environments import make_batch
-from metarl.errors import ConfigError
-from metarl.plugins import environment_ids, load_preset
-from metarl.run_folder import read_config
-from metarl.task_parameters import read_parameters, space_of_tasks
-from metarl.task_wrapper import TaskWrapper
-from metarl.tasks import make_environment, sample_tasks, task_space
+from metarl.config import plugins
+from metarl.config.plugins import environment_ids, load_preset
+from metarl.foundation.errors import ConfigError
+from metarl.runs.run_folder import read_config
+from metarl.tasks.distribution import make_environment, sample_tasks, task_space
+from metarl.tasks.environment_batches import make_batch
+from metarl.tasks.foreign_environments import register_tasks, wrapped
+from metarl.tasks.task_parameters import read_parameters, space_of_tasks
+from metarl.tasks.task_wrapper import TaskWrapper
 from metarl.testing import check_task_env
-from metarl.wrapped import register_tasks, wrapped
 
-WRAPPED = "metarl.wrapped:metarl/Wrapped-v0"
+WRAPPED = "metarl.tasks:metarl/Wrapped-v0"
 PLAIN = "plain_environments:plain/Plain-v0"
 PENDULUM = load_preset("pendulum-wrapped").env_kwargs
 HOPPER = {
@@ -313,7 +313,7 @@ def test_a_run_is_the_same_however_many_tasks_run_side_by_side(monkeypatch):
     config = tiny_config("pendulum-wrapped", iterations=2, hidden_sizes=(8, 8), tasks_per_batch=5)
     assert make_batch(config, 4, 5).tasks_at_once == 5
     together, records = run(config)
-    monkeypatch.setattr("metarl.single_environments.MOST_SECONDS", 0.0)
+    monkeypatch.setattr("metarl.tasks.single_environments.MOST_SECONDS", 0.0)
     assert make_batch(config, 4, 5).tasks_at_once == 1
     alone, its_records = run(config)
     np.testing.assert_array_equal(together.agent.theta, alone.agent.theta)

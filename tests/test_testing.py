@@ -69,7 +69,7 @@ from strange_spaces import (
 )
 
 from metarl.cli import main
-from metarl.errors import ConfigError
+from metarl.foundation.errors import ConfigError
 from metarl.testing import CHECKS, check_task_env
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from metarl.plugins import load_preset
-from metarl.tasks import make_environment
+from metarl.config.plugins import load_preset
+from metarl.tasks.distribution import make_environment
 
 pytest.importorskip("minigrid")
 pytest.importorskip("gymnasium_robotics")

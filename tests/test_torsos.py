@@ -11,13 +11,13 @@ from strange_spaces import Choices, Line, Picture, PictureAndPlace, identify
 from torch import nn
 from torch.nn import functional
 
-from metarl.objectives import act
-from metarl.observations import Image, Layout, Part, flat_observations, observation_layout
-from metarl.policies import PolicySpec, parameters_of
-from metarl.returns import baseline_values
-from metarl.rollout import ActionMap
-from metarl.stacking import one_by_one, stack_parameters
-from metarl.torsos import coarse, split
+from metarl.learning.objectives import act
+from metarl.learning.policies import PolicySpec, parameters_of
+from metarl.learning.returns import baseline_values
+from metarl.learning.stacking import one_by_one, stack_parameters
+from metarl.learning.torsos import coarse, split
+from metarl.tasks.action_map import ActionMap
+from metarl.tasks.observations import Image, Layout, Part, flat_observations, observation_layout
 
 LAYOUT = Layout(
     (

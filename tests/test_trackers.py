@@ -104,7 +104,7 @@ def test_weights_and_biases_gets_every_iteration_and_goes_on_with_the_same_run(m
 
 
 def test_missing_weights_and_biases_is_told_before_training(monkeypatch, capsys):
-    monkeypatch.setattr("metarl.trackers.find_spec", lambda name: None)
+    monkeypatch.setattr("metarl.runs.trackers.find_spec", lambda name: None)
     assert train("--iterations", "1", "--wandb", "papers") == 2
     assert 'pip install "metarl-suite[wandb]"' in capsys.readouterr().err
     assert not Path("r").exists()

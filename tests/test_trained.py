@@ -4,13 +4,13 @@ from importlib.resources import as_file
 
 import pytest
 
-from metarl.checkpoints import Checkpoints
 from metarl.cli import main
 from metarl.cli.runs import build_experiment, records_of
 from metarl.cli.trained import FOLDER
-from metarl.files import read_json
-from metarl.plugins import trained_policies
-from metarl.run_folder import read_config
+from metarl.config.plugins import trained_policies
+from metarl.foundation.files import read_json
+from metarl.runs.checkpoints import Checkpoints
+from metarl.runs.run_folder import read_config
 
 QUICK = ["--tasks", "2", "--episodes-per-task", "2", "--workers", "0", "--adaptation-steps", "1"]
 

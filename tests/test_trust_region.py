@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from metarl.trust_region import (
+from metarl.learning.trust_region import (
     CurvatureError,
     backtrack,
     conjugate_gradient,

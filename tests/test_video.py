@@ -8,12 +8,12 @@ import pytest
 from building import tiny_config
 from PIL import Image
 
-from metarl import video
 from metarl.cli import main
 from metarl.cli.runs import build_experiment, load_newest_state
-from metarl.evaluation import adapted_parameters
-from metarl.run_folder import read_config
-from metarl.shards import Shard, ShardSpec, to_vector
+from metarl.experiments.evaluation import adapted_parameters
+from metarl.reports import video
+from metarl.runs.run_folder import read_config
+from metarl.workers.shards import Shard, ShardSpec, to_vector
 
 RUN = Path(__file__).parent.parent / "results" / "navigation-2d"
 

@@ -14,9 +14,9 @@ from building import first_state, pool, run, tiny_config, without_times
 from faulty_runs import shared_memory
 
 from metarl.cli.runs import build_experiment
-from metarl.errors import WorkerError
+from metarl.foundation.errors import WorkerError
 from metarl.training import train
-from metarl.workers import partition
+from metarl.workers.partition import partition
 
 FAULTY = {"env_id": "faulty_environments:Faulty-v0", "horizon": 5}
 

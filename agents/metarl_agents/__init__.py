@@ -3,8 +3,8 @@
 Nothing here imports torch, so that help and errors come at once.
 """
 
-from metarl.plugins import AgentSpec
-from metarl.settings import NoSettings, TrustRegionSettings
+from metarl.config.plugins import AgentSpec
+from metarl.config.settings import NoSettings, TrustRegionSettings
 from metarl_agents.settings import ProMPSettings, ReptileSettings, StableBaselinesSettings
 
 MAML_TRPO = AgentSpec(

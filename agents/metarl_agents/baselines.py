@@ -20,24 +20,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from metarl.adaptation import Parameters, unflatten
-from metarl.agents import AgentState
-from metarl.config import Config
-from metarl.errors import ConfigError, RunFolderError, TaskError
-from metarl.outer_steps import is_finite
-from metarl.rejections import NO_STEP, NOT_FINITE
-from metarl.seeding import Purpose, Split, integer_seed
-from metarl.settings import NoSettings
-from metarl.shards import Vector, to_vector
-from metarl.stable_baselines import (
+from metarl.agents.outer_steps import is_finite
+from metarl.agents.protocol import AgentState
+from metarl.agents.rejections import NO_STEP, NOT_FINITE
+from metarl.agents.stable_baselines import (
     INSTALL,
     from_stable_baselines,
     policy_arguments,
     require_perceptron,
     to_stable_baselines,
 )
+from metarl.config.reinforcement import Config
+from metarl.config.settings import NoSettings
+from metarl.foundation.errors import ConfigError, RunFolderError, TaskError
+from metarl.foundation.seeding import Purpose, Split, integer_seed
+from metarl.learning.adaptation import Parameters, unflatten
+from metarl.tasks.policy_environment import DrawTasks, policy_environment
 from metarl.training import Record, TrainingState
-from metarl.wrappers import DrawTasks, policy_environment
+from metarl.workers.shards import Vector, to_vector
 from metarl_agents.settings import StableBaselinesSettings
 
 _CRITIC = "critic/"

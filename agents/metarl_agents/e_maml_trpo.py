@@ -22,15 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl.adaptation import Parameters, adaptation_path, as_leaves, linearise
-from metarl.agents import AgentState, Metrics
-from metarl.config import Config
-from metarl.meta_objective import curvature_product, meta_gradient, outer_loss
-from metarl.objectives import act, reinforce_loss
-from metarl.outer_steps import trust_region_outer_step
-from metarl.settings import TrustRegionSettings
-from metarl.shards import Rate, Shard, Vector, Workers, to_vector
-from metarl.trajectories import Batch
+from metarl.agents.meta_objective import curvature_product, meta_gradient, outer_loss
+from metarl.agents.outer_steps import trust_region_outer_step
+from metarl.agents.protocol import AgentState, Metrics
+from metarl.config.reinforcement import Config
+from metarl.config.settings import TrustRegionSettings
+from metarl.learning.adaptation import Parameters, adaptation_path, as_leaves, linearise
+from metarl.learning.objectives import act, reinforce_loss
+from metarl.learning.trajectories import Batch
+from metarl.workers.shards import Rate, Shard, Vector, Workers, to_vector
 
 SMALLEST_SPREAD = 1e-8
 

@@ -8,14 +8,14 @@ tasks of ∇L(θ') itself, and the curvature that of the adapted policies:
 The line search still adapts anew at every candidate θ.
 """
 
-from metarl.agents import AgentState, Metrics
-from metarl.config import Config
-from metarl.meta_objective import outer_slope, surrogate
-from metarl.outer_steps import trust_region_outer_step
-from metarl.settings import TrustRegionSettings
-from metarl.shards import Shard, Vector, Workers, to_vector
-from metarl.stacking import repeat, unstack
-from metarl.task_stacks import stack_tasks
+from metarl.agents.meta_objective import outer_slope, surrogate
+from metarl.agents.outer_steps import trust_region_outer_step
+from metarl.agents.protocol import AgentState, Metrics
+from metarl.agents.task_stacks import stack_tasks
+from metarl.config.reinforcement import Config
+from metarl.config.settings import TrustRegionSettings
+from metarl.learning.stacking import repeat, unstack
+from metarl.workers.shards import Shard, Vector, Workers, to_vector
 
 
 class FomamlTrpo:

@@ -1,17 +1,17 @@
 """MAML with a trust-region outer step (Finn, Abbeel, Levine 2017, algorithm 3; TRPO, section 5.3).
 
 The step descends the mean over tasks of the adapted policies' surrogate loss, by the meta-gradient
-and the exact curvature of `metarl.meta_objective`. With `curvature_fraction` the curvature comes
-from a sample of the steps: that changes the metric in which the step is taken, never the gradient,
-nor the loss and KL divergence that the line search holds the step to.
+and the exact curvature of `metarl.agents.meta_objective`. With `curvature_fraction` the curvature
+comes from a sample of the steps: that changes the metric in which the step is taken, never the
+gradient, nor the loss and KL divergence that the line search holds the step to.
 """
 
-from metarl.agents import AgentState, Metrics
-from metarl.config import Config
-from metarl.meta_objective import curvature_product, meta_gradient, surrogate
-from metarl.outer_steps import trust_region_outer_step
-from metarl.settings import TrustRegionSettings
-from metarl.shards import Vector, Workers
+from metarl.agents.meta_objective import curvature_product, meta_gradient, surrogate
+from metarl.agents.outer_steps import trust_region_outer_step
+from metarl.agents.protocol import AgentState, Metrics
+from metarl.config.reinforcement import Config
+from metarl.config.settings import TrustRegionSettings
+from metarl.workers.shards import Vector, Workers
 
 
 class MamlTrpo:

@@ -18,17 +18,17 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from metarl.adaptation import Parameters, linearise_with_rate
-from metarl.agents import AgentState, Metrics
-from metarl.config import Config
-from metarl.errors import ConfigError
-from metarl.meta_objective import outer_slope, surrogate
-from metarl.objectives import reinforce_loss
-from metarl.outer_steps import trust_region_outer_step
-from metarl.settings import TrustRegionSettings
-from metarl.shards import Shard, Vector, Workers, to_vector
-from metarl.stacking import repeat, unstack
-from metarl.task_stacks import stack_tasks
+from metarl.agents.meta_objective import outer_slope, surrogate
+from metarl.agents.outer_steps import trust_region_outer_step
+from metarl.agents.protocol import AgentState, Metrics
+from metarl.agents.task_stacks import stack_tasks
+from metarl.config.reinforcement import Config
+from metarl.config.settings import TrustRegionSettings
+from metarl.foundation.errors import ConfigError
+from metarl.learning.adaptation import Parameters, linearise_with_rate
+from metarl.learning.objectives import reinforce_loss
+from metarl.learning.stacking import repeat, unstack
+from metarl.workers.shards import Shard, Vector, Workers, to_vector
 
 Joint = Float[np.ndarray, " joint"]
 """θ, then α."""

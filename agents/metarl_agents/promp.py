@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl.adaptation import Parameters, adaptation_path, as_leaves
-from metarl.agents import AgentState, Metrics
-from metarl.config import Config
-from metarl.errors import ConfigError
-from metarl.objectives import act, surrogate_loss
-from metarl.outer_steps import adam_step, is_finite, mean_over_tasks
-from metarl.policies import Distribution, Policy
-from metarl.rejections import NOT_FINITE
-from metarl.shards import Rate, Shard, Vector, Workers, to_vector
-from metarl.trajectories import Batch, Experience
+from metarl.agents.outer_steps import adam_step, is_finite, mean_over_tasks
+from metarl.agents.protocol import AgentState, Metrics
+from metarl.agents.rejections import NOT_FINITE
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
+from metarl.learning.adaptation import Parameters, adaptation_path, as_leaves
+from metarl.learning.objectives import act, surrogate_loss
+from metarl.learning.policies import Distribution, Policy
+from metarl.learning.trajectories import Batch, Experience
+from metarl.workers.shards import Rate, Shard, Vector, Workers, to_vector
 from metarl_agents.settings import ProMPSettings
 
 Support = tuple[Batch, Distribution, Tensor]

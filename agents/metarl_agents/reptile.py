@@ -14,14 +14,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from metarl.adaptation import inner_step
-from metarl.agents import AgentState, Metrics
-from metarl.config import Config
-from metarl.errors import ConfigError
-from metarl.objectives import reinforce_loss
-from metarl.outer_steps import adam_step, is_finite, mean_over_tasks
-from metarl.rejections import NOT_FINITE
-from metarl.shards import Rate, Shard, Vector, Workers, to_vector
+from metarl.agents.outer_steps import adam_step, is_finite, mean_over_tasks
+from metarl.agents.protocol import AgentState, Metrics
+from metarl.agents.rejections import NOT_FINITE
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
+from metarl.learning.adaptation import inner_step
+from metarl.learning.objectives import reinforce_loss
+from metarl.workers.shards import Rate, Shard, Vector, Workers, to_vector
 from metarl_agents.settings import ReptileSettings
 
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from metarl.config import require
+from metarl.config.fields import require
 
 
 @dataclass(frozen=True)

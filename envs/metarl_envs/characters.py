@@ -29,9 +29,9 @@ from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from metarl.config import require
-from metarl.problems import Episodes, Loss
-from metarl.seeding import Split
+from metarl.config.fields import require
+from metarl.foundation.seeding import Split
+from metarl.tasks.problems import Episodes, Loss
 from metarl_envs.image_classes import Drawings, episodes, split_classes
 
 SIZE = 28

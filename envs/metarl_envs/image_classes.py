@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from metarl.errors import ConfigError
-from metarl.problems import Episodes
+from metarl.foundation.errors import ConfigError
+from metarl.tasks.problems import Episodes
 
 Drawings = UInt8[np.ndarray, "drawing channel height width"]
 """The images of one class, 0 … 255."""

@@ -17,10 +17,10 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from metarl.config import require
-from metarl.errors import ConfigError
-from metarl.problems import Episodes, Loss
-from metarl.seeding import Split
+from metarl.config.fields import require
+from metarl.foundation.errors import ConfigError
+from metarl.foundation.seeding import Split
+from metarl.tasks.problems import Episodes, Loss
 from metarl_envs.image_classes import Drawings, episodes, split_classes
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}

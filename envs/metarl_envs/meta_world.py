@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float
 
-from metarl.rendering import Frame, MujocoFrames
+from metarl.tasks.rendering import Frame, MujocoFrames
 from metarl_envs.meta_world_tasks import SETS, Benchmark, Task, tasks_of
 from metarl_envs.meta_world_worlds import World
 

@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float
 
-from metarl.errors import ConfigError
+from metarl.foundation.errors import ConfigError
 
 try:
     import metaworld

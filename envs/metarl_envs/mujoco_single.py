@@ -9,7 +9,7 @@ from gymnasium import spaces
 from gymnasium.envs.mujoco import MujocoEnv
 from jaxtyping import Float
 
-from metarl.rendering import replace_renderer
+from metarl.tasks.rendering import replace_renderer
 from metarl_envs.mujoco_family import (
     DIVERGED_NAMES,
     DIVERGED_WARNINGS,

@@ -24,10 +24,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from metarl.config import require
-from metarl.errors import ConfigError
-from metarl.problems import Episodes, Loss
-from metarl.seeding import Split
+from metarl.config.fields import require
+from metarl.foundation.errors import ConfigError
+from metarl.foundation.seeding import Split
+from metarl.tasks.problems import Episodes, Loss
 from metarl_envs.image_classes import Drawings, episodes, split_classes, with_rotations
 from metarl_envs.image_folders import existing_folder, read_image
 

@@ -16,9 +16,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from metarl.config import require
-from metarl.problems import Episodes, Loss
-from metarl.seeding import Split
+from metarl.config.fields import require
+from metarl.foundation.seeding import Split
+from metarl.tasks.problems import Episodes, Loss
 
 
 @dataclass(frozen=True)

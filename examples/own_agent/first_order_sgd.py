@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metarl.agents import AgentState
-from metarl.config import require
-from metarl.meta_objective import outer_slope
-from metarl.outer_steps import mean_over_tasks
-from metarl.plugins import AgentSpec
-from metarl.shards import to_vector
+from metarl.agents.meta_objective import outer_slope
+from metarl.agents.outer_steps import mean_over_tasks
+from metarl.agents.protocol import AgentState
+from metarl.config.fields import require
+from metarl.config.plugins import AgentSpec
+from metarl.workers.shards import to_vector
 
 
 @dataclass(frozen=True)

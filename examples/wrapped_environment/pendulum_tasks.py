@@ -1,6 +1,6 @@
 """Gymnasium's pendulum with tasks, under an id of its own."""
 
-from metarl.wrapped import register_tasks
+from metarl.tasks.foreign_environments import register_tasks
 
 register_tasks(
     "pendulum_tasks:examples/PendulumTasks-v0",

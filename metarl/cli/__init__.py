@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from metarl import __version__
-from metarl.errors import MetarlError
+from metarl.foundation.errors import MetarlError
 
 _VERBS = {
     "train": ("metarl.cli.train", "meta-train a policy from a preset"),

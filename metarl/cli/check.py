@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from metarl.cli.parsing import parse
-from metarl.errors import ConfigError
-from metarl.plugins import load_preset, preset_names
-from metarl.tasks import registered
+from metarl.config.plugins import load_preset, preset_names
+from metarl.foundation.errors import ConfigError
+from metarl.tasks.distribution import registered
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def run(argv: list[str]) -> int:
 
 def _environment(arguments: CheckArguments) -> tuple[str, dict[str, Any], int | None]:
     """Give id, keyword arguments and horizon of the environment to check."""
-    from metarl.testing import LONGEST_EPISODE
+    from metarl.testing.kit import LONGEST_EPISODE
 
     subject = arguments.subject
     presets = [origin.name for origin in preset_names()]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metarl.config import Config
-from metarl.errors import ConfigError
-from metarl.plugins import baseline_names, load_agent
-from metarl.run_folder import read_config
+from metarl.config.plugins import baseline_names, load_agent
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
+from metarl.runs.run_folder import read_config
 
 _SEEDS_DIFFER_IN = {"seed", "checkpoint_interval", "max_rejections", "device"}
 _SAME_TASKS = ("env_id", "env_kwargs", "horizon", "train_range", "test_ranges")

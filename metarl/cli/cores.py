@@ -2,7 +2,7 @@
 
 import os
 
-from metarl.errors import ConfigError
+from metarl.foundation.errors import ConfigError
 
 
 def usable_cores() -> int:

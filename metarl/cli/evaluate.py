@@ -40,8 +40,8 @@ from metarl.cli.comparison import Group, group_runs, with_baselines
 from metarl.cli.cores import checked_workers, usable_cores
 from metarl.cli.parsing import parse
 from metarl.cli.trained import run_folder
-from metarl.config import Config
-from metarl.errors import ConfigError, RunFolderError
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError, RunFolderError
 
 TRAINING_RANGE = "training"
 
@@ -106,9 +106,9 @@ def run(argv: list[str]) -> int:
     from metarl.cli.evaluation_output import GroupCurves, show_and_write
     from metarl.cli.runs import build_experiment, load_newest_state, untrained_state
     from metarl.cli.supervision import failures_kept, supervise
-    from metarl.evaluation import evaluate, rates_at_test
-    from metarl.seeding import Split
-    from metarl.tasks import sample_tasks
+    from metarl.experiments.evaluation import evaluate, rates_at_test
+    from metarl.foundation.seeding import Split
+    from metarl.tasks.distribution import sample_tasks
 
     console = Console()
     found: dict[str, dict[str, GroupCurves]] = {name: {} for name in ranges}

@@ -11,17 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from metarl.cli.comparison import Group
-from metarl.evaluation import (
+from metarl.config.plugins import published_returns
+from metarl.experiments.evaluation import (
     AdaptationCurve,
     SeedStatistics,
     describe_range,
     join_seeds,
     over_seeds,
 )
-from metarl.figures import adaptation_figure, save_figure
-from metarl.plugins import published_returns
-from metarl.run_folder import versions, write_evaluation
-from metarl.tasks import Task, task_space, to_json
+from metarl.foundation.versions import versions
+from metarl.reports.figures import adaptation_figure, save_figure
+from metarl.runs.run_folder import write_evaluation
+from metarl.tasks.distribution import Task, task_space, to_json
 
 
 @dataclass(frozen=True)

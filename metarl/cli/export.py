@@ -1,11 +1,11 @@
 """Write a trained policy, adapted to a task, for another library.
 
 The format sb3 is a PPO model of stable-baselines3: `PPO.load(FILE).predict` acts as the policy's
-most likely action does, in the policy's units. `metarl.wrappers.policy_environment` makes the
-environment that takes them:
+most likely action does, in the policy's units. `metarl.tasks.policy_environment.policy_environment`
+makes the environment that takes them:
 
-  from metarl.run_folder import read_config
-  from metarl.wrappers import policy_environment
+  from metarl.runs.run_folder import read_config
+  from metarl.tasks.policy_environment import policy_environment
   environment = policy_environment(read_config(Path("runs/navigation-2d")))
 
 Examples:
@@ -24,8 +24,8 @@ import tyro
 
 from metarl.cli.parsing import parse
 from metarl.cli.trained import run_folder
-from metarl.errors import ConfigError
-from metarl.run_folder import read_config
+from metarl.foundation.errors import ConfigError
+from metarl.runs.run_folder import read_config
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ def run(argv: list[str]) -> int:
     # From here on torch is needed, which takes its time to import.
     import torch
 
-    from metarl.adaptation import unflatten
+    from metarl.agents.stable_baselines import export_policy, require_perceptron
     from metarl.cli.runs import build_experiment, load_newest_state, read_task
-    from metarl.evaluation import adapted_parameters, rates_at_test
-    from metarl.shards import Shard, ShardSpec
-    from metarl.stable_baselines import export_policy, require_perceptron
-    from metarl.wrappers import policy_environment
+    from metarl.experiments.evaluation import adapted_parameters, rates_at_test
+    from metarl.learning.adaptation import unflatten
+    from metarl.tasks.policy_environment import policy_environment
+    from metarl.workers.shards import Shard, ShardSpec
 
     require_perceptron(config)
     experiment = build_experiment(config)

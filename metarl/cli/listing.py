@@ -22,9 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from metarl.cli.parsing import parse
-from metarl.config import Config
-from metarl.errors import ConfigError
-from metarl.plugins import (
+from metarl.config.plugins import (
     Origin,
     agent_names,
     environment_ids,
@@ -35,8 +33,10 @@ from metarl.plugins import (
     problem_names,
     trained_names,
 )
-from metarl.supervised_config import SupervisedConfig
-from metarl.tasks import make_environment, task_space
+from metarl.config.reinforcement import Config
+from metarl.config.supervised import SupervisedConfig
+from metarl.foundation.errors import ConfigError
+from metarl.tasks.distribution import make_environment, task_space
 
 WIDTH_WITHOUT_TERMINAL = 120
 

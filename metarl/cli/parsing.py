@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from metarl.errors import ConfigError
+from metarl.foundation.errors import ConfigError
 
 T = TypeVar("T")
 

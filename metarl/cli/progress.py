@@ -6,7 +6,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from metarl.config import Config
+from metarl.config.reinforcement import Config
 from metarl.training import Record, TrainingState
 
 

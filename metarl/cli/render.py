@@ -20,8 +20,8 @@ import tyro
 
 from metarl.cli.parsing import parse
 from metarl.cli.trained import run_folder
-from metarl.errors import ConfigError
-from metarl.run_folder import read_config
+from metarl.foundation.errors import ConfigError
+from metarl.runs.run_folder import read_config
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ def run(argv: list[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from metarl import video
     from metarl.cli.runs import build_experiment, load_newest_state, read_task
-    from metarl.evaluation import adapted_parameters, rates_at_test
-    from metarl.seeding import Split
-    from metarl.shards import Shard, ShardSpec
-    from metarl.tasks import sample_tasks
+    from metarl.experiments.evaluation import adapted_parameters, rates_at_test
+    from metarl.foundation.seeding import Split
+    from metarl.reports import video
+    from metarl.tasks.distribution import sample_tasks
+    from metarl.workers.shards import Shard, ShardSpec
 
     if output.suffix not in video.FORMATS:
         raise ConfigError(f"output = {output} must end in one of {', '.join(video.FORMATS)}")

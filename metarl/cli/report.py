@@ -21,13 +21,13 @@ import tyro
 
 from metarl.cli.parsing import parse
 from metarl.cli.trained import run_folder
-from metarl.errors import ConfigError
-from metarl.run_folder import read_any_config
-from metarl.supervised_config import SupervisedConfig
+from metarl.config.supervised import SupervisedConfig
+from metarl.foundation.errors import ConfigError
+from metarl.runs.run_folder import read_any_config
 
 if TYPE_CHECKING:
-    from metarl.report import Run
-    from metarl.report_figures import TaskPaths
+    from metarl.reports.report import Run
+    from metarl.reports.report_figures import TaskPaths
 
 _PATHS_SHOWN = 4
 _SEED = 1
@@ -51,10 +51,10 @@ def run(argv: list[str]) -> int:
         raise ConfigError("name a run folder: metarl report RUN_DIR…")
     output = arguments.output or arguments.run_dirs[0] / "report.html"
     # From here on torch is needed, which takes its time to import.
-    from metarl.report import read_run, write_page, write_report
+    from metarl.reports.report import read_run, write_page, write_report
 
     if isinstance(read_any_config(arguments.run_dirs[0]), SupervisedConfig):
-        from metarl.supervised_report import read_supervised_run, render_supervised_page
+        from metarl.reports.supervised_report import read_supervised_run, render_supervised_page
 
         found = [read_supervised_run(run_dir) for run_dir in dict.fromkeys(arguments.run_dirs)]
         write_page(output, render_supervised_page(found))
@@ -74,11 +74,11 @@ def _paths(run: "Run") -> list["TaskPaths"]:
     import numpy as np
 
     from metarl.cli.runs import build_experiment, load_newest_state
-    from metarl.evaluation import adapted_parameters, play, rates_at_test
-    from metarl.report_figures import TaskPaths
-    from metarl.seeding import Split
-    from metarl.shards import Shard, ShardSpec
-    from metarl.tasks import sample_tasks, task_space
+    from metarl.experiments.evaluation import adapted_parameters, play, rates_at_test
+    from metarl.foundation.seeding import Split
+    from metarl.reports.report_figures import TaskPaths
+    from metarl.tasks.distribution import sample_tasks, task_space
+    from metarl.workers.shards import Shard, ShardSpec
 
     config = dataclasses.replace(run.config, seed=_SEED)
     if not run.versions or config.observe_task:

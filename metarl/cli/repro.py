@@ -18,9 +18,9 @@ import numpy as np
 import tyro
 
 from metarl.cli.parsing import parse
-from metarl.errors import ConfigError
-from metarl.failures import FailedEpisode, read_episode
-from metarl.tasks import Task, make_environment, task_space
+from metarl.foundation.errors import ConfigError
+from metarl.tasks.distribution import Task, make_environment, task_space
+from metarl.tasks.failed_episodes import FailedEpisode, read_episode
 
 
 @dataclass(frozen=True)

@@ -8,23 +8,24 @@ from typing import Any
 import gymnasium as gym
 import torch
 
-from metarl.adaptation import Parameters
-from metarl.agents import Agent
-from metarl.checkpoints import Checkpoints
+from metarl.agents.protocol import Agent
 from metarl.cli.saying import say
-from metarl.config import Config, read_fields
-from metarl.environment_packages import environment_packages
-from metarl.errors import ConfigError
-from metarl.observations import observation_layout
-from metarl.plugins import AgentSpec, load_agent
-from metarl.policies import PolicySpec, parameters_of
-from metarl.process_pool import Supervision
-from metarl.run_folder import physics_warning
-from metarl.shards import ShardSpec, Workers, to_vector
-from metarl.tasks import Task, task_space
+from metarl.config.fields import read_fields
+from metarl.config.plugins import AgentSpec, load_agent
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
+from metarl.foundation.versions import physics_warning
+from metarl.learning.adaptation import Parameters
+from metarl.learning.policies import PolicySpec, parameters_of
+from metarl.runs.checkpoints import Checkpoints
+from metarl.tasks.distribution import Task, task_space
+from metarl.tasks.environment_packages import environment_packages
+from metarl.tasks.observations import observation_layout
+from metarl.tasks.policy_environment import observed_environment
 from metarl.training import OwnLoop, TrainingState
-from metarl.workers import start_workers
-from metarl.wrappers import observed_environment
+from metarl.workers.pools import start_workers
+from metarl.workers.process_pool import Supervision
+from metarl.workers.shards import ShardSpec, Workers, to_vector
 
 
 @dataclass(frozen=True)

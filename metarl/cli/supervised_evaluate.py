@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from metarl.cli.parsing import parse
-from metarl.errors import ConfigError, RunFolderError
-from metarl.run_folder import read_any_config
-from metarl.supervised_config import SupervisedConfig
+from metarl.config.supervised import SupervisedConfig
+from metarl.foundation.errors import ConfigError, RunFolderError
+from metarl.runs.run_folder import read_any_config
 
 if TYPE_CHECKING:
-    from metarl.supervised import Learner
+    from metarl.experiments.supervised_learner import Learner
     from metarl.training import TrainingState
 
 
@@ -89,9 +89,9 @@ def run(argv: list[str]) -> int:
     from metarl.cli.listing import WIDTH_WITHOUT_TERMINAL
     from metarl.cli.supervised_output import show_and_write
     from metarl.cli.supervised_runs import build_learner, load_state
-    from metarl.supervised import initial_state
-    from metarl.supervised_evaluation import evaluate
-    from metarl.threads import one_thread
+    from metarl.experiments.supervised_evaluation import evaluate
+    from metarl.experiments.supervised_learner import initial_state
+    from metarl.foundation.threads import one_thread
 
     console = Console()
     if not console.is_terminal:

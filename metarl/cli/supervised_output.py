@@ -7,12 +7,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from metarl.figures import save_figure
-from metarl.run_folder import versions, write_evaluation
-from metarl.supervised import Learner
-from metarl.supervised_config import SupervisedConfig
-from metarl.supervised_evaluation import MEASURES, MeasureCurve, as_json, fits
-from metarl.supervised_figures import curves_figure, fits_figure, image_figure
+from metarl.config.supervised import SupervisedConfig
+from metarl.experiments.supervised_evaluation import MEASURES, MeasureCurve, as_json, fits
+from metarl.experiments.supervised_learner import Learner
+from metarl.foundation.versions import versions
+from metarl.reports.figures import save_figure
+from metarl.reports.supervised_figures import curves_figure, fits_figure, image_figure
+from metarl.runs.run_folder import write_evaluation
 from metarl.training import TrainingState
 
 Contenders = Mapping[str, tuple[Learner, TrainingState]]

@@ -5,19 +5,19 @@ from typing import Any
 
 import torch
 
-from metarl.checkpoints import Checkpoints
 from metarl.cli.saying import say
-from metarl.config import read_fields
-from metarl.errors import ConfigError
-from metarl.networks import network_of
-from metarl.plugins import load_problem
-from metarl.supervised import Learner
-from metarl.supervised_config import SupervisedConfig
+from metarl.config.fields import read_fields
+from metarl.config.plugins import load_problem
+from metarl.config.supervised import SupervisedConfig
+from metarl.experiments.supervised_learner import Learner
+from metarl.foundation.errors import ConfigError
+from metarl.learning.networks import network_of
+from metarl.runs.checkpoints import Checkpoints
 from metarl.training import TrainingState
 
 
 def build_problem(config: SupervisedConfig) -> Any:
-    """Build the problem (a `metarl.problems.Problem`) with its settings."""
+    """Build the problem (a `metarl.tasks.problems.Problem`) with its settings."""
     kind = load_problem(config.problem)
     return read_fields(kind, config.problem_settings, f"problem {config.problem}")
 

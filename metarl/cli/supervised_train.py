@@ -20,11 +20,11 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 
 from metarl.cli.parsing import parse
-from metarl.config import read_fields
-from metarl.errors import ConfigError
-from metarl.plugins import load_any_preset, load_problem
-from metarl.run_folder import read_any_config
-from metarl.supervised_config import SupervisedConfig
+from metarl.config.fields import read_fields
+from metarl.config.plugins import load_any_preset, load_problem
+from metarl.config.supervised import SupervisedConfig
+from metarl.foundation.errors import ConfigError
+from metarl.runs.run_folder import read_any_config
 
 S = TypeVar("S")
 

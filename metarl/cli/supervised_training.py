@@ -7,21 +7,22 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from metarl.bookkeeping import Bookkeeper
-from metarl.checkpoints import Checkpoints
 from metarl.cli.interruptions import Interrupted, Interruptions
 from metarl.cli.saying import say
 from metarl.cli.supervised_runs import build_learner, load_state
-from metarl.errors import MetarlError, RunFolderError
-from metarl.metrics import MetricsFile
-from metarl.problems import training_episodes
-from metarl.run_folder import make_run_folder, require_no_run, sweep, versions, write_config
-from metarl.run_lock import locked
-from metarl.sittings import record_sitting
-from metarl.supervised import Learner, initial_state, train
-from metarl.supervised_config import SupervisedConfig
-from metarl.threads import one_thread
-from metarl.trackers import Trackers, require_wandb, start_trackers
+from metarl.config.supervised import SupervisedConfig
+from metarl.experiments.supervised_learner import Learner, initial_state, train
+from metarl.foundation.errors import MetarlError, RunFolderError
+from metarl.foundation.threads import one_thread
+from metarl.foundation.versions import versions
+from metarl.runs.checkpoints import Checkpoints
+from metarl.runs.metrics import MetricsFile
+from metarl.runs.recorder import RunRecorder
+from metarl.runs.run_folder import make_run_folder, require_no_run, sweep, write_config
+from metarl.runs.run_lock import locked
+from metarl.runs.sessions import record_session
+from metarl.runs.trackers import Trackers, require_wandb, start_trackers
+from metarl.tasks.problems import training_episodes
 from metarl.training import Record, TrainingState
 
 
@@ -69,7 +70,7 @@ def run_supervised_training(
                     return 0
                 write_config(run_dir, config)
                 keeper.save(state)
-                record_sitting(run_dir, command, config.seed, state.iteration, 1, versions(), _warn)
+                record_session(run_dir, command, config.seed, state.iteration, 1, versions(), _warn)
                 with (
                     contextlib.closing(
                         start_trackers(config, run_dir, state.iteration, tensorboard, wandb_project)
@@ -85,7 +86,7 @@ def run_supervised_training(
     return code
 
 
-def _begin(learner: Learner, run_dir: Path, resume: bool) -> tuple[Bookkeeper, TrainingState]:
+def _begin(learner: Learner, run_dir: Path, resume: bool) -> tuple[RunRecorder, TrainingState]:
     """Give the books of a run, and the state to train from."""
     config = learner.config
     checkpoints, metrics = Checkpoints(run_dir), MetricsFile(run_dir, config.record_interval)
@@ -111,14 +112,14 @@ def _begin(learner: Learner, run_dir: Path, resume: bool) -> tuple[Bookkeeper, T
     else:
         metrics.cut_back(0)
     interval = config.checkpoint_interval
-    keeper = Bookkeeper(checkpoints, metrics, learner.initial, versions(), interval, saved, _warn)
+    keeper = RunRecorder(checkpoints, metrics, learner.initial, versions(), interval, saved, _warn)
     return keeper, state
 
 
 def _loop(
     learner: Learner,
     state: TrainingState,
-    keeper: Bookkeeper,
+    keeper: RunRecorder,
     trackers: Trackers,
     display: "_Display",
     interruptions: Interruptions,

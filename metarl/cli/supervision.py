@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metarl.cli.saying import say
-from metarl.errors import RunFolderError, WorkerError
-from metarl.failures import FailedEpisode
-from metarl.process_pool import Supervision
+from metarl.foundation.errors import RunFolderError, WorkerError
+from metarl.tasks.failed_episodes import FailedEpisode
+from metarl.workers.process_pool import Supervision
 
 EVENTS_FILE = "events.jsonl"
 FAILURES_FOLDER = "failures"

@@ -29,11 +29,12 @@ import tyro
 from metarl.cli import supervised_train
 from metarl.cli.cores import usable_cores
 from metarl.cli.parsing import parse
-from metarl.config import Config, environment_name, read_fields
-from metarl.defaults import Guess, environment_defaults
-from metarl.errors import ConfigError
-from metarl.plugins import load_agent, load_preset, preset_names
-from metarl.run_folder import read_config
+from metarl.config.fields import read_fields
+from metarl.config.plugins import load_agent, load_preset, preset_names
+from metarl.config.reinforcement import Config, environment_name
+from metarl.foundation.errors import ConfigError
+from metarl.runs.run_folder import read_config
+from metarl.tasks.environment_defaults import Guess, environment_defaults
 
 S = TypeVar("S")
 

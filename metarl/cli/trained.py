@@ -10,8 +10,8 @@ from importlib.resources import as_file
 from pathlib import Path
 
 from metarl.cli.saying import say
-from metarl.errors import RunFolderError
-from metarl.plugins import trained_policies
+from metarl.config.plugins import trained_policies
+from metarl.foundation.errors import RunFolderError
 
 FOLDER = Path("runs") / "trained"
 

@@ -10,25 +10,26 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from metarl.bookkeeping import Bookkeeper
-from metarl.checkpoints import Checkpoints
+from metarl.agents.rejections import Rejections
+from metarl.agents.stable_baselines import read_policy
 from metarl.cli.cores import checked_workers
 from metarl.cli.interruptions import Interrupted, Interruptions
 from metarl.cli.progress import TrainingDisplay
 from metarl.cli.runs import Experiment, build_experiment, load_newest_state, records_of
 from metarl.cli.saying import Forgiving, say
-from metarl.config import Config
-from metarl.errors import RunFolderError
-from metarl.metrics import MetricsFile
-from metarl.process_pool import Supervision
-from metarl.rejections import Rejections
-from metarl.run_folder import make_run_folder, require_no_run, sweep, versions, write_config
-from metarl.run_lock import locked
-from metarl.shards import to_vector
-from metarl.sittings import record_sitting
-from metarl.stable_baselines import read_policy
-from metarl.trackers import require_wandb, start_trackers
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import RunFolderError
+from metarl.foundation.versions import versions
+from metarl.runs.checkpoints import Checkpoints
+from metarl.runs.metrics import MetricsFile
+from metarl.runs.recorder import RunRecorder
+from metarl.runs.run_folder import make_run_folder, require_no_run, sweep, write_config
+from metarl.runs.run_lock import locked
+from metarl.runs.sessions import record_session
+from metarl.runs.trackers import require_wandb, start_trackers
 from metarl.training import OwnLoop, Record, TrainingState, train
+from metarl.workers.process_pool import Supervision
+from metarl.workers.shards import to_vector
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _run(config: Config, wish: Wish, console: Console, interruptions: Interrupti
         for line in wish.notes:
             _warn(line)
         computed_by = versions(*experiment.packages)
-        keeper = Bookkeeper(
+        keeper = RunRecorder(
             checkpoints,
             metrics,
             experiment.initial,
@@ -141,7 +142,7 @@ def _run(config: Config, wish: Wish, console: Console, interruptions: Interrupti
             _warn,
         )
         keeper.save(state)
-        record_sitting(
+        record_session(
             wish.run_dir, wish.command, config.seed, state.iteration, workers, computed_by, _warn
         )
         return _train(experiment, state, workers, wish, keeper, console, interruptions)
@@ -152,7 +153,7 @@ def _train(
     state: TrainingState,
     workers: int | str,
     wish: Wish,
-    keeper: Bookkeeper,
+    keeper: RunRecorder,
     console: Console,
     interruptions: Interruptions,
 ) -> int:
@@ -204,7 +205,7 @@ def _train(
     return 0
 
 
-def _save_at_last(keeper: Bookkeeper, state: TrainingState) -> str:
+def _save_at_last(keeper: RunRecorder, state: TrainingState) -> str:
     """Save what is not saved yet; give the reason, as the end of a sentence, if that fails."""
     try:
         keeper.save(state)

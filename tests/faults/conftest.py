@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from sittings import Zygote
+from sessions import Zygote
 
 
 @pytest.fixture(scope="session")

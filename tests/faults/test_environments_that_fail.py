@@ -10,12 +10,12 @@ import pytest
 from building import FORKED, build_experiment, first_state, pool, run, without_times
 from faulty_runs import assert_same, config_of, listening
 
+from metarl.agents.collection import collect_and_adapt
 from metarl.cli import main
-from metarl.collection import collect_and_adapt
-from metarl.errors import RunFolderError, TaskError, WorkerError
-from metarl.failures import FailedEpisode, read_episode
-from metarl.seeding import Split
-from metarl.tasks import sample_tasks
+from metarl.foundation.errors import RunFolderError, TaskError, WorkerError
+from metarl.foundation.seeding import Split
+from metarl.tasks.distribution import sample_tasks
+from metarl.tasks.failed_episodes import FailedEpisode, read_episode
 
 NONSENSE = {
     "step": "in step 1 of an episode: ZeroDivisionError: the sensor divided by zero",

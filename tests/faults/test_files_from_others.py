@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
-from sittings import SMALL
+from sessions import SMALL
 
 from metarl.cli import main
 from metarl.cli.runs import build_experiment, load_newest_state
-from metarl.errors import MetarlError, RunFolderError
-from metarl.metrics import MetricsFile, read_metrics
-from metarl.report import read_evaluation, read_run, render_page
-from metarl.run_folder import physics_warning, read_config
-from metarl.sittings import read_sittings, summary_of
+from metarl.foundation.errors import MetarlError, RunFolderError
+from metarl.foundation.versions import physics_warning
+from metarl.reports.report import read_evaluation, read_run, render_page
+from metarl.runs.metrics import MetricsFile, read_metrics
+from metarl.runs.run_folder import read_config
+from metarl.runs.sessions import read_sessions, summary_of
 
 NEWEST = "checkpoints/iteration-000004"
 TIMES = 150
@@ -62,7 +63,7 @@ def read_metrics_as_all_do(run_dir, experiment):
 READERS = {
     "config.json": lambda run_dir, _: build_experiment(read_config(run_dir)),
     "metrics.jsonl": read_metrics_as_all_do,
-    "sittings.jsonl": lambda run_dir, _: [summary_of(it) for it in read_sittings(run_dir)],
+    "sessions.jsonl": lambda run_dir, _: [summary_of(it) for it in read_sessions(run_dir)],
     "evaluation.json": lambda run_dir, _: read_evaluation(run_dir / "evaluation.json"),
     f"{NEWEST}/manifest.json": load,
     f"{NEWEST}/state.json": load,
@@ -111,7 +112,7 @@ def test_damage_is_an_error_of_ours_or_none(run_dir, experiment, file):
             outcomes.add("read")
         except MetarlError:
             outcomes.add("refused")
-    if "checkpoints" in file or "sittings" in file:
+    if "checkpoints" in file or "sessions" in file:
         assert outcomes == {"read"}, "there are older checkpoints, and other lines"
     else:
         assert "refused" in outcomes
@@ -124,7 +125,7 @@ def test_what_is_read_in_spite_of_damage_can_be_shown(run_dir):
     metrics.write_text(metrics.read_text().replace("iteration_seconds", "iteration_secs"))
     metrics.write_text(metrics.read_text().replace("env_steps", "nev_steps"))
     metrics.write_text(metrics.read_text().replace("pre_adaptation_return", "per_return"))
-    assert "r was trained in 1 sitting" in render_page([read_run(run_dir)])
+    assert "r was trained in 1 session" in render_page([read_run(run_dir)])
 
 
 def test_the_same_damage_ends_the_commands_with_one_line(run_dir, capsys):
@@ -258,7 +259,7 @@ def test_nothing_outside_the_folder_is_touched(run_dir, experiment, tmp_path, ca
     secret = tmp_path / "secret"
     secret.write_bytes((run_dir / "config.json").read_bytes())
     before = secret.read_bytes()
-    for name in ("config.json", "metrics.jsonl", "sittings.jsonl", ".lock", "evaluation.json"):
+    for name in ("config.json", "metrics.jsonl", "sessions.jsonl", ".lock", "evaluation.json"):
         (run_dir / name).rename(tmp_path / "kept")
         (run_dir / name).symlink_to(secret)
         code = main(["report", str(run_dir)]) if name != ".lock" else 2
@@ -369,5 +370,5 @@ def test_the_environments_package_is_among_the_versions(run_dir, experiment, cap
 
 
 def test_old_folders_without_sittings_are_read(run_dir):
-    (run_dir / "sittings.jsonl").unlink()
-    assert read_sittings(run_dir) == []
+    (run_dir / "sessions.jsonl").unlink()
+    assert read_sessions(run_dir) == []

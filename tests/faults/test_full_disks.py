@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sittings import SMALL, newest_checkpoint, recorded, records, wait_for
+from sessions import SMALL, newest_checkpoint, recorded, records, wait_for
 
 pytestmark = pytest.mark.usefixtures("in_the_folder_of_runs")
 

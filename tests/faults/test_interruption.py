@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sittings import SMALL, newest_checkpoint, records, wait_for
+from sessions import SMALL, newest_checkpoint, records, wait_for
 
-from metarl.report import read_run
+from metarl.reports.report import read_run
 
 ITERATIONS = 6
 OPTIONS = ["--iterations", ITERATIONS, "--checkpoint-interval", 2]
@@ -199,7 +199,7 @@ def test_a_second_signal_ends_everything_at_once(zygote):
 def test_a_run_without_a_checkpoint_starts_from_the_beginning(zygote, whole):
     assert zygote.train(*OPTIONS, "--run-dir", "r").code == 0
     subprocess.run(
-        ["rm", "-rf", "r/checkpoints", "r/metrics.jsonl", "r/sittings.jsonl"], check=True
+        ["rm", "-rf", "r/checkpoints", "r/metrics.jsonl", "r/sessions.jsonl"], check=True
     )
     plain = zygote.train(*OPTIONS, "--run-dir", "r")
     assert plain.code == 2
@@ -297,20 +297,20 @@ def test_every_sitting_is_recorded(zygote):
     Path("code.py").write_text("2")
     assert zygote.run(*RESUME, "--iterations", 2).code == 0
     shutil.rmtree(".git")
-    with Path("r/sittings.jsonl").open("a") as file:
+    with Path("r/sessions.jsonl").open("a") as file:
         file.write('{"started": "torn')
     assert zygote.run(*RESUME, "--iterations", 3).code == 0
-    sittings = [json.loads(line) for line in Path("r/sittings.jsonl").read_text().splitlines()
+    sessions = [json.loads(line) for line in Path("r/sessions.jsonl").read_text().splitlines()
                 if not line.endswith("torn")]  # fmt: skip
-    assert [sitting["after_iteration"] for sitting in sittings] == [0, 1, 2]
-    assert [sitting["git"] and sitting["git"]["dirty"] for sitting in sittings] == [
+    assert [session["after_iteration"] for session in sessions] == [0, 1, 2]
+    assert [session["git"] and session["git"]["dirty"] for session in sessions] == [
         False,
         True,
         None,
     ]
-    assert len(sittings[0]["git"]["commit"]) == 40
-    assert sittings[1]["command"] == "metarl " + " ".join(map(str, [*RESUME, "--iterations", 2]))
-    assert sittings[0].keys() >= {"started", "seed", "versions", "platform", "cpu", "torch_threads"}
-    assert os.environ["PATH"] not in Path("r/sittings.jsonl").read_text()
-    shown = read_run(Path("r")).sittings
-    assert f"commit {sittings[1]['git']['commit'][:12]} with changes" in shown[1]
+    assert len(sessions[0]["git"]["commit"]) == 40
+    assert sessions[1]["command"] == "metarl " + " ".join(map(str, [*RESUME, "--iterations", 2]))
+    assert sessions[0].keys() >= {"started", "seed", "versions", "platform", "cpu", "torch_threads"}
+    assert os.environ["PATH"] not in Path("r/sessions.jsonl").read_text()
+    shown = read_run(Path("r")).sessions
+    assert f"commit {sessions[1]['git']['commit'][:12]} with changes" in shown[1]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sittings import SMALL, wait_for
+from sessions import SMALL, wait_for
 
 pytestmark = pytest.mark.usefixtures("in_the_folder_of_runs")
 

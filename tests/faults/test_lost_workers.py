@@ -16,9 +16,9 @@ from building import FORKED, build_experiment, pool, run
 from faulty_runs import assert_same, config_of, listening, shared_memory
 from shard_functions import add, ask_for_pid, begin, die
 
-from metarl.errors import WorkerError
-from metarl.process_pool import Supervision
-from metarl.single_environments import resident_bytes
+from metarl.foundation.errors import WorkerError
+from metarl.tasks.single_environments import resident_bytes
+from metarl.workers.process_pool import Supervision
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_a_script_without_the_guard_is_told_of_it(tmp_path):
             import sys
             sys.path.insert(0, {str(support)!r})
             from building import build_experiment, pool, tiny_config, Supervision
-            from metarl.errors import WorkerError
+            from metarl.foundation.errors import WorkerError
             try:
                 with pool(build_experiment(tiny_config()), 2, Supervision()):
                     pass

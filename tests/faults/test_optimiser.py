@@ -8,17 +8,17 @@ import pytest
 import torch
 from building import ToldWorkers, first_state, pool, tiny_config
 
-from metarl.agents import AgentState
+from metarl.agents.outer_steps import adam_step, trust_region_outer_step
+from metarl.agents.protocol import AgentState
+from metarl.agents.rejections import NO_STEP, NOT_FINITE, NOTHING_TO_LEARN, Rejections
 from metarl.cli.runs import build_experiment
 from metarl.cli.training_run import run_training
-from metarl.errors import MetarlError, RunFolderError, TrainingError, WorkerError
-from metarl.outer_steps import adam_step, trust_region_outer_step
-from metarl.plugins import load_agent
-from metarl.process_pool import Supervision
-from metarl.rejections import NO_STEP, NOT_FINITE, NOTHING_TO_LEARN, Rejections
-from metarl.report import read_metrics
-from metarl.settings import TrustRegionSettings
+from metarl.config.plugins import load_agent
+from metarl.config.settings import TrustRegionSettings
+from metarl.foundation.errors import MetarlError, RunFolderError, TrainingError, WorkerError
+from metarl.reports.report import read_metrics
 from metarl.training import OwnLoop, train
+from metarl.workers.process_pool import Supervision
 
 META = ["maml-trpo", "fomaml-trpo", "e-maml-trpo", "meta-sgd-trpo", "promp", "reptile"]
 AGENTS = [*META, "pretrained", "oracle"]

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from metarl.agents import AgentState
-from metarl.outer_steps import mean_over_tasks
-from metarl.plugins import AgentSpec
-from metarl.settings import NoSettings
+from metarl.agents.outer_steps import mean_over_tasks
+from metarl.agents.protocol import AgentState
+from metarl.config.plugins import AgentSpec
+from metarl.config.settings import NoSettings
 from metarl_agents.reptile import displacements
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from metarl.cli.runs import Experiment, build_experiment
-from metarl.config import Config
-from metarl.plugins import load_agent, load_preset
-from metarl.process_pool import Supervision
-from metarl.shards import Workers, to_vector
+from metarl.config.plugins import load_agent, load_preset
+from metarl.config.reinforcement import Config
 from metarl.training import Record, TrainingState, train
+from metarl.workers.process_pool import Supervision
+from metarl.workers.shards import Workers, to_vector
 
 FORKED = Supervision(start_method="forkserver")
 """Workers forked by a server start in a moment; a spawned one imports torch for seconds."""

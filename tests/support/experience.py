@@ -10,12 +10,12 @@ import torch
 from building import tiny_config
 from torch.func import functional_call
 
-from metarl.adaptation import flatten, unflatten
+from metarl.agents.collection import collect_and_adapt
 from metarl.cli.runs import build_experiment
-from metarl.collection import collect_and_adapt
-from metarl.seeding import Split
-from metarl.shards import Shard, ShardSpec, to_vector
-from metarl.tasks import sample_tasks
+from metarl.foundation.seeding import Split
+from metarl.learning.adaptation import flatten, unflatten
+from metarl.tasks.distribution import sample_tasks
+from metarl.workers.shards import Shard, ShardSpec, to_vector
 
 PRESETS = {"gaussian": "navigation-2d", "categorical": "bernoulli-bandit"}
 

@@ -7,7 +7,7 @@ import time
 from building import tiny_config
 
 from metarl.cli.runs import build_experiment
-from metarl.process_pool import Supervision
+from metarl.workers.process_pool import Supervision
 
 
 def pid(shard):

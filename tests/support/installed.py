@@ -2,8 +2,8 @@
 
 from importlib.util import find_spec
 
-from metarl.config import Config
-from metarl.plugins import environment_ids, load_any_preset, preset_names
+from metarl.config.plugins import environment_ids, load_any_preset, preset_names
+from metarl.config.reinforcement import Config
 from metarl_envs import NEEDS
 
 

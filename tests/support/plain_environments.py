@@ -1,10 +1,12 @@
-"""Environments that know nothing of tasks, for the tests of metarl.wrapped to give some."""
+"""Environments that know nothing of tasks, for the tests of metarl.tasks.foreign_environments to
+give some.
+"""
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from metarl.wrapped import register_tasks
+from metarl.tasks.foreign_environments import register_tasks
 
 SHARED = [1.0, 2.0]
 

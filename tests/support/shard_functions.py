@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from metarl.shards import starts_anew
+from metarl.workers.shards import starts_anew
 
 
 def ask_for_pid(shard):

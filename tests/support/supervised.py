@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from metarl.cli.supervised_runs import build_learner
-from metarl.plugins import load_any_preset
-from metarl.problems import held_out_episodes
-from metarl.supervised import Learner
-from metarl.supervised_config import SupervisedConfig
+from metarl.config.plugins import load_any_preset
+from metarl.config.supervised import SupervisedConfig
+from metarl.experiments.supervised_learner import Learner
+from metarl.tasks.problems import held_out_episodes
 
 
 def tiny_supervised(preset: str = "sinusoid", **changes: Any) -> SupervisedConfig:

@@ -1,0 +1,329 @@
+"""The doors through which environments, problems, presets and agents enter, ours or a stranger's.
+
+A package registers by entry points:
+
+===========================  ====================================================================
+group                        value
+===========================  ====================================================================
+``metarl.environments``      a module that registers its environments with Gymnasium on import
+``metarl.problems``          a class, a frozen dataclass (see `metarl.problems.Problem`); the entry
+                             point's name is the problem's
+``metarl.presets``           a package whose ``*.toml`` files are presets, named by their file name
+``metarl.agents``            an `AgentSpec`; the entry point's name is the agent's
+``metarl.trained``           a package whose folders are run folders of policies that come trained,
+                             each with `config.json` and a checkpoint, named by their folder
+===========================  ====================================================================
+
+What cannot be loaded, and a name that another package has taken, is named on standard error and
+left out; the rest goes on.
+"""
+
+import contextlib
+import dataclasses
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib import import_module, resources
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from metarl.config.reinforcement import Config
+from metarl.config.supervised import SupervisedConfig, read_either
+from metarl.foundation.errors import ConfigError
+
+_OURS = "metarl-suite"
+
+registering_modules: dict[str, str] = {}
+"""The modules that registered environments built elsewhere, by the environments' names."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Something a package brings: its name and the package's."""
+
+    name: str
+    package: str
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """What the command line needs to know of an agent before it is built."""
+
+    entry_point: str
+    """Where its class is, as "module:Class" (see `metarl.agents.protocol.Agent`); imported to
+    build it.
+    """
+    settings: type[Any]
+    """Its own settings: a frozen dataclass, all fields with defaults, checked on construction."""
+    description: str
+    """What it does, in one line."""
+    source: str
+    """The paper."""
+    baseline: bool = False
+    """`metarl evaluate --baselines` compares with it."""
+    fixes: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the run's configuration, by name, that make the agent what it is."""
+    trained: bool = True
+    """Whether there is anything to train."""
+
+    def build(self, settings: Any, config: Config) -> Any:
+        """Build the agent (a `metarl.agents.protocol.Agent`, which this light module does not
+        import).
+        """
+        module, _, name = self.entry_point.partition(":")
+        return getattr(import_module(module), name)(settings, config)
+
+
+def environment_ids() -> list[Origin]:
+    """List the environments that installed packages register, in the `module:id` form."""
+    found = []
+    for entry in _entries("metarl.environments"):
+        try:
+            import_module(entry.value)
+        except Exception as error:  # a stranger's plug-in may raise anything
+            _leave_out(entry, f"{type(error).__name__}: {error}")
+            continue
+        for spec in list(gym.registry.values()):
+            if f"{_module_of(spec)}.".startswith(f"{entry.value}."):
+                found.append(Origin(f"{entry.value}:{spec.id}", _package(entry)))
+    return sorted(found, key=lambda origin: origin.name)
+
+
+def agent_names() -> list[Origin]:
+    """List the agents of all installed packages."""
+    found: dict[str, Origin] = {}
+    for entry in _entries("metarl.agents"):
+        if entry.name in found:
+            _leave_out(entry, f"{found[entry.name].package} has an agent of that name")
+        else:
+            found[entry.name] = Origin(entry.name, _package(entry))
+    return sorted(found.values(), key=lambda origin: origin.name)
+
+
+def load_agent(name: str) -> AgentSpec:
+    """Give what a package says of its agent.
+
+    Args:
+        name: an installed agent's; or "module:NAME" of an `AgentSpec` where Python finds it.
+
+    Raises:
+        ConfigError: no installed package brings it, or the one that does is broken.
+
+    """
+    if ":" in name:
+        return _load_agent(EntryPoint(name, name, "metarl.agents"), f"agent {name!r}")
+    for entry in _entries("metarl.agents"):
+        if entry.name == name:
+            return _load_agent(entry, f"agent {name!r} of package {_package(entry)}")
+    known = [origin.name for origin in agent_names()]
+    raise ConfigError(f"unknown agent {name!r}; {_nearest(name, known)}")
+
+
+def _load_agent(entry: EntryPoint, what: str) -> AgentSpec:
+    try:
+        spec = entry.load()
+    except Exception as error:  # a stranger's plug-in may raise anything
+        raise ConfigError(f"{what} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(spec, AgentSpec):
+        raise ConfigError(f"{what}: {entry.value} is no AgentSpec but {type(spec).__name__}")
+    return spec
+
+
+def problem_names() -> list[Origin]:
+    """List the supervised problems of all installed packages."""
+    found: dict[str, Origin] = {}
+    for entry in _entries("metarl.problems"):
+        if entry.name in found:
+            _leave_out(entry, f"{found[entry.name].package} has a problem of that name")
+        else:
+            found[entry.name] = Origin(entry.name, _package(entry))
+    return sorted(found.values(), key=lambda origin: origin.name)
+
+
+def load_problem(name: str) -> type[Any]:
+    """Give the class of a supervised problem (see `metarl.tasks.problems.Problem`).
+
+    Args:
+        name: an installed problem's; or "module:Class" where Python finds it.
+
+    Raises:
+        ConfigError: no installed package brings it, or the one that does is broken.
+
+    """
+    if ":" in name:
+        return _load_problem(EntryPoint(name, name, "metarl.problems"), f"problem {name!r}")
+    for entry in _entries("metarl.problems"):
+        if entry.name == name:
+            return _load_problem(entry, f"problem {name!r} of package {_package(entry)}")
+    known = [origin.name for origin in problem_names()]
+    raise ConfigError(f"unknown problem {name!r}; {_nearest(name, known)}")
+
+
+def _load_problem(entry: EntryPoint, what: str) -> type[Any]:
+    try:
+        kind = entry.load()
+    except Exception as error:  # a stranger's plug-in may raise anything
+        raise ConfigError(f"{what} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        raise ConfigError(f"{what}: {entry.value} is no dataclass but {type(kind).__name__}")
+    return kind
+
+
+def baseline_names() -> list[str]:
+    """List the agents that `metarl evaluate --baselines` compares with."""
+    names = []
+    for origin in agent_names():
+        with contextlib.suppress(ConfigError):  # of a plug-in nobody asked for
+            if load_agent(origin.name).baseline:
+                names.append(origin.name)
+    return names
+
+
+def preset_names() -> list[Origin]:
+    """List the presets of all installed packages."""
+    return _origins(_preset_files())
+
+
+def load_preset(name: str) -> Config:
+    """Read the preset of an environment; arguments and errors as for `load_any_preset`."""
+    config = load_any_preset(name)
+    if isinstance(config, SupervisedConfig):
+        raise ConfigError(
+            f"preset {name!r} is of problem {config.problem!r}, not of an environment; "
+            "`metarl train`, `evaluate` and `report` take it"
+        )
+    return config
+
+
+def load_any_preset(name: str) -> Config | SupervisedConfig:
+    """Read a preset by its name, or from a TOML file of the user's.
+
+    Args:
+        name: the name of an installed preset, or a path that ends in `.toml`.
+
+    Raises:
+        ConfigError: there is no such preset, or its file is not a valid one.
+
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"there is no preset file {name!r}")
+        return _read_preset(path.stem, path)
+    files = _preset_files()
+    if name not in files:
+        raise ConfigError(f"unknown preset {name!r}; {_nearest(name, list(files))}")
+    return _read_preset(name, files[name][1])
+
+
+def trained_policies() -> dict[str, tuple[str, Traversable]]:
+    """Give the policies that come trained with installed packages: package and run folder."""
+    return _named_resources("metarl.trained", "trained policy", _run_folder_name)
+
+
+def trained_names() -> list[Origin]:
+    """List the policies that come trained with installed packages."""
+    return _origins(trained_policies())
+
+
+def _origins(resource_of: Mapping[str, tuple[str, Traversable]]) -> list[Origin]:
+    found = [Origin(name, package) for name, (package, _) in resource_of.items()]
+    return sorted(found, key=lambda origin: origin.name)
+
+
+def _run_folder_name(found: Traversable) -> str | None:
+    return found.name if found.joinpath("config.json").is_file() else None
+
+
+def published_returns(config: Config) -> dict[str, list[float]]:
+    """Give the source's numbers, as the installed preset has them, if the tasks are still its."""
+    try:
+        preset = load_preset(config.preset)
+    except ConfigError:  # a preset file of the user's, or of a package that has gone
+        return config.published
+    same = ("env_id", "env_kwargs", "horizon", "train_range", "action_scale")
+    return (
+        preset.published
+        if all(getattr(preset, name) == getattr(config, name) for name in same)
+        else {}
+    )
+
+
+def _preset_files() -> dict[str, tuple[str, Traversable]]:
+    return _named_resources("metarl.presets", "preset", _preset_name)
+
+
+def _preset_name(found: Traversable) -> str | None:
+    name, dot, ending = found.name.rpartition(".")
+    return name if (dot, ending) == (".", "toml") and found.is_file() else None
+
+
+def _named_resources(
+    group: str, kind: str, name_of: Callable[[Traversable], str | None]
+) -> dict[str, tuple[str, Traversable]]:
+    """Give what lies in a group's packages and has a name there, with the package that has it."""
+    resource_of: dict[str, tuple[str, Traversable]] = {}
+    for entry in _entries(group):
+        try:
+            found = [(name_of(it), it) for it in resources.files(entry.value).iterdir()]
+        except Exception as error:  # a stranger's plug-in may raise anything
+            _leave_out(entry, f"{type(error).__name__}: {error}")
+            continue
+        for name, resource in found:
+            if name is None:
+                continue
+            if name in resource_of:
+                _leave_out(entry, f"{resource_of[name][0]} has a {kind} named {name!r}")
+            else:
+                resource_of[name] = (_package(entry), resource)
+    return resource_of
+
+
+def _read_preset(name: str, file: Traversable) -> Config | SupervisedConfig:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"preset {name!r} is not valid TOML: {error}") from error
+    return read_either({"preset": name, **table}, f"preset {name!r}")
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.4)
+    listing = "`metarl list` shows all of them"
+    return f"did you mean {near[0]!r}? ({listing})" if near else listing
+
+
+_named: set[str] = set()
+
+
+def _entries(group: str) -> list[EntryPoint]:
+    """Give a group's entry points, our own first, so that no stranger's name hides one of ours."""
+    return sorted(entry_points(group=group), key=lambda entry: _package(entry) != _OURS)
+
+
+def _leave_out(entry: EntryPoint, reason: str) -> None:
+    """Say once on standard error why something of a package is left out."""
+    said = f"metarl: left out {entry.name} ({entry.group}) of package {_package(entry)}: {reason}"
+    if said not in _named:
+        _named.add(said)
+        print(said, file=sys.stderr)
+
+
+def _module_of(spec: EnvSpec) -> str:
+    """Give the module that an environment belongs to; empty if that is not known."""
+    if spec.id in registering_modules:
+        return registering_modules[spec.id]
+    if isinstance(spec.entry_point, str):
+        return spec.entry_point.partition(":")[0]
+    return getattr(spec.entry_point, "__module__", "")
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "?"

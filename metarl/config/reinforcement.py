@@ -1,0 +1,209 @@
+"""The configuration of a run: what a preset fixes and what flags change.
+
+Light on purpose: no torch here, so that help and listings come at once.
+"""
+
+import dataclasses
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal
+
+from metarl.config.fields import Dtype, NotAFlag, require
+from metarl.foundation.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment: environment, protocol and hyperparameters."""
+
+    preset: NotAFlag[str]
+    """The preset this configuration started from; empty: none, but the environment's own spaces."""
+    description: NotAFlag[str]
+    """What is learned, in one line."""
+    source: NotAFlag[str]
+    """Where task, protocol and hyperparameters come from."""
+    env_id: str
+    """The environment, as package:namespace/Name-v0."""
+    horizon: int
+    """Longest episode, in environment steps."""
+    iterations: int
+    """Meta-iterations in total; a resumed run goes on to this number."""
+    env_kwargs: NotAFlag[dict[str, Any]] = field(default_factory=dict)
+    """Keyword arguments of the environment's constructor."""
+    train_range: NotAFlag[dict[str, Any]] = field(default_factory=dict)
+    """Where the tasks of training lie: `low` and `high`, an element for each of a task's; or `set`,
+    the name of a set of tasks that the environment has. Empty: the environment's own distribution.
+    """
+    test_ranges: NotAFlag[dict[str, Any]] = field(default_factory=dict)
+    """Other ranges of held-out tasks, each with a name, and `low` and `high` or `set`; `metarl
+    evaluate --task-range NAME` adapts to them."""
+    observe_task: bool = False
+    """Append the task to the observation, as the oracle needs; such a policy never adapts."""
+    initial_policy: str = ""
+    """A stable-baselines3 model (.zip) whose policy training starts from."""
+    agent: str = "maml-trpo"
+    """The agent that makes the outer step."""
+    agent_settings: NotAFlag[dict[str, Any]] = field(default_factory=dict)
+    """The agent's own settings."""
+    seed: int = 1
+    """The one integer that all random streams come from."""
+    tasks_per_batch: int = 40
+    """Tasks in a meta-batch."""
+    episodes_per_task: int = 20
+    """Episodes per task and adaptation phase."""
+    adaptation_steps: int = 1
+    """Inner gradient steps in training."""
+    inner_learning_rate: float = 0.1
+    """Step size α of the inner loop in training."""
+    on_env_error: Literal["stop", "retry", "skip-task"] = "stop"
+    """When an environment fails or gives numbers that are not finite: stop the run; try the task
+    again, three times in all; or go on without the task, which the metrics then count (an
+    evaluation stops)."""
+    first_order: bool = False
+    """Leave second derivatives out of the meta-gradient (first-order MAML)."""
+    discount: float = 0.99
+    """Discount factor γ."""
+    gae_lambda: float = 1.0
+    """λ of generalised advantage estimation."""
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Widths of the policy's hidden layers."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Nonlinearity between the policy's layers."""
+    initial_std: float = 1.0
+    """Initial standard deviation of a Gaussian policy, in units of the policy's action."""
+    minimum_std: float = 1e-6
+    """Lower bound of the standard deviation of a Gaussian policy."""
+    action_scale: float = 1.0
+    """The policy's action that means the environment's bound; [-scale, scale] is mapped to it."""
+    image_scale: float = 0.0
+    """What the elements of image observations are divided by; 0: the largest that the observation
+    space allows, if it has a bound."""
+    test_tasks: int = 40
+    """Held-out tasks of an evaluation."""
+    test_episodes_per_task: int = 20
+    """Episodes per held-out task and adaptation phase."""
+    test_query_episodes: int = 0
+    """Episodes per held-out task after the last inner step, which the results after adaptation come
+    from; 0: as many as in the other phases."""
+    test_adaptation_steps: int = 3
+    """Inner gradient steps in evaluation."""
+    test_learning_rates: tuple[float, ...] = ()
+    """Step sizes α in evaluation, one a step, the last repeated; empty: the inner learning rate,
+    then half of it (Finn et al. 2017)."""
+    published: NotAFlag[dict[str, Any]] = field(default_factory=dict)
+    """Mean returns that the source gives after 0, 1, … adaptation steps, by agent; for figures."""
+    checkpoint_interval: int = 10
+    """Iterations between two checkpoints."""
+    max_rejections: int = 20
+    """Outer steps rejected in a row after which a run ends with a diagnosis; 0: it never does."""
+    dtype: Dtype = "float32"
+    """Floating-point type of the policy."""
+    device: str = "cpu"
+    """Torch device of the policy."""
+
+    def __post_init__(self) -> None:
+        for name, at_least in _MINIMUM.items():
+            require(self, name, getattr(self, name) >= at_least, f"must be at least {at_least}")
+            at_most = _LARGEST_SEED if name == "seed" else _LARGEST
+            require(self, name, getattr(self, name) <= at_most, f"must be at most {at_most}")
+        for name in ("inner_learning_rate", "initial_std", "minimum_std", "action_scale"):
+            value = getattr(self, name)
+            require(self, name, 0 < value < math.inf, "must be positive and finite")
+        image_scale_is_good = 0 <= self.image_scale < math.inf
+        require(self, "image_scale", image_scale_is_good, "must be 0 or positive, and finite")
+        for name in ("discount", "gae_lambda"):
+            require(self, name, 0 <= getattr(self, name) <= 1, "must lie between 0 and 1")
+        for name, values in (
+            ("hidden_sizes", self.hidden_sizes),
+            ("test_learning_rates", self.test_learning_rates),
+        ):
+            good = all(0 < value < math.inf for value in values)
+            require(self, name, good, "must all be positive and finite")
+        weights = sum(before * after for before, after in pairwise((1, *self.hidden_sizes)))
+        too_many = f"makes more than {_MOST_WEIGHTS} weights"
+        require(self, "hidden_sizes", weights <= _MOST_WEIGHTS, too_many)
+
+        for name, task_range in {"train_range": self.train_range, **self.test_ranges}.items():
+            if task_range or name != "train_range":
+                _check_range(name, task_range)
+        for agent, returns in self.published.items():
+            numbers = isinstance(returns, list) and all(
+                isinstance(number, int | float) for number in returns
+            )
+            if not numbers:
+                raise ConfigError(f"published {agent} = {returns!r} must be a list of numbers")
+
+    @property
+    def name(self) -> str:
+        """The preset's name or, where the run started from none, the environment's."""
+        return self.preset or environment_name(self.env_id)
+
+    @property
+    def start(self) -> str:
+        """What `metarl train` is given to start such a run."""
+        return self.preset or f"--env-id {self.env_id}"
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """α for each inner step of training."""
+        return (self.inner_learning_rate,) * self.adaptation_steps
+
+    def learning_rates_at_test(self, steps: int) -> tuple[float, ...]:
+        """Give α for each of `steps` inner steps of an evaluation."""
+        halved = (self.inner_learning_rate, self.inner_learning_rate / 2)
+        rates = self.test_learning_rates or halved
+        return tuple(rates[min(step, len(rates) - 1)] for step in range(steps))
+
+    def to_json(self) -> str:
+        """Give the configuration as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def environment_name(env_id: str) -> str:
+    """Give the last part of an environment's id: of package:namespace/Name-v0, Name-v0."""
+    return env_id.rpartition(":")[2].rpartition("/")[2]
+
+
+_MINIMUM = {
+    "horizon": 1,
+    "iterations": 1,
+    "seed": 0,
+    "tasks_per_batch": 1,
+    "episodes_per_task": 1,
+    "adaptation_steps": 0,
+    "test_tasks": 1,
+    "test_episodes_per_task": 1,
+    "test_query_episodes": 0,
+    "test_adaptation_steps": 0,
+    "checkpoint_interval": 1,
+    "max_rejections": 0,
+}
+_LARGEST = 2**31 - 1
+_LARGEST_SEED = 2**63 - 1
+_MOST_WEIGHTS = 2**28
+
+
+def _check_range(name: str, task_range: Any) -> None:
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ConfigError(f"task range {name!r} must have a name of letters, digits, - and _")
+    if isinstance(task_range, dict) and set(task_range) == {"set"}:
+        if not isinstance(task_range["set"], str):
+            raise ConfigError(f"task range {name} = {task_range!r}: set must be a name")
+        return
+    numbers = (
+        isinstance(task_range, dict)
+        and set(task_range) == {"low", "high"}
+        and all(isinstance(ends, list | tuple) for ends in task_range.values())
+        and len(task_range["low"]) == len(task_range["high"])
+        and all(isinstance(end, int | float) for ends in task_range.values() for end in ends)
+    )
+    if not numbers or any(
+        not low < high for low, high in zip(task_range["low"], task_range["high"], strict=True)
+    ):
+        raise ConfigError(
+            f"task range {name} = {task_range!r} must have low and high, two lists of equally many "
+            "numbers, low below high; or set, the name of a set of the environment's"
+        )

@@ -1,0 +1,160 @@
+"""The configuration of a run on a supervised problem; light, as `metarl.config.reinforcement`."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from metarl.config.fields import Dtype, NotAFlag, read_fields, require
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SupervisedConfig:
+    """One experiment: problem, protocol and hyperparameters."""
+
+    preset: NotAFlag[str]
+    """The preset this configuration started from."""
+    description: NotAFlag[str]
+    """What is learned, in one line."""
+    source: NotAFlag[str]
+    """Where problem, protocol and hyperparameters come from."""
+    problem: NotAFlag[str]
+    """The problem, as `metarl list` names it; or "module:Class" of one that is not installed."""
+    iterations: int
+    """Meta-iterations in total; a resumed run goes on to this number."""
+    problem_settings: NotAFlag[dict[str, Any]] = field(default_factory=dict)
+    """The problem's own settings."""
+    agent: Literal["maml", "pretrained", "oracle"] = "maml"
+    """maml learns to adapt; pretrained learns all tasks together and adapts only at test; oracle is
+    told the task and never adapts."""
+    seed: int = 1
+    """The one integer that all random streams come from."""
+    tasks_per_batch: int = 25
+    """Tasks in a meta-batch."""
+    shots: int = 10
+    """Examples of a task that adaptation sees in training; of each class, for a classification."""
+    queries: int = 10
+    """Examples of a task that the adapted model is judged by in training; likewise."""
+    adaptation_steps: int = 1
+    """Inner gradient steps in training."""
+    inner_learning_rate: float = 0.01
+    """Step size α of the inner loop."""
+    learn_step_sizes: bool = False
+    """Learn α as well, for each parameter (Meta-SGD, Li et al. 2017); it starts as the number."""
+    first_order: bool = False
+    """Leave second derivatives out of the meta-gradient (first-order MAML)."""
+    outer_learning_rate: float = 1e-3
+    """Step size of Adam, the outer optimiser."""
+    drop_after: int = 0
+    """Iterations after which Adam's step size is a tenth of that; 0: it stays."""
+    max_gradient_norm: float = 0.0
+    """A longer meta-gradient is shortened to this; 0: none is."""
+    network: Literal["fully-connected", "convolutional"] = "fully-connected"
+    """Fully connected layers, or 3×3 convolutions of stride 2 on images."""
+    hidden_sizes: tuple[int, ...] = (40, 40)
+    """Widths of the hidden layers, or the filters of each convolution."""
+    batch_norm: bool = False
+    """Normalise by the batch's own statistics, at test as well (transductive)."""
+    test_tasks: int = 600
+    """Held-out tasks of an evaluation."""
+    test_shots: tuple[int, ...] = ()
+    """Examples that adaptation sees in an evaluation, each number in turn; empty: as in training.
+    """
+    test_queries: int = 100
+    """Examples of a held-out task that the adapted model is judged by; of each class, likewise."""
+    test_adaptation_steps: int = 10
+    """Inner gradient steps in evaluation; may be more than in training."""
+    test_learning_rates: tuple[float, ...] = ()
+    """Step sizes α in evaluation, one a step, the last repeated; empty: as in training. A learned α
+    is taken in the same proportions."""
+    published: NotAFlag[dict[str, Any]] = field(default_factory=dict)
+    """What the source gives: by shots a table, by agent, of adaptation steps and measures."""
+    record_interval: int = 100
+    """Iterations that one record of the metrics stands for."""
+    checkpoint_interval: int = 1000
+    """Iterations between two checkpoints."""
+    dtype: Dtype = "float32"
+    """Floating-point type of the model."""
+    device: str = "cpu"
+    """Torch device of the model."""
+
+    def __post_init__(self) -> None:
+        for name, at_least in _MINIMUM.items():
+            require(self, name, getattr(self, name) >= at_least, f"must be at least {at_least}")
+        for name in ("inner_learning_rate", "outer_learning_rate"):
+            value = getattr(self, name)
+            require(self, name, 0 < value < math.inf, "must be positive and finite")
+        norm_is_good = 0 <= self.max_gradient_norm < math.inf
+        require(self, "max_gradient_norm", norm_is_good, "must be 0 or positive, and finite")
+        for name in ("hidden_sizes", "test_shots", "test_learning_rates"):
+            good = all(0 < value < math.inf for value in getattr(self, name))
+            require(self, name, good, "must all be positive and finite")
+        for name in ("iterations", "checkpoint_interval"):
+            whole = getattr(self, name) % self.record_interval == 0
+            reason = f"must be a multiple of record_interval = {self.record_interval}"
+            require(self, name, whole, reason)
+        if self.network == "convolutional" and not self.hidden_sizes:
+            raise ConfigError("hidden_sizes = () leaves a convolutional network no convolution")
+        steps_are_needed = self.agent == "maml" and self.adaptation_steps == 0
+        require(self, "adaptation_steps", not steps_are_needed, "leaves agent maml no inner loop")
+
+    @property
+    def name(self) -> str:
+        """The preset's name."""
+        return self.preset
+
+    @property
+    def start(self) -> str:
+        """What `metarl train` is given to start such a run."""
+        return self.preset
+
+    @property
+    def shots_at_test(self) -> tuple[int, ...]:
+        """Each number of shots that an evaluation adapts to."""
+        return self.test_shots or (self.shots,)
+
+    def learning_rates_at_test(self, steps: int) -> tuple[float, ...]:
+        """Give α for each of `steps` inner steps of an evaluation."""
+        rates = self.test_learning_rates or (self.inner_learning_rate,)
+        return tuple(rates[min(step, len(rates) - 1)] for step in range(steps))
+
+    def to_json(self) -> str:
+        """Give the configuration as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+_MINIMUM = {
+    "record_interval": 1,
+    "iterations": 1,
+    "seed": 0,
+    "tasks_per_batch": 1,
+    "shots": 1,
+    "queries": 1,
+    "adaptation_steps": 0,
+    "drop_after": 0,
+    "test_tasks": 2,
+    "test_queries": 1,
+    "test_adaptation_steps": 0,
+    "checkpoint_interval": 1,
+}
+
+
+def read_either(table: Mapping[str, Any], origin: str) -> Config | SupervisedConfig:
+    """Build the configuration that a table is of: one that names a problem, or an environment.
+
+    Args:
+        table: values by field name.
+        origin: where the table comes from, for messages.
+
+    Raises:
+        ConfigError: as for `metarl.config.fields.read_fields`.
+
+    """
+    supervised = isinstance(table, Mapping) and "problem" in table
+    config: Config | SupervisedConfig
+    config = read_fields(SupervisedConfig if supervised else Config, table, origin)
+    return config

@@ -1,0 +1,1 @@
+"""What differs between reinforcement learning and supervised problems, behind one interface."""

@@ -1,0 +1,97 @@
+"""The trajectory record and the glossary of axes.
+
+Axes, always in this order:
+
+==========  =======================================================================
+axis        meaning
+==========  =======================================================================
+``task``    the tasks of a meta-batch, in task order; never reordered, never merged
+``episode`` the episodes of one task, one adaptation phase
+``time``    steps of an episode, 0 … horizon − 1; padded behind the last step
+``step``    episode and time merged, padding dropped
+``obs``     elements of an observation
+``act``     elements of an action (absent for discrete actions)
+==========  =======================================================================
+
+An *adaptation phase* is one round of data collection: phase 0 acts with θ, phase k with the
+parameters after k inner steps. The data of phases 0 … K − 1 are the support batches of the K inner
+steps; the data of phase K are the query batch of the outer loss.
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from metarl.learning.adaptation import Parameters
+from metarl.learning.policies import Distribution
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """The episodes of one task in one adaptation phase; padded entries are 0 and masked out."""
+
+    observations: Float[Tensor, "episode time obs"]
+    """What the policy saw at times 0 … T − 1."""
+    actions: Shaped[Tensor, "episode time *act"]
+    """What the policy chose, before scaling and clipping (int64 for discrete actions)."""
+    rewards: Float[Tensor, "episode time"]
+    """The reward that followed the action of the same time."""
+    mask: Bool[Tensor, "episode time"]
+    """True where the step was taken. Each episode's steps are a prefix of the time axis."""
+    successes: Bool[Tensor, " episode"] | None = None
+    """True where any step of the episode succeeded; None: the environment does not say."""
+    unstable_episodes: int = 0
+    """How many episodes the simulation broke off because it diverged."""
+
+    @property
+    def returns(self) -> Float[Tensor, " episode"]:
+        """The undiscounted sum of rewards of each episode."""
+        return (self.rewards * self.mask).sum(-1)
+
+    @property
+    def success_rate(self) -> float | None:
+        """The share of episodes that succeeded; None: the environment does not say."""
+        return None if self.successes is None else float(self.successes.double().mean())
+
+    @property
+    def env_steps(self) -> int:
+        """The number of environment steps taken."""
+        return int(self.mask.sum())
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The taken steps of one task in one phase, ready for a loss; padding is dropped."""
+
+    observations: Float[Tensor, "step obs"]
+    actions: Shaped[Tensor, "step *act"]
+    advantages: Float[Tensor, " step"]
+
+
+@dataclass(frozen=True)
+class Experience:
+    """One task's data of an iteration: a support batch for each inner step and the query batch."""
+
+    supports: tuple[Batch, ...]
+    query: Batch
+    path: tuple[Parameters, ...]
+    """The parameters that collected each of them: θ, those after each inner step, last θ'."""
+    old_distribution: Distribution
+    """Of the policy that collected the query batch, at its observations."""
+    old_log_probs: Float[Tensor, " step"]
+    """Of the query batch's actions."""
+
+
+@dataclass(frozen=True)
+class TaskStatistics:
+    """What leaves the worker about one task."""
+
+    mean_returns: tuple[float, ...]
+    """Mean undiscounted return in phase 0 (before adaptation), 1, …, K."""
+    env_steps: int
+    """Environment steps taken, all phases together."""
+    mean_successes: tuple[float, ...] | None = None
+    """Share of episodes that succeeded, by phase as well; None: the environment does not say."""
+    unstable_episodes: int = 0
+    """Episodes that the simulation broke off because it diverged, all phases together."""

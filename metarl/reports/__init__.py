@@ -1,0 +1,1 @@
+"""What people look at: figures, pages and videos. It trains nothing."""

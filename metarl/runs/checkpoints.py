@@ -1,0 +1,293 @@
+"""Checkpoints: safetensors and JSON with checksums, written atomically; never pickle.
+
+A checkpoint is a folder `checkpoints/iteration-000120` with
+
+- `parameters.safetensors`: the policy's parameters by name, learned step sizes of the inner loop
+  likewise, and the outer optimiser's state;
+- `state.json`: the iteration, the environment steps so far, the versions that wrote it, the agent
+  and the environment;
+- `manifest.json`: the SHA-256 sum of the other two.
+
+It is written under another name, flushed to disk and renamed, so a folder with the final name is
+complete unless a disk or a hand damaged it, which the sums tell. A checkpoint may come from
+anybody: it is read within the bounds that the policy gives, and checked before it is used.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+
+from metarl.learning.adaptation import Parameters, unflatten
+from metarl.agents.protocol import AgentState
+from metarl.foundation.errors import RunFolderError
+from metarl.foundation.files import MEBIBYTE, PARTIAL, flush_folder, read_bytes, read_json, reason, write_new
+from metarl.runs.metrics import LARGEST_COUNT
+from metarl.workers.shards import Vector, to_vector
+from metarl.training import TrainingState
+
+FORMAT = 1
+KEPT = 3
+_PARAMETERS = "parameters.safetensors"
+_STATE = "state.json"
+_MANIFEST = "manifest.json"
+_POLICY_PREFIX = "policy/"
+_STEP_SIZES_PREFIX = "step_sizes/"
+_OPTIMISER_PREFIX = "optimiser/"
+_NAME = re.compile(r"iteration-(\d{6,16})")
+_SET_ASIDE = ".set-aside"
+
+
+class Checkpoints:
+    """The checkpoints of one run."""
+
+    def __init__(self, run_dir: Path, about: Mapping[str, str] | None = None) -> None:
+        """Take the run's folder.
+
+        Args:
+            run_dir: the run folder.
+            about: what a checkpoint must be of, such as the agent's name, by kind; it is recorded
+                in those that are written, and one that says something else is refused.
+
+        """
+        self._folder = run_dir / "checkpoints"
+        self._about = dict(about or {})
+
+    def save(self, state: TrainingState, template: Parameters, versions: Mapping[str, str]) -> None:
+        """Write a checkpoint, then drop all but the newest few.
+
+        Args:
+            state: what to save.
+            template: names and shapes of the policy's parameters.
+            versions: the versions of what computed the state.
+
+        Raises:
+            RunFolderError: it cannot be written.
+
+        """
+        tensors = _by_name(_POLICY_PREFIX, state.agent.theta, template)
+        if state.agent.step_sizes is not None:
+            tensors |= _by_name(_STEP_SIZES_PREFIX, state.agent.step_sizes, template)
+        for name, array in state.agent.optimiser.items():
+            tensors[_OPTIMISER_PREFIX + name] = torch.as_tensor(array).contiguous()
+        summary = {
+            "format": FORMAT,
+            "iteration": state.iteration,
+            "env_steps": state.env_steps,
+            "versions": dict(versions),
+            **self._about,
+        }
+        contents = {_PARAMETERS: save(tensors), _STATE: _json_bytes(summary)}
+        if len(contents[_PARAMETERS]) > _largest(template):
+            raise RunFolderError(
+                f"a checkpoint would have {len(contents[_PARAMETERS]):,} bytes, more than is ever "
+                f"read for this policy ({_largest(template):,}); the optimiser remembers too much"
+            )
+        sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+        contents[_MANIFEST] = _json_bytes({"sha256": sums})
+
+        try:
+            self._write(f"iteration-{state.iteration:06d}", contents)
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write a checkpoint in {self._folder}: {reason(error, self._folder)}; the "
+                "older ones are untouched"
+            ) from error
+
+    def load_newest(
+        self, template: Parameters, up_to: int | None = None
+    ) -> tuple[TrainingState, dict[str, str], list[str]]:
+        """Load the newest checkpoint that is whole and of this run.
+
+        Args:
+            template: names and shapes of the policy's parameters.
+            up_to: the newest iteration wanted; None: any.
+
+        Returns:
+            The state, the versions that wrote it, and what was passed over and why.
+
+        Raises:
+            RunFolderError: there is no good checkpoint.
+
+        """
+        skipped: list[str] = []
+        for iteration, folder in reversed(self._complete()):
+            if up_to is not None and iteration > up_to:
+                skipped.append(f"{folder.name}: the metrics end at iteration {up_to}")
+                continue
+            try:
+                state, versions = _load(folder, template, iteration, self._about)
+            # A file that somebody made may break its reader anywhere.
+            except Exception as error:
+                skipped.append(f"{folder.name}: {error or type(error).__name__}")
+                continue
+            return state, versions, skipped
+        reasons = "; ".join(skipped) or "none was written"
+        raise RunFolderError(f"no usable checkpoint in {self._folder} ({reasons})")
+
+    def exist(self) -> bool:
+        """Say whether there are checkpoints, good or bad."""
+        return bool(self._complete())
+
+    def newest_versions(self) -> dict[str, str]:
+        """Give the versions that the newest readable checkpoint says, without loading it."""
+        for _, folder in reversed(self._complete()):
+            try:
+                return _versions(read_json(folder / _STATE))
+            except (RunFolderError, ValueError):
+                continue
+        return {}
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written."""
+        if not self._folder.is_symlink():
+            for leftover in self._folder.glob(f"*{PARTIAL}"):
+                _remove(leftover)
+
+    def set_aside_after(self, iteration: int) -> None:
+        """Rename the checkpoints of later iterations, which training will write anew.
+
+        Raises:
+            RunFolderError: it cannot be done.
+
+        """
+        try:
+            for later, folder in self._complete():
+                if later > iteration:
+                    aside = folder.with_name(folder.name + _SET_ASIDE)
+                    _remove(aside)
+                    folder.rename(aside)
+        except OSError as error:
+            raise RunFolderError(f"cannot rename in {self._folder}: {error.strerror}") from error
+
+    def _write(self, name: str, contents: Mapping[str, bytes]) -> None:
+        final = self._folder / name
+        partial = final.with_name(name + PARTIAL)
+        if not self._folder.parent.is_dir():
+            raise FileNotFoundError(0, "the run folder is gone")
+        if self._folder.is_symlink():  # `reason` says so
+            raise OSError
+        self.sweep()
+        self._folder.mkdir(exist_ok=True)
+        try:
+            partial.mkdir()
+            for file_name, data in contents.items():
+                write_new(partial / file_name, data)
+            flush_folder(partial)
+            if final.exists():  # this iteration once more, after a resume from an earlier one
+                final.rename(final.with_name(f"old-{name}{PARTIAL}"))
+            partial.rename(final)
+        except OSError:
+            _remove(partial)  # on a full disk its space is needed
+            raise
+        flush_folder(self._folder)
+        for _, old in self._complete()[:-KEPT]:
+            with contextlib.suppress(OSError):  # it is tried again with the next
+                # Renamed first, so that one removed in part never looks like a checkpoint.
+                _remove(old.rename(old.with_name(f"old-{old.name}{PARTIAL}")))
+
+    def _complete(self) -> list[tuple[int, Path]]:
+        """Give the checkpoints and their iterations, the newest last."""
+        if self._folder.is_symlink():
+            return []
+        found = [(_NAME.fullmatch(path.name), path) for path in self._folder.glob("iteration-*")]
+        return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def _load(
+    folder: Path, template: Parameters, iteration: int, about: Mapping[str, str]
+) -> tuple[TrainingState, dict[str, str]]:
+    if folder.is_symlink():
+        raise ValueError("it is a symbolic link, and none is followed inside a run folder")
+    sums = read_json(folder / _MANIFEST)["sha256"]
+    limits = {_STATE: MEBIBYTE, _PARAMETERS: _largest(template)}
+    contents = {name: read_bytes(folder / name, limit) for name, limit in limits.items()}
+    for name, data in contents.items():
+        if hashlib.sha256(data).hexdigest() != sums[name]:
+            raise ValueError(f"{name} is damaged (its checksum differs)")
+    summary = json.loads(contents[_STATE])
+    if summary["format"] != FORMAT:
+        raise ValueError(f"checkpoint format {summary['format']}, this metarl reads {FORMAT}")
+    for kind, wanted in about.items():
+        if summary.get(kind, wanted) != wanted:  # older ones do not say
+            raise ValueError(f"it is of {kind} {summary[kind]!r}, not of {wanted!r}")
+    for name in ("iteration", "env_steps"):
+        if type(summary[name]) is not int or not 0 <= summary[name] < LARGEST_COUNT:
+            raise ValueError(f"{name} = {summary[name]!r}")
+    if summary["iteration"] != iteration:
+        raise ValueError(f"it is of iteration {summary['iteration']}")
+    agent = _agent_state(load(contents[_PARAMETERS]), template)
+    return TrainingState(agent, iteration, summary["env_steps"]), _versions(summary)
+
+
+def _agent_state(tensors: Parameters, template: Parameters) -> AgentState:
+    for name, value in tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{name} is not finite")
+        if not name.startswith((_POLICY_PREFIX, _STEP_SIZES_PREFIX, _OPTIMISER_PREFIX)):
+            raise ValueError(f"unknown tensor {name}")
+    learned = any(name.startswith(_STEP_SIZES_PREFIX) for name in tensors)
+    return AgentState(
+        theta=_vector(_POLICY_PREFIX, tensors, template),
+        optimiser={
+            name.removeprefix(_OPTIMISER_PREFIX): value.numpy()
+            for name, value in tensors.items()
+            if name.startswith(_OPTIMISER_PREFIX)
+        },
+        step_sizes=_vector(_STEP_SIZES_PREFIX, tensors, template) if learned else None,
+    )
+
+
+def _versions(summary: Any) -> dict[str, str]:
+    versions = summary.get("versions", {}) if isinstance(summary, dict) else None
+    if not isinstance(versions, dict) or not all(isinstance(it, str) for it in versions.values()):
+        raise ValueError(f"{_STATE} names no versions")
+    return versions
+
+
+def _largest(template: Parameters) -> int:
+    """Give the most bytes that parameters and an optimiser's memory of them may have."""
+    parameters = sum(math.prod(value.shape) for value in template.values())
+    return 64 * MEBIBYTE + 32 * 8 * parameters
+
+
+def _by_name(prefix: str, vector: Vector, template: Parameters) -> Parameters:
+    parameters = unflatten(torch.as_tensor(vector), template)
+    return {prefix + name: value.contiguous() for name, value in parameters.items()}
+
+
+def _vector(prefix: str, tensors: Parameters, template: Parameters) -> Vector:
+    names = {name.removeprefix(prefix) for name in tensors if name.startswith(prefix)}
+    for name in sorted(names ^ set(template)):
+        has = "no" if name in template else "a"
+        raise ValueError(f"it has {has} {prefix}{name}; the policy's layers differ")
+    for name, like in template.items():
+        found = tensors[prefix + name]
+        if found.shape != like.shape:
+            raise ValueError(
+                f"{prefix}{name} has shape {tuple(found.shape)}, the policy {tuple(like.shape)}"
+            )
+        if found.dtype != like.dtype:
+            raise ValueError(f"{prefix}{name} is {found.dtype}, the policy {like.dtype}")
+    return to_vector({name: tensors[prefix + name] for name in template})
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder as far as that is possible; no link is followed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _json_bytes(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()

@@ -1,0 +1,120 @@
+"""A run's folder: `config.json`, `metrics.jsonl`, `checkpoints/`, `evaluation.json`, and more."""
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError, RunFolderError
+from metarl.foundation.files import PARTIAL, read_json, write_whole
+from metarl.config.supervised import SupervisedConfig, read_either
+
+CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.jsonl"
+EVALUATION_FILE = "evaluation.json"
+LOCK_FILE = ".lock"
+_PARTIAL_FILES = (CONFIG_FILE + PARTIAL, METRICS_FILE + PARTIAL)
+_LEFT_BEHIND = {LOCK_FILE, *_PARTIAL_FILES}
+
+
+def require_no_run(path: Path) -> None:
+    """Refuse a folder that holds something; what a killed start leaves behind is nothing.
+
+    Raises:
+        RunFolderError: it holds something, or is no folder.
+
+    """
+    try:
+        taken = path.exists() and (
+            not path.is_dir() or any(it.name not in _LEFT_BEHIND for it in path.iterdir())
+        )
+    except OSError as error:
+        raise RunFolderError(f"cannot make the run folder {path}: {error.strerror}") from error
+    if taken:
+        raise RunFolderError(
+            f"{path} exists already; continue that run with --resume, or choose another --run-dir"
+        )
+
+
+def make_run_folder(path: Path) -> None:
+    """Make a new run's folder.
+
+    Raises:
+        RunFolderError: the folder holds something already, or cannot be made.
+
+    """
+    require_no_run(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"cannot make the run folder {path}: {error.strerror}") from error
+
+
+def sweep(path: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for name in _PARTIAL_FILES:
+        with contextlib.suppress(OSError):  # a leftover does no harm
+            (path / name).unlink(missing_ok=True)
+
+
+def write_config(path: Path, config: Config | SupervisedConfig) -> None:
+    """Write a run's configuration.
+
+    Raises:
+        RunFolderError: the folder cannot be written.
+
+    """
+    write_whole(path / CONFIG_FILE, config.to_json().encode())
+
+
+def read_config(path: Path) -> Config:
+    """Read the configuration of a run on an environment.
+
+    Raises:
+        RunFolderError: the folder is missing, holds no readable configuration, or is of a run on a
+            supervised problem.
+
+    """
+    config = read_any_config(path)
+    if isinstance(config, SupervisedConfig):
+        raise RunFolderError(
+            f"{path} is a run of problem {config.problem!r}, not of an environment; "
+            "`metarl evaluate` and `metarl report` take it by itself"
+        )
+    return config
+
+
+def read_any_config(path: Path) -> Config | SupervisedConfig:
+    """Read the configuration of a run, whatever it trains on; errors as for `read_config`."""
+    file = path / CONFIG_FILE
+    if not path.is_dir():
+        raise RunFolderError(f"there is no run folder {path}; `metarl train` makes one")
+    if not (file.exists() or file.is_symlink()):
+        raise RunFolderError(f"{path} is not a run folder: it has no {CONFIG_FILE}")
+    table = read_json(file)
+    if not isinstance(table, dict):
+        raise RunFolderError(f"{file} cannot be read: it holds no table of fields")
+    try:
+        config: Config | SupervisedConfig = read_either(table, str(file))
+    except ConfigError as error:
+        raise RunFolderError(f"{file} cannot be read: {error}") from error
+    return config
+
+
+def write_evaluation(path: Path, evaluation: dict[str, Any], task_range: str = "") -> Path:
+    """Write `evaluation.json`, or `evaluation-NAME.json` for the tasks of a range with a name.
+
+    Raises:
+        RunFolderError: the folder cannot be written.
+
+    """
+    file = path / EVALUATION_FILE
+    if task_range:
+        file = file.with_stem(f"{file.stem}-{task_range}")
+    write_whole(file, (json.dumps(evaluation, indent=2) + "\n").encode())
+    return file

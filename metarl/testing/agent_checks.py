@@ -1,0 +1,265 @@
+"""Checks of an agent: its settings, its outer step, and the promises of a run that it must keep."""
+
+import dataclasses
+import json
+import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metarl.agents.protocol import Agent, AgentState
+from metarl.cli.runs import Experiment, build_experiment
+from metarl.config.fields import read_fields
+from metarl.config.plugins import AgentSpec
+from metarl.config.reinforcement import Config
+from metarl.runs.checkpoints import Checkpoints
+from metarl.testing.playing import Failure
+from metarl.training import Record, TrainingState, train
+from metarl.workers.process_pool import Supervision
+from metarl.workers.shards import Workers, to_vector
+
+ENVIRONMENT = "metarl.testing.tiny_tasks:metarl/FindNumber-v0"
+ITERATIONS = 3
+ITERATIONS_TO_LEARN = 15
+FORKED = Supervision(start_method="forkserver")
+"""The kit's workers live for a moment, in which spawned ones would still import torch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentSubject:
+    """The agent under test, and what it is tried with."""
+
+    name: str
+    spec: AgentSpec
+    settings: Mapping[str, Any]
+    seed: int
+    _runs: dict[int, list[tuple[TrainingState, Record]]] = dataclasses.field(default_factory=dict)
+
+    def run(self, steps: int) -> Iterator[tuple[TrainingState, Record]]:
+        """Train for ITERATIONS with so many inner steps; only once for all checks."""
+        if steps not in self._runs:
+            run = []
+            for each in _train(self.experiment(adaptation_steps=steps)):
+                run.append(each)
+                yield each
+            self._runs[steps] = run
+        else:
+            yield from self._runs[steps]
+
+    def experiment(self, **changes: Any) -> Experiment:
+        """Build a tiny experiment for the agent."""
+        config = Config(
+            preset="conformance",
+            description="find a hidden number",
+            source="the conformance kit",
+            env_id=ENVIRONMENT,
+            horizon=6,
+            iterations=ITERATIONS,
+            agent=self.name,
+            agent_settings=dict(self.settings),
+            seed=self.seed,
+            tasks_per_batch=4,
+            episodes_per_task=5,
+            hidden_sizes=(8,),
+        )
+        changes = {**self.spec.fixes, **changes}
+        return build_experiment(dataclasses.replace(config, **changes), self.spec)
+
+
+@contextmanager
+def _pool(experiment: Experiment, workers: int = 0) -> Iterator[Workers]:
+    config = experiment.config
+    pool = experiment.start_workers(
+        workers, config.tasks_per_batch, config.episodes_per_task, supervision=FORKED
+    )
+    with closing(pool):
+        yield pool
+
+
+def _first(experiment: Experiment) -> TrainingState:
+    return TrainingState(experiment.agent.initial_state(to_vector(experiment.initial)), 0, 0)
+
+
+def _train(
+    experiment: Experiment, workers: int = 0, start: TrainingState | None = None
+) -> Iterator[tuple[TrainingState, Record]]:
+    """Train to the experiment's last iteration; records come without what a clock measured."""
+    assert isinstance(experiment.agent, Agent)
+    with _pool(experiment, workers) as pool:
+        loop = train(
+            experiment.agent,
+            experiment.environment,
+            pool,
+            start or _first(experiment),
+            experiment.config,
+        )
+        for state, record in loop:
+            yield state, {name: v for name, v in record.items() if not name.endswith("_seconds")}
+
+
+def settings_are_a_record(subject: AgentSubject) -> str:
+    """Settings are a frozen dataclass with defaults that comes back from JSON, as run folders do.
+
+    Raises:
+        Failure: they are not.
+
+    """
+    kind = subject.spec.settings
+    if not (dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen):  # type: ignore[attr-defined]
+        raise Failure(f"settings {kind.__name__} is not a frozen dataclass")
+    for item in dataclasses.fields(kind):
+        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+            raise Failure(f"settings field {item.name!r} has no default")
+    given = read_fields(kind, subject.settings, "settings")
+    written = json.dumps(dataclasses.asdict(given))
+    if read_fields(kind, json.loads(written), "settings") != given:
+        raise Failure(f"settings {given}, written as {written}, came back different")
+    return f"{kind.__name__}: {len(dataclasses.fields(kind))} fields, which come back from JSON"
+
+
+def protocol_is_there(subject: AgentSubject) -> str:
+    """The class has the members of `metarl.agents.protocol.Agent`, and starts from the θ it is
+    given.
+    """
+    experiment = subject.experiment()
+    agent = experiment.agent
+    if not isinstance(agent, Agent):
+        raise Failure(
+            f"{type(agent).__name__} has no initial_state and outer_step as metarl.agents.protocol.Agent "
+            "says; the kit checks no agent with a loop of its own"
+        )
+    theta = to_vector(experiment.initial)
+    state = agent.initial_state(theta)
+    if not isinstance(state, AgentState):
+        raise Failure(
+            f"initial_state gave {type(state).__name__}, not a metarl.agents.protocol.AgentState"
+        )
+    if not np.array_equal(state.theta, theta):
+        raise Failure("initial_state changed θ; --initial-policy would not be what it says")
+    return "initial_state keeps θ, outer_step is there"
+
+
+def steps_are_sound(subject: AgentSubject) -> str:
+    """θ stays finite and of its shape and type, metrics are plain and finite, for all policies."""
+    for steps in (1, 2):
+        discrete = subject.experiment(env_kwargs={"discrete": True}, adaptation_steps=steps)
+        for actions, experiment, run in (
+            ("continuous", subject.experiment(), subject.run(steps)),
+            ("discrete", discrete, _train(discrete)),
+        ):
+            where = f"with {actions} actions and {steps} inner steps"
+            before = _first(experiment).agent.theta
+            for state, record in run:
+                _require_sound(before, state.agent, record, where)
+            if np.array_equal(before, state.agent.theta):
+                raise Failure(f"{ITERATIONS} iterations {where} left θ where it was")
+    return "Gaussian and categorical policies, one and two inner steps: θ moves and stays finite"
+
+
+def _require_sound(before: np.ndarray, after: AgentState, record: Record, where: str) -> None:
+    theta = after.theta
+    if theta.shape != before.shape or theta.dtype != before.dtype:
+        raise Failure(
+            f"{where}, θ came back as {theta.dtype}{theta.shape} instead of "
+            f"{before.dtype}{before.shape}"
+        )
+    if not np.isfinite(theta).all():
+        raise Failure(f"{where}, θ is not finite after iteration {record['iteration']}")
+    try:
+        json.dumps(record)
+    except TypeError as error:
+        raise Failure(f"{where}, the metrics are no JSON: {error}; give Python numbers") from error
+    for name, value in record.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise Failure(f"{where}, metric {name!r} is {value}")
+
+
+def runs_repeat(subject: AgentSubject) -> str:
+    """The same seed gives the same bits, whatever the number of workers."""
+    once = list(subject.run(2))
+    for workers, hint in (
+        (1, "randomness must come from metarl.foundation.seeding"),
+        (2, "sum contributions in task order, in float64, and compute each task alone"),
+    ):
+        again = _train(subject.experiment(adaptation_steps=2), workers)
+        for (state, record), (other, its) in zip(once, again, strict=True):
+            if not _same(state.agent, other.agent) or record != its:
+                raise Failure(
+                    f"iteration {record['iteration']} gave other numbers with {workers} "
+                    f"worker{'s' if workers > 1 else ''} than with one before; {hint}"
+                )
+    return "the same seed gives the same bits again, and with two worker processes"
+
+
+def states_resume(subject: AgentSubject) -> str:
+    """A run that goes on from a checkpoint equals one that was never interrupted."""
+    experiment, whole = subject.experiment(), list(subject.run(1))
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder))
+        checkpoints.save(whole[0][0], experiment.initial, {})
+        loaded, _, _ = checkpoints.load_newest(experiment.initial)
+    resumed = _train(subject.experiment(), start=loaded)
+    for (state, record), (other, its) in zip(whole[1:], resumed, strict=True):
+        if not _same(state.agent, other.agent) or record != its:
+            raise Failure(
+                f"iteration {record['iteration']} after a resume gave other numbers; what the next "
+                "step needs must be in AgentState (theta, optimiser, step_sizes), nothing in the "
+                "agent itself"
+            )
+    return "a resumed run gives the bits of an uninterrupted one"
+
+
+def states_are_kept(subject: AgentSubject) -> str:
+    """An outer step gives a new state and leaves the old one, which may be needed again."""
+    experiment = subject.experiment(iterations=1)
+    start = _first(experiment)
+    before = _copy(start.agent)
+    ((last, _),) = _train(experiment, start=start)
+    if not _same(start.agent, before):
+        raise Failure("outer_step wrote into the state that it was given; return a new one")
+    if np.shares_memory(start.agent.theta, last.agent.theta):
+        raise Failure("the new state's θ shares memory with the old one's")
+    return "outer_step leaves the state that it is given"
+
+
+def equal_rewards_do_no_harm(subject: AgentSubject) -> str:
+    """A batch that says nothing is no error, and leaves θ finite."""
+    experiment = subject.experiment(env_kwargs={"flat": True})
+    before = _first(experiment).agent.theta
+    for state, record in _train(experiment):
+        _require_sound(before, state.agent, record, "with all rewards equal")
+    return "batches whose rewards are all equal leave θ finite"
+
+
+def agents_learn(subject: AgentSubject) -> str:
+    """After some iterations, adapted policies do better than at first."""
+    experiment = subject.experiment(iterations=ITERATIONS_TO_LEARN)
+    returns = [record["post_adaptation_return"] for _, record in _train(experiment)]
+    first, last = float(np.mean(returns[:5])), float(np.mean(returns[-5:]))
+    if last <= first:
+        raise Failure(
+            f"mean return after adaptation went from {first:.2f} to {last:.2f} in "
+            f"{ITERATIONS_TO_LEARN} iterations of finding a hidden number; is the sign right?"
+        )
+    return (
+        f"finding a hidden number, the return after adaptation rose from {first:.2f} to {last:.2f} "
+        f"in {ITERATIONS_TO_LEARN} iterations"
+    )
+
+
+def _copy(state: AgentState) -> AgentState:
+    sizes = None if state.step_sizes is None else state.step_sizes.copy()
+    optimiser = {name: np.copy(value) for name, value in state.optimiser.items()}
+    return AgentState(state.theta.copy(), optimiser, sizes)
+
+
+def _same(one: AgentState, other: AgentState) -> bool:
+    def parts(state: AgentState) -> dict[str, Any]:
+        return {"theta": state.theta, "sizes": state.step_sizes, **state.optimiser}
+
+    ours, theirs = parts(one), parts(other)
+    return set(ours) == set(theirs) and all(np.array_equal(ours[k], theirs[k]) for k in ours)

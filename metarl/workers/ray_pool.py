@@ -1,0 +1,256 @@
+"""Workers as actors of a Ray cluster, for more cores than one machine has.
+
+The same functions run on the same shards, with the same results to the last bit. An actor or a
+machine that is lost is replaced: the new actor repeats what was mapped since the last function that
+starts anew, from the same random streams, and the run goes on with the same numbers.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from metarl.foundation.errors import ConfigError, WorkerError
+from metarl.foundation.stopwatch import PhaseSeconds, Profile
+from metarl.workers.partition import cut, worker_name
+from metarl.workers.process_main import CHILD_ENVIRONMENT, Failure
+from metarl.workers.process_pool import Supervision, failure_of
+from metarl.workers.shards import Reply, ShardSpec
+
+# Read by Ray as it is imported: metarl sends nothing to anybody.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+try:
+    import ray
+    from ray.exceptions import ObjectLostError, RayActorError
+except ModuleNotFoundError as error:
+    if error.name != "ray":
+        raise
+    raise ConfigError("workers on Ray need the package: pip install 'metarl-suite[ray]'") from error
+
+R = TypeVar("R")
+
+LOCAL = "ray"
+"""The address that means: $RAY_ADDRESS, or where that is not set a cluster of this machine."""
+
+_OBJECT_STORE_BYTES = 200 * 2**20
+_REPLACEMENTS = 3
+_CONNECT_SECONDS = 5
+
+
+class _Host:
+    """The actor: one shard, and one request after the other."""
+
+    def __init__(self, spec: ShardSpec, expected: Mapping[str, str]) -> None:
+        self._spec = spec
+        self._expected = expected
+        self._shard: Any = None
+
+    def build(self) -> Failure | None:
+        """Build the shard; give what went wrong, such as other versions than those expected."""
+        here = package_versions()
+        if here != self._expected:
+            differ = ", ".join(
+                f"{name} {version} and {here.get(name)}"
+                for name, version in self._expected.items()
+                if here.get(name) != version
+            )
+            text = f"machine {socket.gethostname()} has other versions than the one in front: "
+            return Failure(f"{text}{differ}; install the same on all, or numbers differ", "")
+        import torch
+
+        from metarl.workers.process_main import describe
+        from metarl.workers.shards import Shard
+
+        torch.set_num_threads(1)
+        try:
+            self._shard = Shard(self._spec)
+        except Exception as error:
+            return describe(error)
+        return None
+
+    def run(self, call: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
+        """Run `function(shard, *args)`; give results and times, or what went wrong."""
+        from metarl.workers.process_main import describe
+        from metarl.workers.shards import run_timed
+
+        if self._shard is None and (failure := self.build()):
+            return failure
+        function, args = call
+        try:
+            return run_timed(self._shard, function, args)
+        except Exception as error:
+            return describe(error)
+
+
+class RayWorkers:
+    """A shard in each of several actors, one on each CPU of the cluster.
+
+    Args:
+        spec: what all shards have in common, with the task indices of the whole meta-batch.
+        address: "ray", or the address of a cluster ("10.0.0.1:6379", "ray://10.0.0.1:10001").
+        supervision: what to do about lost workers; Ray itself watches over memory and time.
+
+    Raises:
+        ConfigError: there is no cluster at the address.
+        WorkerError: an actor could not build its shard.
+
+    """
+
+    def __init__(self, spec: ShardSpec, address: str, supervision: Supervision) -> None:
+        self._supervision = supervision
+        self._connected_here = not ray.is_initialized()
+        if self._connected_here:
+            _connect(address)
+        self._profile = Profile()
+        self._calls: list[Any] = []
+        """What was mapped since the last function that starts anew, in Ray's object store."""
+        self._actors: list[Any] = []
+        try:
+            cpus = int(ray.cluster_resources().get("CPU", 1))
+            self._specs = cut(spec, cpus)
+            self.count = len(self._specs)
+            self._actors = [_start(spec, cpus=1) for spec in self._specs]
+            builds = [actor.build.remote() for actor in self._actors]
+            for worker, build in enumerate(builds):
+                self._receive(worker, build, [])
+        except BaseException:
+            self.close()
+            raise
+
+    def map(self, function: Callable[..., list[R]], *args: Any) -> list[R]:
+        """Run `function(shard, *args)` in every actor at once.
+
+        Raises:
+            WorkerError: the function raised, or an actor was lost again and again. The pool cannot
+                be used any more.
+
+        """
+        started = time.perf_counter()
+        try:
+            if getattr(function, "starts_anew", False):
+                self._calls.clear()
+            # A stored call reaches each machine once, however many actors it has.
+            call = ray.put((function, args))
+            replies = [actor.run.remote(call) for actor in self._actors]
+            results: list[Reply] = [
+                self._receive(worker, reply, [*self._calls, call])
+                for worker, reply in enumerate(replies)
+            ]
+            self._calls.append(call)
+        except BaseException:
+            self.close()
+            raise
+        self._profile.add(time.perf_counter() - started, [reply.phases for reply in results])
+        for reply in results:
+            self._supervision.tell(reply)
+        return [result for reply in results for result in reply.results]
+
+    def take_profile(self) -> PhaseSeconds:
+        """Give the seconds that maps took since last asked, by phase."""
+        return self._profile.take()
+
+    def close(self) -> None:
+        """End the actors, and the cluster if it was started here."""
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors = []
+        self._calls = []
+        if self._connected_here:
+            ray.shutdown()
+            self._connected_here = False
+
+    def _receive(self, worker: int, reply: Any, calls: list[Any]) -> Any:
+        """Wait for a worker's reply; replace the worker when it was lost and repeat its calls."""
+        for _ in range(_REPLACEMENTS + 1):
+            try:
+                result = ray.get(reply)
+            except (RayActorError, ObjectLostError) as error:
+                lost = error
+                reason = str(error).partition("\n")[0]
+                self._supervision.report(
+                    f"{self._name(worker)} was lost ({reason}); replaced, its work is repeated"
+                )
+                reply = self._replace(worker, calls)
+                continue
+            if isinstance(result, Failure):
+                raise failure_of(self._name(worker), result)
+            return result
+        raise WorkerError(
+            f"{self._name(worker)} was lost {_REPLACEMENTS + 1} times in a row, the last time: "
+            f"{str(lost).partition(chr(10))[0]}; look after the cluster, then continue the run "
+            "with --resume"
+        )
+
+    def _replace(self, worker: int, calls: list[Any]) -> Any:
+        """Start a worker's actor again; give its reply to the last of the calls."""
+        ray.kill(self._actors[worker])  # it may be alive and out of reach
+        # A cluster that lost a machine may have no CPU left: actors then share one.
+        free = ray.available_resources().get("CPU", 0) >= 1
+        self._actors[worker] = _start(self._specs[worker], cpus=1 if free else 0)
+        reply = self._actors[worker].build.remote()  # all there is to do while nothing was mapped
+        for call in calls:
+            reply = self._actors[worker].run.remote(call)
+        return reply
+
+    def _name(self, worker: int) -> str:
+        return worker_name(worker, self._specs[worker].task_indices)
+
+
+def package_versions() -> dict[str, str]:
+    """Give the versions that must be the same on all machines."""
+    from metarl.foundation.versions import versions
+
+    return {name: found for name, found in versions().items() if name != "machine"}
+
+
+def _start(spec: ShardSpec, cpus: int) -> Any:
+    host: Any = ray.remote(_Host)
+    options = host.options(
+        num_cpus=cpus,
+        scheduling_strategy="SPREAD",
+        runtime_env={"env_vars": CHILD_ENVIRONMENT},
+    )
+    return options.remote(spec, package_versions())
+
+
+def _connect(address: str) -> None:
+    quietly: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    address = os.environ.get("RAY_ADDRESS", "local") if address == LOCAL else address
+    if address == "local":
+        quietly |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+    elif ":" in address:
+        _require_somebody_at(address)
+    with _own_signal_handlers():
+        try:
+            ray.init(address=address, **quietly)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ConfigError(f"no Ray cluster at {address!r}: {reason}") from error
+
+
+def _require_somebody_at(address: str) -> None:
+    """Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
+
+
+@contextlib.contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Keep the handlers of signals, which Ray replaces."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,274 @@
+"""Policy × environments → trajectories."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from metarl.foundation.rollout_location import SLOT, STEP, RolloutLocation
+from metarl.foundation.seeding import Purpose, integer_seed, stream
+from metarl.foundation.stopwatch import Stopwatch
+from metarl.learning.adaptation import Parameters
+from metarl.learning.objectives import act
+from metarl.learning.policies import Distribution, Policy, with_parameters
+from metarl.learning.stacking import never_alone, one_by_one, stack_parameters, whole_blocks
+from metarl.learning.trajectories import Trajectories
+from metarl.tasks.action_map import ActionMap
+from metarl.tasks.distribution import Task, describe_task
+from metarl.tasks.environment_batches import EnvironmentBatch
+from metarl.tasks.failed_episodes import EpisodeError
+
+
+def collect(
+    environments: EnvironmentBatch,
+    policy: Policy,
+    parameters: Sequence[Parameters],
+    tasks: Sequence[Task],
+    *,
+    action_map: ActionMap,
+    horizon: int,
+    slots_per_task: int,
+    episodes_per_task: int,
+    seed: int,
+    keys: Sequence[tuple[int, ...]],
+    stopwatch: Stopwatch,
+    location: RolloutLocation,
+) -> list[Trajectories]:
+    """Collect every task's episodes of one adaptation phase.
+
+    Args:
+        environments: the slots to run in.
+        policy: the policy module.
+        parameters: the parameters to act with, for each task.
+        tasks: the tasks.
+        action_map: from policy actions to environment actions.
+        horizon: longest episode, in steps.
+        slots_per_task: slots that `environments` has for each task.
+        episodes_per_task: episodes for each task, at most as many; the other slots stand still.
+        seed: the run's seed.
+        keys: for each task the key of its streams, to which the episode's number is appended; it
+            ends with the adaptation phase and the task's index.
+        stopwatch: times the phases "policy" and "physics".
+        location: told of every step.
+
+    Raises:
+        EpisodeError: an environment failed or gave an observation or reward that is not finite;
+            its slot is counted through all tasks.
+
+    """
+    trajectories: list[Trajectories] = []
+    for start in range(0, len(tasks), environments.tasks_at_once):
+        part = slice(start, start + environments.tasks_at_once)
+        slots = [(key, episode) for key in keys[part] for episode in range(slots_per_task)]
+        noise = np.stack(
+            [
+                policy.draw_noise(stream(seed, Purpose.ACTION, *key, episode), horizon)
+                for key, episode in slots
+            ]
+        )
+        seeds = [integer_seed(seed, Purpose.RESET, *key, episode) for key, episode in slots]
+        names = [
+            f"task {key[-1]} ({describe_task(task)})"
+            for key, task in zip(keys[part], tasks[part], strict=True)
+        ]
+        location.enter(names, keys[start][-2], slots_per_task)
+        try:
+            trajectories += _run(
+                environments,
+                policy,
+                parameters[part],
+                tasks[part],
+                action_map,
+                noise,
+                seeds,
+                episodes_per_task,
+                stopwatch,
+                location,
+            )
+        except EpisodeError as error:
+            error.seed = seeds[error.slot]
+            error.slot += start * slots_per_task
+            raise
+        location.leave()
+    return trajectories
+
+
+def _run(
+    environments: EnvironmentBatch,
+    policy: Policy,
+    parameters: Sequence[Parameters],
+    tasks: Sequence[Task],
+    action_map: ActionMap,
+    noise: Float[np.ndarray, "slot time *act"],
+    seeds: list[int],
+    episodes_per_task: int,
+    stopwatch: Stopwatch,
+    location: RolloutLocation,
+) -> list[Trajectories]:
+    """Run some tasks' episodes side by side, each to its end."""
+    like = next(iter(parameters[0].values()))
+    slots, horizon = noise.shape[:2]
+    owners = [task for task in tasks for _ in range(slots // len(tasks))]
+    observation = environments.reset(owners, seeds)
+    actors = _Actors(policy, parameters, observation)
+    # Time first: each step reads one block of memory and writes one.
+    draws = torch.tensor(noise.swapaxes(0, 1), dtype=like.dtype, device=like.device).unbind()
+    record = _Record(slots, horizon, observation.shape[1], like.dtype)
+    active = np.arange(slots) % (slots // len(tasks)) < episodes_per_task
+    here = location.numbers
+    chosen: np.ndarray | None = None
+    try:
+        for time in range(horizon):
+            here[STEP], here[SLOT] = time, -1
+            chosen = None
+            _require_finite(environments, observation, active, f"an observation before step {time}")
+            with stopwatch.phase("policy"):
+                chosen = actors(observation, draws[time]).numpy()
+            with stopwatch.phase("physics"):
+                following, reward, ended = environments.step(action_map(chosen), active)
+            _require_finite(environments, reward, active, f"the reward of step {time}")
+            record.add(time, active, observation, chosen, reward)
+            observation = following
+            active = active & ~ended
+            if not active.any():
+                break
+    except EpisodeError as error:
+        taken = record.actions_of(error.slot)
+        if chosen is not None:
+            taken = np.concatenate([taken, chosen[error.slot : error.slot + 1]])
+        error.actions = action_map(taken).tolist()
+        raise
+    return record.trajectories(
+        len(tasks), episodes_per_task, environments.succeeded, environments.unstable, like.device
+    )
+
+
+class _Actors:
+    """The policy with each task's parameters, acting for the episodes of all tasks in one call.
+
+    The tasks are stacked as `metarl.learning.stacking` says: a task's actions do not depend on the
+    others. A policy that wants one task at a time gets each alone, without filling rows.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        parameters: Sequence[Parameters],
+        observation: Float[np.ndarray, "slot obs"],
+    ) -> None:
+        like = next(iter(parameters[0].values()))
+        alone = policy.one_task_at_a_time
+        stacked = parameters if alone else never_alone(parameters)
+        stack = stack_parameters(stacked)
+        self._policy = policy
+        self._act: Callable[[Tensor], Distribution] = (
+            partial(one_by_one(partial(act, policy)), stack)
+            if alone
+            else with_parameters(policy, stack)
+        )
+        self._tasks = len(parameters)
+        self._episodes = len(observation) // len(parameters)
+        rows = self._episodes if alone else whole_blocks(self._episodes)
+        self._observations = like.new_zeros(len(stacked), rows, observation.shape[1])
+
+    @torch.no_grad()
+    def __call__(
+        self, observation: Float[np.ndarray, "slot obs"], noise: Float[Tensor, "slot *act"]
+    ) -> Shaped[Tensor, "slot *act"]:
+        """Choose an action in every slot; they come back to the CPU."""
+        own = torch.from_numpy(observation).view(self._tasks, self._episodes, -1)
+        self._observations[: self._tasks, : self._episodes] = own
+        distribution = self._act(self._observations)
+        taken = tuple(part[: self._tasks, : self._episodes] for part in distribution)
+        noise = noise.view(self._tasks, self._episodes, *noise.shape[1:])
+        return self._policy.sample(taken, noise).flatten(0, 1).cpu()
+
+
+class _Record:
+    """What the slots saw, did and got; zero where no step was taken. Time first.
+
+    In numpy, which stores a few numbers several times as fast as torch.
+    """
+
+    def __init__(self, slots: int, horizon: int, observation_size: int, dtype: torch.dtype) -> None:
+        like = torch.empty(0, dtype=dtype).numpy()
+        self._observations = np.zeros((horizon, slots, observation_size), like.dtype)
+        self._rewards = np.zeros((horizon, slots))
+        self._mask = np.zeros((horizon, slots), dtype=bool)
+        self._actions: np.ndarray | None = None
+
+    def add(
+        self,
+        time: int,
+        active: Bool[np.ndarray, " slot"],
+        observation: Float[np.ndarray, "slot obs"],
+        action: Shaped[np.ndarray, "slot *act"],
+        reward: Float[np.ndarray, " slot"],
+    ) -> None:
+        """Record one step of the active slots."""
+        if self._actions is None:
+            self._actions = np.zeros((*self._mask.shape, *action.shape[1:]), action.dtype)
+        taken = slice(None) if active.all() else active
+        self._observations[time, taken] = observation[taken]
+        self._actions[time, taken] = action[taken]
+        self._rewards[time, taken] = reward[taken]
+        self._mask[time] = active
+
+    def actions_of(self, slot: int) -> Shaped[np.ndarray, "step *act"]:
+        """Give what the policy chose in one slot so far."""
+        if self._actions is None:
+            return np.zeros((0, 1))
+        chosen: np.ndarray = self._actions[self._mask[:, slot], slot]
+        return chosen
+
+    def trajectories(
+        self,
+        tasks: int,
+        episodes_per_task: int,
+        succeeded: Bool[np.ndarray, " slot"] | None,
+        unstable: Bool[np.ndarray, " slot"],
+        device: torch.device,
+    ) -> list[Trajectories]:
+        """Cut the record by task, each in memory of its own; rewards stay float64."""
+        assert self._actions is not None
+        columns = (self._observations, self._actions, self._rewards, self._mask)
+        by_task = zip(
+            *(torch.from_numpy(column).chunk(tasks, dim=1) for column in columns), strict=True
+        )
+        successes: Sequence[Tensor | None] = [None] * tasks
+        if succeeded is not None:
+            successes = torch.tensor(succeeded, device=device).chunk(tasks)
+        own = slice(episodes_per_task)
+        found = []
+        broken_off = np.split(unstable, tasks)
+        for of_one_task, success, broken in zip(by_task, successes, broken_off, strict=True):
+            observations, actions, rewards, mask = (
+                part.transpose(0, 1)[own].to(device, copy=True).contiguous() for part in of_one_task
+            )
+            succeeded_own = None if success is None else success[own]
+            found.append(
+                Trajectories(
+                    observations, actions, rewards, mask, succeeded_own, int(broken[own].sum())
+                )
+            )
+        return found
+
+
+def _require_finite(
+    environments: EnvironmentBatch,
+    values: Float[np.ndarray, "slot ..."],
+    active: Shaped[np.ndarray, " slot"],
+    what: str,
+) -> None:
+    if math.isfinite(np.vdot(values, values)):  # one call, where isfinite and all are two
+        return
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(-1) & active
+    if bad.any():
+        slot = int(np.flatnonzero(bad)[0])
+        error = EpisodeError(slot, what, f"is not finite: {values[slot]}")
+        error.state = environments.physics_of(slot)
+        raise error

@@ -1,0 +1,309 @@
+"""What a worker owns: some tasks of the meta-batch, their environments and their experience.
+
+Trajectories never leave the shard. The functions that agents map over shards take a shard first and
+give one result for each of its tasks, in task order.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import TaskError
+from metarl.foundation.rollout_location import RolloutLocation
+from metarl.foundation.seeding import Purpose, stream
+from metarl.foundation.stopwatch import PhaseSeconds, Stopwatch
+from metarl.learning.adaptation import LearningRate, Parameters, flatten, unflatten
+from metarl.learning.policies import PolicySpec, parameters_of
+from metarl.learning.returns import (
+    baseline_values,
+    discounted_returns,
+    generalised_advantages,
+    policy_gradient_batch,
+)
+from metarl.learning.torsos import coarse
+from metarl.learning.trajectories import Batch, Experience, TaskStatistics, Trajectories
+from metarl.tasks.action_map import ActionMap
+from metarl.tasks.distribution import Task, describe_task
+from metarl.tasks.environment_batches import EnvironmentBatch, make_batch
+from metarl.tasks.failed_episodes import EpisodeError, FailedEpisode
+from metarl.tasks.observations import flat_layout
+from metarl.workers.rollout import collect
+
+Vector = Float[np.ndarray, " parameter"]
+"""A flat vector in parameter space, as it travels between processes."""
+
+Rate = float | Vector
+"""α of an inner step as it travels: one number, or learned, one for each parameter."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@runtime_checkable
+class Workers(Protocol):
+    """The pool, as an agent sees it."""
+
+    count: int
+
+    def map(self, function: Callable[..., list[R]], *args: Any) -> list[R]:
+        """Run `function(shard, *args)` on every shard; give all results in task order.
+
+        `function` is defined at the top level of a module and gives one result for each task of
+        the shard; `args` are the same for all shards.
+        """
+
+    def take_profile(self) -> PhaseSeconds:
+        """Give the seconds that maps took since last asked, by phase; each the mean over workers.
+
+        A phase is the name of the function mapped, or what the shard's stopwatch was told inside
+        it; what the mean worker did not work is "communication".
+        """
+
+    def close(self) -> None:
+        """End the workers."""
+
+
+@dataclass(frozen=True)
+class ShardSpec:
+    """Everything a worker needs to build its shard; light, and picklable."""
+
+    config: Config
+    policy: PolicySpec
+    episodes_per_task: int
+    task_indices: range
+    query_episodes: int = 0
+    """Episodes per task of the last phase; 0: as many as of the others."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What running a function on a shard came to."""
+
+    results: list[Any]
+    """One for each task."""
+    phases: PhaseSeconds
+    left_out: tuple[FailedEpisode, ...] = ()
+    """Why tasks were left out."""
+
+
+class TaskFailed(TaskError):
+    """An environment failed with a task; `episode` repeats it."""
+
+    def __init__(self, text: str, episode: FailedEpisode, position: int) -> None:
+        super().__init__(text)
+        self.episode = episode
+        self.position = position
+
+
+class Shard:
+    """The tasks of one worker.
+
+    Args:
+        spec: what to build.
+        location: told where the rollouts are.
+
+    """
+
+    def __init__(self, spec: ShardSpec, location: RolloutLocation | None = None) -> None:
+        config = spec.config
+        self.config = config
+        self._all_tasks = spec.task_indices
+        self.task_indices: Sequence[int] = spec.task_indices
+        """Of the tasks of the latest experience, in the meta-batch."""
+        self.location = location or RolloutLocation()
+        self.left_out: list[FailedEpisode] = []
+        """Of the latest experience: why tasks were left out."""
+        self.episodes_per_task = spec.episodes_per_task
+        self.layout = spec.policy.layout or flat_layout(spec.policy.observation_space)
+        self.query_episodes = spec.query_episodes or spec.episodes_per_task
+        self._slots_per_task = max(self.episodes_per_task, self.query_episodes)
+        self.policy = spec.policy.build(config.seed)
+        self.policy.to(device=config.device, dtype=getattr(torch, config.dtype))
+        self.template = parameters_of(self.policy)
+        self._room = len(spec.task_indices)
+        self.environments = self._make_environments()
+        self.action_map = ActionMap(spec.policy.action_space, config.action_scale)
+        self.stopwatch = Stopwatch()
+        self.key: tuple[int, ...] = ()
+        """The key of the random streams of the latest experience."""
+        self.tasks: list[Task] = []
+        self.experience: list[Experience] = []
+        self.statistics: list[TaskStatistics] = []
+        """Of the latest experience."""
+        self.scratch: list[Any] = []
+        """What an agent keeps for each task between two of its maps."""
+
+    def _make_environments(self) -> EnvironmentBatch:
+        with _working_directory_kept():
+            return make_batch(self.config, self._slots_per_task, self._room, self.location)
+
+    def begin(self, tasks: Sequence[Task], key: tuple[int, ...], left_out: Sequence[int]) -> None:
+        """Begin a new experience.
+
+        Args:
+            tasks: all tasks of the meta-batch; the shard takes its own.
+            key: of the random streams.
+            left_out: indices of tasks not to be met.
+
+        """
+        self.key = key
+        self.task_indices = [index for index in self._all_tasks if index not in left_out]
+        self.tasks = [tasks[index] for index in self.task_indices]
+        if self.tasks and len(self.tasks) != self._room:
+            self.environments.close()
+            self._room = len(self.tasks)
+            self.environments = self._make_environments()
+
+    def parameters(self, vector: Vector) -> Parameters:
+        """Turn a vector that came from the parent into parameters of the policy.
+
+        The copy gives them torch's alignment in memory, on which the last bits of products depend.
+        """
+        like = next(iter(self.template.values()))
+        copy = torch.tensor(vector, dtype=like.dtype, device=like.device)
+        return unflatten(copy, self.template)
+
+    def learning_rate(self, rate: Rate) -> LearningRate:
+        """Turn an inner step's α that came from the parent into what `metarl.learning.adaptation`
+        takes.
+        """
+        return rate if isinstance(rate, int | float) else self.parameters(rate)
+
+    @contextmanager
+    def blame(self, position: int) -> Iterator[None]:
+        """Name the task in any error raised inside."""
+        self.location.tick()
+        try:
+            yield
+        except Exception as error:
+            task = describe_task(self.tasks[position])
+            raise TaskError(
+                f"task {self.task_indices[position]} ({task}): {type(error).__name__}: {error}"
+            ) from error
+
+    def collect(
+        self, parameters: Sequence[Parameters], key: tuple[int, ...], *, query: bool = False
+    ) -> list[Trajectories]:
+        """Collect one phase's episodes of every task, with the parameters given for each.
+
+        Args:
+            parameters: to act with, for each task.
+            key: of the random streams.
+            query: whether this is the last phase, of `query_episodes`.
+
+        Raises:
+            TaskFailed: an environment failed.
+
+        """
+        try:
+            return collect(
+                self.environments,
+                self.policy,
+                parameters,
+                self.tasks,
+                action_map=self.action_map,
+                horizon=self.config.horizon,
+                slots_per_task=self._slots_per_task,
+                episodes_per_task=self.query_episodes if query else self.episodes_per_task,
+                seed=self.config.seed,
+                keys=[(*key, index) for index in self.task_indices],
+                stopwatch=self.stopwatch,
+                location=self.location,
+            )
+        except EpisodeError as error:
+            raise self._failed(error, key) from error
+
+    def _failed(self, error: EpisodeError, key: tuple[int, ...]) -> TaskFailed:
+        position = error.slot // self._slots_per_task
+        index, task = self.task_indices[position], self.tasks[position]
+        text = f"task {index} ({describe_task(task)}): {error} (reset seed {error.seed})"
+        episode = FailedEpisode(
+            env_id=self.config.env_id,
+            env_kwargs=self.config.env_kwargs,
+            horizon=self.config.horizon,
+            task=self.environments.task_space.to_jsonable([task]),
+            reset_seed=error.seed,
+            actions=tuple(error.actions),
+            state=error.state,
+            reason=text,
+            task_index=index,
+            key=key,
+        )
+        return TaskFailed(text, episode, position)
+
+    def batches(self, trajectories: Sequence[Trajectories]) -> list[Batch]:
+        """Turn one phase's episodes of every task into batches for a policy-gradient loss.
+
+        The linear baseline is fitted to these very episodes and subtracted by generalised advantage
+        estimation.
+        """
+        discount = self.config.discount
+        rewards = torch.stack([episodes.rewards for episodes in trajectories])
+        mask = torch.stack([episodes.mask for episodes in trajectories])
+        returns = discounted_returns(rewards, mask, discount)
+        values = torch.zeros_like(rewards)
+        for position, episodes in enumerate(trajectories):
+            with self.blame(position):
+                seen = coarse(self.layout, episodes.observations, self.config.image_scale)
+                values[position] = baseline_values(seen, returns[position], episodes.mask)
+        advantages = generalised_advantages(rewards, values, mask, discount, self.config.gae_lambda)
+        return [
+            policy_gradient_batch(*of_one_task)
+            for of_one_task in zip(trajectories, advantages, strict=True)
+        ]
+
+    def generator(self, purpose: Purpose, position: int) -> np.random.Generator:
+        """Give the stream of one task and purpose that belongs to the latest experience."""
+        return stream(self.config.seed, purpose, *self.key, self.task_indices[position])
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.environments.close()
+
+
+def starts_anew(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a function that leaves a shard in the same state whatever was mapped before.
+
+    Random streams are keyed, so a worker that was lost can be rebuilt: by repeating, on a new one,
+    all that was mapped since such a function.
+    """
+    function.starts_anew = True  # type: ignore[attr-defined]
+    return function
+
+
+def run_timed(shard: Shard, function: Callable[..., list[R]], args: Sequence[Any]) -> Reply:
+    """Run `function(shard, *args)`; give its results and what it took, by phase.
+
+    Whatever an environment does to the working directory is undone.
+    """
+    with _working_directory_kept(), shard.stopwatch.phase(function.__name__):
+        results = function(shard, *args)
+    left_out, shard.left_out = tuple(shard.left_out), []
+    return Reply(results, shard.stopwatch.take(), left_out)
+
+
+@contextmanager
+def _working_directory_kept() -> Iterator[None]:
+    try:
+        before = os.getcwd()
+    except FileNotFoundError:  # somebody removed it
+        yield
+        return
+    try:
+        yield
+    finally:
+        if os.getcwd() != before:
+            os.chdir(before)
+
+
+def to_vector(parameters: Parameters) -> Vector:
+    """Turn parameters into the vector that travels."""
+    vector: Vector = flatten(parameters).detach().cpu().numpy()
+    return vector
