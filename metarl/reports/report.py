@@ -138,7 +138,7 @@ def write_page(file: Path, page: str) -> None:
 def render_page(runs: Sequence[Run], paths: Sequence[report_figures.TaskPaths] = ()) -> str:
     """Give the page as HTML; arguments as for `write_report`."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("metarl"),
+        loader=jinja2.PackageLoader("metarl.reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -68,7 +68,7 @@ def read_supervised_run(run_dir: Path) -> SupervisedRun:
 def render_supervised_page(runs: Sequence[SupervisedRun]) -> str:
     """Give the page about one run or several as HTML."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("metarl"),
+        loader=jinja2.PackageLoader("metarl.reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
