@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import torch
 
-from metarl.agents.meta_objective import meta_gradient, outer_loss, surrogate
-from metarl.agents.outer_steps import trust_region_outer_step
-from metarl.agents.protocol import AgentState, Metrics
+from metarl.agent.gradient import GRADIENT
+from metarl.agent.meta_objective import meta_gradient, outer_loss, surrogate
+from metarl.agent.outer_steps import trust_region_outer_step
+from metarl.agent.protocol import AgentState, Metrics
 from metarl.config.plugins import AgentSpec
 from metarl.config.reinforcement import Config
 from metarl.config.settings import TrustRegionSettings
@@ -70,6 +71,8 @@ def conjugate_gradient_of_authors(
 class AuthorsMamlTrpo:
     """The outer step of their code, within our trust region and line search, which are theirs."""
 
+    family = GRADIENT
+
     def __init__(self, settings: TrustRegionSettings, config: Config) -> None:
         self._settings, self._rates = settings, config.learning_rates
 
@@ -77,7 +80,7 @@ class AuthorsMamlTrpo:
         """Give the state before the first iteration."""
         return AgentState(theta)
 
-    def outer_step(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+    def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one step on the experience in the shards."""
         rates = self._rates
         theta, metrics = trust_region_outer_step(

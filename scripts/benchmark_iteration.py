@@ -30,11 +30,12 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from metarl.cli.runs import build_experiment
+from metarl.agent.protocol import Record, TrainingState
 from metarl.config.plugins import load_preset
 from metarl.config.reinforcement import Config
+from metarl.experiments.build import build_experiment
 from metarl.foundation.seeding import Purpose, Split, integer_seed
-from metarl.training import Record, TrainingState, train
+from metarl.training import train
 from metarl.workers.shards import Shard, to_vector
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"

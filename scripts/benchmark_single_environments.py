@@ -41,9 +41,9 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from metarl.cli.runs import build_experiment
 from metarl.config.plugins import load_preset
 from metarl.config.reinforcement import Config
+from metarl.experiments.build import build_experiment
 from metarl.tasks.distribution import registered, sample_tasks
 from metarl.workers import rollout
 from metarl.workers.shards import Shard, ShardSpec

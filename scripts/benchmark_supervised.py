@@ -21,9 +21,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from metarl.cli.supervised_runs import build_learner
-from metarl.config.plugins import load_any_preset
-from metarl.experiments.supervised_learner import (
+from metarl.config.plugins import load_preset
+from metarl.experiments.problem_learner import (
     OuterOptimiser,
     initial_state,
     loss_of,
@@ -152,7 +151,7 @@ class AllAtOnce(ByHand):
 
 
 class Ours:
-    """The step of `metarl.experiments.supervised_learner.train`."""
+    """The step of `metarl.experiments.problem_learner.train`."""
 
     def __init__(self, learner):
         self.config = learner.config
@@ -208,7 +207,7 @@ def seconds(step, support, query, repeats):
 
 
 def measure(preset, changes, repeats, rounds):
-    config = dataclasses.replace(load_any_preset(preset), **changes)
+    config = dataclasses.replace(load_preset(preset), **changes)
     exact = build_learner(dataclasses.replace(config, dtype="float64"))
     check(exact, *batches(exact))
     learner = build_learner(config)

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from benchmark_iteration import FOLDER, versions
 
-from metarl.cli.runs import build_experiment
 from metarl.config.plugins import load_preset
+from metarl.experiments.build import build_experiment
 from metarl.workers.shards import Shard
 
 TASKS = 40

@@ -23,15 +23,17 @@ import numpy as np
 import torch
 from authors_curvature import conjugate_gradient_of_authors, finite_differences
 
-from metarl.agents.collection import collect_and_adapt
-from metarl.agents.meta_objective import curvature_product, meta_gradient, surrogate
-from metarl.agents.outer_steps import mean_over_tasks
-from metarl.cli.runs import Experiment, build_experiment, load_newest_state, untrained_state
+from metarl.agent.gradient import collect_with_rates
+from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
+from metarl.agent.outer_steps import mean_over_tasks
+from metarl.agent.protocol import TrainingState
+from metarl.experiments.build import build_experiment, untrained_state
+from metarl.experiments.environment_experiment import EnvironmentExperiment
 from metarl.foundation.seeding import Split
 from metarl.learning.trust_region import backtrack, conjugate_gradient, trust_region_step
 from metarl.runs.run_folder import read_config
+from metarl.runs.session import load_newest_state
 from metarl.tasks.distribution import sample_tasks
-from metarl.training import TrainingState
 from metarl.workers.shards import Vector, Workers
 
 RESULTS = Path(__file__).parent.parent / "results" / "outer-steps"
@@ -41,7 +43,7 @@ WAYS = [(10, 1.0), (10, 0.1), (1, 1.0), (2, 1.0), (3, 1.0), (3, 0.2), (5, 1.0), 
 
 
 def experience(
-    experiment: Experiment, state: TrainingState, iteration: int
+    experiment: EnvironmentExperiment, state: TrainingState, iteration: int
 ) -> tuple[Workers, list[float]]:
     """Collect a meta-batch; give the workers that hold it and the mean returns."""
     config, key = experiment.config, (Split.TRAIN, iteration)
@@ -50,12 +52,12 @@ def experience(
     )
     workers = experiment.start_workers(0, config.tasks_per_batch, config.episodes_per_task)
     statistics = workers.map(
-        collect_and_adapt, state.agent.theta, tasks, key, config.learning_rates
+        collect_with_rates, state.agent.theta, tasks, key, config.learning_rates
     )
     return workers, np.mean([task.mean_returns for task in statistics], axis=0).tolist()
 
 
-def compare(experiment: Experiment, state: TrainingState) -> dict[str, Any]:
+def compare(experiment: EnvironmentExperiment, state: TrainingState) -> dict[str, Any]:
     """Take all steps from one θ; give what each promises and keeps."""
     config = experiment.config
     rates, settings = config.learning_rates, config.agent_settings

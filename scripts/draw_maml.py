@@ -4,7 +4,7 @@
 
 The model is f(x) = θ₁ x₁ + θ₂ x₂. Each task has weights of its own to find, and inputs of its own
 scale, so that a gradient step goes a long way in one task and a short one in another. Both dots
-come from real runs of `metarl.experiments.supervised_learner.train`: with one inner step, and with
+come from real runs of `metarl.experiments.problem_learner.train`: with one inner step, and with
 none (all tasks learned together).
 """
 
@@ -18,7 +18,7 @@ import torch
 from matplotlib.figure import Figure
 
 from metarl.config.supervised import SupervisedConfig
-from metarl.experiments.supervised_learner import Learner, initial_state, loss_of, train
+from metarl.experiments.problem_learner import Learner, initial_state, loss_of, train
 from metarl.learning.adaptation import adaptation_path
 from metarl.tasks.problems import Episodes
 

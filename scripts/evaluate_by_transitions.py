@@ -21,14 +21,15 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from metarl.cli.runs import build_experiment, load_newest_state
 from metarl.experiments.evaluation import rates_at_test
+
+from metarl.experiments.build import build_experiment
 from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import inner_step
 from metarl.learning.objectives import reinforce_loss
 from metarl.learning.trajectories import Trajectories
 from metarl.runs.run_folder import read_config
+from metarl.runs.session import load_newest_state
 from metarl.tasks.distribution import sample_tasks
 from metarl.workers.shards import Shard, ShardSpec
 

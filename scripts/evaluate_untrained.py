@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl.agents.collection import collect_and_adapt
-from metarl.cli.runs import build_experiment, untrained_state
+from metarl.agent.gradient import collect_with_rates
 from metarl.config.plugins import load_preset
+from metarl.experiments.build import build_experiment, untrained_state
 from metarl.foundation.seeding import Split
 from metarl.learning.returns import baseline_features, fit_linear_baseline
 from metarl.tasks.distribution import sample_tasks
@@ -160,7 +160,7 @@ def measure(options: argparse.Namespace) -> None:
         theta = untrained_state(config, seed).agent.theta
         pool = experiment.start_workers(0, TASKS, config.episodes_per_task)
         with contextlib.closing(pool):
-            statistics = pool.map(collect_and_adapt, theta, tasks, key, options.learning_rates)
+            statistics = pool.map(collect_with_rates, theta, tasks, key, options.learning_rates)
         returns += [task.mean_returns for task in statistics]
     found = np.array(returns)
     error = found.std(0, ddof=1) / np.sqrt(len(found))

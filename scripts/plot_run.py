@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from metarl.config.plugins import load_preset
-from metarl.experiments.evaluation import summarise
+from metarl.experiments.curves import summarise
 from metarl.reports.figures import adaptation_curves
 from metarl.runs.metrics import read_metrics
 

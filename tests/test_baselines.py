@@ -9,14 +9,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from building import tiny_config, without_times
+from building import adapted_parameters, tiny_config, without_times
 
-from metarl.agents.stable_baselines import from_stable_baselines, read_policy, to_stable_baselines
+from metarl.agent.stable_baselines import from_stable_baselines, read_policy, to_stable_baselines
 from metarl.cli import main
-from metarl.cli.runs import build_experiment, load_newest_state, read_task
-from metarl.experiments.evaluation import adapted_parameters
+from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError
 from metarl.runs.run_folder import read_config
+from metarl.runs.session import load_newest_state
 from metarl.tasks.action_map import ActionMap
 from metarl.tasks.distribution import task_features_space
 from metarl.tasks.environment_batches import make_batch
@@ -26,7 +26,7 @@ from metarl.tasks.policy_environment import (
     observed_environment,
     policy_environment,
 )
-from metarl.workers.shards import Shard, ShardSpec
+from metarl.workers.shards import Shard
 
 pytest.importorskip("sb3_contrib")
 from stable_baselines3 import PPO
@@ -223,13 +223,12 @@ def read_run(run_dir):
 
 def adapted(run_dir, text, steps):
     """The parameters that `metarl export` adapts, by the functions underneath."""
-    config = dataclasses.replace(read_run(run_dir), seed=1)
-    experiment = build_experiment(config)
+    changes = {"seed": 1, "test_tasks": 1, "test_adaptation_steps": steps}
+    experiment = build_experiment(dataclasses.replace(read_run(run_dir), **changes))
     state = load_newest_state(Path(run_dir), experiment, "test")
-    task = read_task(text, experiment.environment)
-    spec = ShardSpec(config, experiment.policy, config.test_episodes_per_task, range(1))
-    rates = config.learning_rates_at_test(steps)
-    return adapted_parameters(Shard(spec), state.agent.theta, [task], rates)[0][-1]
+    task = experiment.read_task(json.loads(text))
+    shard = Shard(experiment.test_shards())
+    return adapted_parameters(shard, experiment, state.agent, task)[-1]
 
 
 def test_meta_training_starts_from_an_exported_policy():

@@ -8,11 +8,10 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from metarl.agents.protocol import AgentState
+from metarl.agent.protocol import AgentState, TrainingState
 from metarl.foundation.errors import RunFolderError
 from metarl.runs.checkpoints import KEPT, Checkpoints
 from metarl.runs.metrics import MetricsFile, read_metrics
-from metarl.training import TrainingState
 
 TEMPLATE = {"mean.weight": torch.zeros(2, 3), "log_std": torch.zeros(2)}
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from script_loading import load_script
 
-from metarl.cli.runs import build_experiment, records_of
+from metarl.experiments.build import build_experiment
 from metarl.runs.checkpoints import Checkpoints
 from metarl.runs.run_folder import read_config
 from metarl.training import train
@@ -34,15 +34,12 @@ def test_a_committed_run_goes_on_as_it_went(name, tasks):
     returns = [last_returns(seed) for seed in seeds]
     recorded = read_config(seeds[0])
     experiment = build_experiment(replace(recorded, tasks_per_batch=tasks))
-    state, _, _ = Checkpoints(seeds[0], records_of(recorded)).load_newest(experiment.initial)
+    state, _, _ = Checkpoints(seeds[0], experiment.about).load_newest(experiment.initial)
     config = replace(experiment.config, iterations=state.iteration + SLICE)
+    experiment = build_experiment(config)
 
-    pool = experiment.start_workers(0, tasks, config.episodes_per_task)
-    with contextlib.closing(pool):
-        records = [
-            record
-            for _, record in train(experiment.agent, experiment.environment, pool, state, config)
-        ]
+    with contextlib.closing(experiment.start_workers(0)) as pool:
+        records = [record for _, record in train(experiment, pool, state)]
 
     measured = np.mean([[record[column] for column in COLUMNS] for record in records], axis=0)
     of_iterations = np.mean([each.var(0, ddof=1) for each in returns], axis=0)

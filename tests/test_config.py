@@ -9,7 +9,6 @@ from metarl.config.fields import read_fields
 from metarl.config.plugins import (
     agent_names,
     load_agent,
-    load_any_preset,
     load_preset,
     preset_names,
 )
@@ -19,7 +18,7 @@ from metarl.foundation.errors import ConfigError
 PRESETS = [
     origin.name
     for origin in preset_names()
-    if isinstance(load_any_preset(origin.name), Config)  # the others are of supervised problems
+    if isinstance(load_preset(origin.name), Config)  # the others are of supervised problems
 ]
 
 
@@ -122,7 +121,7 @@ def test_a_preset_of_the_users_own_is_read_from_its_file(tmp_path):
         (GOOD + "discount = true", "discount = True must be of type float"),
         (GOOD + "activation = 'gelu'", "activation = 'gelu' must be one of tanh, relu"),
         (GOOD + "dtype = 'float16'", "dtype = 'float16' must be one of float32, float64"),
-        ("horizon = 5", "missing description, source, env_id, iterations"),
+        ("horizon = 5", "missing description, source, iterations, env_id"),
         ("horizon = ", "is not valid TOML"),
     ],
 )

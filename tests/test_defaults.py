@@ -12,9 +12,9 @@ from building import without_times
 from strange_spaces import Choices, Line, Parts, Picture, PictureAndPlace, Unbounded, identify
 
 from metarl.cli import main
-from metarl.cli.comparison import group_runs, with_baselines
 from metarl.config.reinforcement import environment_name
 from metarl.foundation.errors import ConfigError
+from metarl.runs.contenders import group_runs, with_baselines
 from metarl.tasks.environment_defaults import environment_defaults
 
 SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--no-tensorboard", "--workers", "0"]

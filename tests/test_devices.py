@@ -5,7 +5,7 @@ import pytest
 import torch
 from building import run, tiny_config
 
-from metarl.cli.runs import build_experiment
+from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ import torch
 from building import run, tiny_config
 from experience import CASES, distribution, leaf, reference_adapt, shard_with_experience
 
-from metarl.agents.meta_objective import meta_gradient
+from metarl.agent.meta_objective import meta_gradient
 from metarl.learning.adaptation import inner_step, unflatten
 from metarl.learning.objectives import act, reinforce_loss
 from metarl.learning.trajectories import Batch, Experience

@@ -1,33 +1,32 @@
 """Adaptation curves on held-out tasks."""
 
+import contextlib
 import dataclasses
 import itertools
 from statistics import NormalDist
 
 import numpy as np
 import pytest
-from building import first_state, pool, tiny_config
+from building import FORKED, first_state, tiny_config
 from scipy import stats
 
-from metarl.cli.runs import build_experiment
-from metarl.experiments.evaluation import (
-    bootstrap_interval,
-    evaluate,
-    join_seeds,
-    over_seeds,
-    summarise,
-)
+from metarl.agent.protocol import AgentState
+from metarl.experiments.build import build_experiment
+from metarl.experiments.curves import bootstrap_interval, join_seeds, over_seeds, summarise
+from metarl.experiments.interface import EvaluationCase
 from metarl.foundation.seeding import Split
 from metarl.tasks.distribution import sample_tasks
 
+TRAINING = EvaluationCase("", {})
 
-def curve(workers, rates=(0.5, 0.25), **changes):
-    config = tiny_config(tasks_per_batch=5, horizon=20, **changes)
+
+def curve(workers, steps=2, progress=None, **changes):
+    small = {"horizon": 20, "test_tasks": 5, "test_episodes_per_task": 4}
+    config = tiny_config(test_adaptation_steps=steps, **{**small, **changes})
     experiment = build_experiment(config)
-    theta = first_state(experiment).agent.theta
-    tasks = sample_tasks(experiment.environment, config.seed, (Split.TEST, 0), 5)
-    with pool(experiment, workers) as started:
-        return evaluate(started, theta, tasks, rates, config.seed)
+    state = first_state(experiment).agent
+    with contextlib.closing(experiment.start_test_workers(workers, FORKED)) as started:
+        return experiment.evaluate(started, state, TRAINING, progress)
 
 
 def test_a_curve_has_a_return_for_each_task_and_each_number_of_steps():
@@ -41,7 +40,7 @@ def test_a_curve_has_a_return_for_each_task_and_each_number_of_steps():
 
 
 def test_a_longer_curve_begins_like_a_shorter_one():
-    longer, shorter = curve(1, (0.5, 0.25, 0.25)), curve(1, (0.5,))
+    longer, shorter = curve(1, 3), curve(1, 1)
     assert np.array_equal(longer.per_task_return[:, :2], shorter.per_task_return)
 
 
@@ -77,13 +76,13 @@ def test_one_task_has_an_interval_of_no_width():
 
 def test_the_curve_of_a_policy_that_knows_no_gradient_is_flat():
     config = tiny_config("one-step-target", horizon=1, hidden_sizes=(), tasks_per_batch=4)
-    config = dataclasses.replace(config, initial_std=1e-4, episodes_per_task=50)
-    experiment = build_experiment(config)
-    tasks = [np.zeros(1)] * 4
+    at_test = {"test_tasks": 4, "test_episodes_per_task": 50, "test_adaptation_steps": 0}
+    experiment = build_experiment(dataclasses.replace(config, initial_std=1e-4, **at_test))
     theta = np.zeros_like(first_state(experiment).agent.theta)
     theta[list(experiment.initial).index("log_std")] = np.log(1e-4)
-    with pool(experiment) as started:
-        result = evaluate(started, theta, tasks, (), 1)
+    with contextlib.closing(experiment.start_test_workers(0)) as started:
+        case = EvaluationCase("", [np.zeros(1)] * 4)
+        result = experiment.evaluate(started, AgentState(theta), case)
     # The guess is 0 and so is the target: the return is −σ².
     np.testing.assert_allclose(result.mean_return, [-1e-8], rtol=0.3)
 

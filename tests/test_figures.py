@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from metarl.experiments.evaluation import summarise
+from metarl.experiments.curves import summarise
 from metarl.foundation.errors import RunFolderError
 from metarl.reports.figures import adaptation_curves, adaptation_figure, save_figure
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from experience import CASES, distribution, shard_with_experience
 
-from metarl.agents.meta_objective import curvature_product, meta_gradient
+from metarl.agent.meta_objective import curvature_product, meta_gradient
 from metarl.learning.adaptation import flatten, unflatten
 from metarl_agents.fomaml_trpo import first_order_gradient, fisher_of_adapted
 

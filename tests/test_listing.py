@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from metarl.api.catalogue import describe_space
 from metarl.cli import listing, main
-from metarl.cli.listing import describe_space
 from metarl.config.plugins import Origin, environment_ids, preset_names
 
 BOUNDED_APART = spaces.Box(np.array([5.0, 0.5]), np.array([15.0, 1.5]), (2,), np.float64)

@@ -14,9 +14,9 @@ from experience import (
 )
 from strange_spaces import Picture, PictureAndPlace, identify
 
-from metarl.agents.collection import collect_and_adapt
-from metarl.agents.meta_objective import curvature_product, meta_gradient, surrogate
-from metarl.cli.runs import build_experiment
+from metarl.agent.gradient import collect_with_rates
+from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
+from metarl.experiments.build import build_experiment
 from metarl.foundation.seeding import Purpose, Split, stream
 from metarl.learning.adaptation import flatten, unflatten
 from metarl.learning.objectives import reinforce_loss
@@ -146,8 +146,8 @@ def outer_step(**settings):
     key = (Split.TRAIN, 1)
     with pool(experiment) as workers:
         tasks = sample_tasks(experiment.environment, config.seed, key, config.tasks_per_batch)
-        workers.map(collect_and_adapt, state.agent.theta, tasks, key, config.learning_rates)
-        after, metrics = experiment.agent.outer_step(workers, state.agent)
+        workers.map(collect_with_rates, state.agent.theta, tasks, key, config.learning_rates)
+        after, metrics = experiment.agent.improve(workers, state.agent)
         losses = workers.map(surrogate, after.theta, config.learning_rates)
     return state.agent, after, metrics, np.mean(losses, axis=0)
 
@@ -181,8 +181,8 @@ def test_equal_rewards_make_no_step_and_no_error():
     key = (Split.TRAIN, 1)
     with pool(experiment) as workers:
         tasks = [np.ones(5)] * config.tasks_per_batch
-        workers.map(collect_and_adapt, state.agent.theta, tasks, key, config.learning_rates)
-        after, metrics = experiment.agent.outer_step(workers, state.agent)
+        workers.map(collect_with_rates, state.agent.theta, tasks, key, config.learning_rates)
+        after, metrics = experiment.agent.improve(workers, state.agent)
     assert not metrics["step_accepted"]
     assert after.theta.tobytes() == state.agent.theta.tobytes()
     assert np.isfinite(metrics["loss"])

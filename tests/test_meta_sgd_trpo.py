@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from building import first_state, pool, run, tiny_config
+from building import adapted_parameters, first_state, pool, run, tiny_config
 from experience import CASES, distribution, leaf, shard_with_experience
 
-from metarl.agents.meta_objective import meta_gradient
-from metarl.cli.runs import build_experiment
-from metarl.experiments.evaluation import adapted_parameters, rates_at_test
+from metarl.agent.gradient import STEP_SIZES
+from metarl.agent.meta_objective import meta_gradient
+from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError
 from metarl.learning.adaptation import unflatten
 from metarl.learning.objectives import reinforce_loss
@@ -85,9 +85,9 @@ def test_step_sizes_move_and_do_not_depend_on_the_number_of_workers():
     config = tiny_config(agent="meta-sgd-trpo", iterations=3, adaptation_steps=2)
     one, two = run(config)[0].agent, run(config, workers=2)[0].agent
     assert one.theta.tobytes() == two.theta.tobytes()
-    assert one.step_sizes.tobytes() == two.step_sizes.tobytes()
-    assert len(set(one.step_sizes)) > 10
-    assert one.step_sizes.dtype == one.theta.dtype
+    assert one.others[STEP_SIZES].tobytes() == two.others[STEP_SIZES].tobytes()
+    assert len(set(one.others[STEP_SIZES])) > 10
+    assert one.others[STEP_SIZES].dtype == one.theta.dtype
 
 
 def test_a_checkpoint_holds_the_step_sizes_and_training_goes_on_alike(tmp_path):
@@ -95,19 +95,14 @@ def test_a_checkpoint_holds_the_step_sizes_and_training_goes_on_alike(tmp_path):
     whole, _ = run(config)
     experiment = build_experiment(config)
     with pool(experiment) as workers:
-        loop = train(
-            experiment.agent,
-            experiment.environment,
-            workers,
-            first_state(experiment),
-            dataclasses.replace(config, iterations=2),
-        )
-        *_, (half, _) = loop
+        shorter = build_experiment(dataclasses.replace(config, iterations=2))
+        *_, (half, _) = train(shorter, workers, first_state(experiment))
         Checkpoints(tmp_path).save(half, experiment.initial, {})
         loaded, _, _ = Checkpoints(tmp_path).load_newest(experiment.initial)
-        *_, (resumed, _) = train(experiment.agent, experiment.environment, workers, loaded, config)
+        *_, (resumed, _) = train(experiment, workers, loaded)
     assert resumed.agent.theta.tobytes() == whole.agent.theta.tobytes()
-    assert resumed.agent.step_sizes.tobytes() == whole.agent.step_sizes.tobytes()
+    resumed_sizes, sizes = (each.agent.others[STEP_SIZES] for each in (resumed, whole))
+    assert resumed_sizes.tobytes() == sizes.tobytes()
 
 
 def test_an_evaluation_adapts_with_the_learned_step_sizes_in_the_proportions_of_the_test():
@@ -115,16 +110,17 @@ def test_an_evaluation_adapts_with_the_learned_step_sizes_in_the_proportions_of_
     state, _ = run(config)
     experiment = build_experiment(config)
     shard = Shard(ShardSpec(config, experiment.policy, config.episodes_per_task, range(1)))
-    tasks = sample_tasks(experiment.environment, 1, (1, 0), 1)
-    rates = rates_at_test(state.agent, config)
-    ((_, first, second),) = adapted_parameters(shard, state.agent.theta, tasks, rates)
+    (task,) = sample_tasks(experiment.environment, 1, (1, 0), 1)
+    _, first, second = adapted_parameters(shard, experiment, state.agent, task)
     parameters = shard.parameters(state.agent.theta)
     assert config.learning_rates_at_test(2) == (0.5, 0.25)
     for proportion, after, support in zip(
         (1.0, 0.5), (first, second), shard.experience[0].supports, strict=True
     ):
         gradient = torch.func.grad(reinforce_loss(shard.policy))(parameters, support)
-        expected = to_vector(parameters) - proportion * state.agent.step_sizes * to_vector(gradient)
+        expected = to_vector(parameters) - proportion * state.agent.others[STEP_SIZES] * to_vector(
+            gradient
+        )
         np.testing.assert_allclose(to_vector(after), expected, rtol=1e-12, atol=1e-14)
         parameters = after
 

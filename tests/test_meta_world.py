@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 from building import tiny_config
 
-from metarl.cli.runs import build_experiment
 from metarl.config.plugins import load_preset
-from metarl.experiments.evaluation import evaluate
+from metarl.experiments.build import build_experiment
+from metarl.experiments.interface import EvaluationCase
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.seeding import Split
 from metarl.tasks.distribution import make_environment, sample_tasks, tasks_of_set
 from metarl.tasks.rendering import render
 from metarl.testing import CHECKS, check_task_env
-from metarl.workers.shards import to_vector
 
 metaworld = pytest.importorskip("metaworld")
 
@@ -204,12 +203,12 @@ def test_evaluation_follows_meta_worlds_protocol_for_any_number_of_workers() -> 
     assert (preset.horizon, preset.test_adaptation_steps) == (500, 1)
     config = tiny_config("metaworld-ml10", horizon=4, test_tasks=2)
     experiment = build_experiment(config)
-    tasks = sample_tasks(experiment.environment, 1, (Split.TEST, 0), 2, {"set": "test"})
-    theta, rates = to_vector(experiment.initial), config.learning_rates_at_test(1)
+    state = experiment.first_state().agent
     curves = []
     for workers in (0, 2):
-        with closing(experiment.start_workers(workers, 2, 10, 3)) as pool:
-            curves.append(evaluate(pool, theta, tasks, rates, 1))
+        with closing(experiment.start_test_workers(workers)) as pool:
+            case = EvaluationCase("", {"set": "test"})
+            curves.append(experiment.evaluate(pool, state, case))
     one, two = curves
     assert one.env_steps == 2 * (10 + 3) * 4
     assert one.success is not None

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode
 from strange_spaces import Cells, Line, OnlyWords, Parts, Picture, WrongChoice, WrongShape, identify
 
 from metarl.cli import runs
-from metarl.cli.runs import build_experiment
+from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError, TaskError
 from metarl.tasks.distribution import make_environment
 from metarl.tasks.environment_batches import SingleEnvironments, make_batch

@@ -11,7 +11,7 @@ from PIL import Image
 from metarl.cli import main
 from metarl.config import plugins
 from metarl.config.fields import read_fields
-from metarl.config.plugins import load_any_preset, load_problem, preset_names, problem_names
+from metarl.config.plugins import load_preset, load_problem, preset_names, problem_names
 from metarl.config.supervised import SupervisedConfig, read_either
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.seeding import Split
@@ -318,7 +318,7 @@ def test_a_strangers_problem_comes_in_by_the_door_and_a_broken_one_stops_nothing
 PRESETS = [
     config
     for origin in preset_names()
-    if isinstance(config := load_any_preset(origin.name), SupervisedConfig)
+    if isinstance(config := load_preset(origin.name), SupervisedConfig)
 ]
 
 

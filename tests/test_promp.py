@@ -6,7 +6,7 @@ import torch
 from building import ToldWorkers, first_state, tiny_config
 from experience import CASES, distribution, leaf, shard_with_experience
 
-from metarl.cli.runs import build_experiment
+from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError
 from metarl.learning.adaptation import flatten, unflatten
 from metarl_agents.promp import clipped_surrogate_loss, promp_gradient, promp_losses
@@ -93,7 +93,7 @@ def test_a_gradient_that_is_not_finite_undoes_the_whole_outer_step():
     before = first_state(experiment).agent
     good = np.ones_like(before.theta)
     bad = np.full_like(good, np.nan)
-    state, metrics = experiment.agent.outer_step(saying([good, good, bad]), before)
+    state, metrics = experiment.agent.improve(saying([good, good, bad]), before)
     assert state.theta.tobytes() == before.theta.tobytes()
     assert state.optimiser == before.optimiser
     assert not metrics["step_accepted"]
@@ -109,7 +109,7 @@ def test_adam_goes_on_over_iterations_as_one_optimiser():
     adam = torch.optim.Adam([parameter], lr=1e-3)
     workers = saying(gradients)
     for iteration in range(2):
-        state, _ = experiment.agent.outer_step(workers, state)
+        state, _ = experiment.agent.improve(workers, state)
         for gradient in gradients[2 * iteration : 2 * iteration + 2]:
             parameter.grad = torch.as_tensor(gradient)
             adam.step()

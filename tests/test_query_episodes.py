@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from building import tiny_config
 
-from metarl.agents.collection import collect_and_adapt
-from metarl.cli.runs import build_experiment
+from metarl.agent.gradient import collect_with_rates
 from metarl.config.reinforcement import Config
+from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError
 from metarl.workers.shards import Shard, ShardSpec, to_vector
 
@@ -21,7 +21,7 @@ def collected(config: Config, query_episodes: int, episodes: int = 4) -> Any:
     shard = Shard(ShardSpec(config, experiment.policy, episodes, range(2), query_episodes))
     tasks = [np.array([0.2, 0.3]), np.array([-0.4, 0.1])]
     theta = to_vector(experiment.initial)
-    return shard, collect_and_adapt(shard, theta, tasks, (1, 0), (0.1, 0.1))
+    return shard, collect_with_rates(shard, theta, tasks, (1, 0), (0.1, 0.1))
 
 
 def test_the_last_phase_alone_has_the_query_episodes_and_they_are_the_first_of_all() -> None:
@@ -65,7 +65,7 @@ def test_the_other_slots_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_config(env_id=kinds.ENV_ID)
     experiment = build_experiment(config)
     shard = Shard(ShardSpec(config, experiment.policy, 4, range(1), 1))
-    collect_and_adapt(shard, to_vector(experiment.initial), [7], (1, 0), (0.1,))
+    collect_with_rates(shard, to_vector(experiment.initial), [7], (1, 0), (0.1,))
     assert len(taken) == (4 + 1) * 6
 
 

@@ -13,11 +13,11 @@ import pytest
 from building import first_state, pool, run, tiny_config, without_times
 from shard_functions import add, add_and_die_once, ask_for_pid, begin, die, fail_everywhere
 
-from metarl.cli.cores import checked_workers
-from metarl.cli.runs import build_experiment
+from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError, WorkerError
 from metarl.training import train
 from metarl.workers import ray_pool as ray_workers
+from metarl.workers.cores import checked_workers
 
 pytest.importorskip("ray")
 import ray
@@ -116,9 +116,7 @@ def test_a_node_that_is_removed_changes_no_number(cluster, local):
     experiment = build_experiment(CONFIG)
     records = []
     with pool(experiment, cluster.address) as workers:
-        loop = train(
-            experiment.agent, experiment.environment, workers, first_state(experiment), CONFIG
-        )
+        loop = train(experiment, workers, first_state(experiment))
         for reached, record in loop:
             state = reached
             records.append(record)

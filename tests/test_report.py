@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from metarl.cli import main
-from metarl.experiments.evaluation import summarise
+from metarl.experiments.curves import summarise
 from metarl.reports.report import evaluated_tasks, read_run, render_page
 from metarl.reports.report_figures import task_figure, time_figure
 

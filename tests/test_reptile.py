@@ -6,7 +6,7 @@ import torch
 from building import ToldWorkers, first_state, tiny_config
 from experience import CASES, distribution, shard_with_experience
 
-from metarl.cli.runs import build_experiment
+from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError
 from metarl.learning.adaptation import unflatten
 from metarl_agents.reptile import displacements
@@ -59,7 +59,7 @@ def test_theta_moves_a_part_of_the_way_to_the_mean_end(size):
     experiment = build_experiment(tiny_config(agent="reptile", agent_settings=settings))
     before = first_state(experiment).agent
     ends = np.random.default_rng(0).standard_normal((3, len(before.theta)))
-    after, metrics = experiment.agent.outer_step(saying(list(ends - before.theta)), before)
+    after, metrics = experiment.agent.improve(saying(list(ends - before.theta)), before)
     expected = (1 - size) * before.theta + size * ends.mean(0)
     np.testing.assert_allclose(after.theta, expected, rtol=1e-5, atol=1e-6)
     assert metrics["step_accepted"]
@@ -70,7 +70,7 @@ def test_adam_descends_the_negative_displacement():
     experiment = build_experiment(tiny_config(agent="reptile", agent_settings=settings))
     before = first_state(experiment).agent
     moved = np.random.default_rng(0).standard_normal(len(before.theta))
-    after, _ = experiment.agent.outer_step(saying([moved]), before)
+    after, _ = experiment.agent.improve(saying([moved]), before)
     # The first step of Adam has the learning rate's length in every element.
     np.testing.assert_allclose(after.theta - before.theta, 0.01 * np.sign(moved), rtol=1e-3)
     assert set(after.optimiser) == {"step", "exp_avg", "exp_avg_sq"}
@@ -79,9 +79,7 @@ def test_adam_descends_the_negative_displacement():
 def test_a_displacement_that_is_not_finite_leaves_theta():
     experiment = build_experiment(tiny_config(agent="reptile"))
     before = first_state(experiment).agent
-    after, metrics = experiment.agent.outer_step(
-        saying([np.full_like(before.theta, np.inf)]), before
-    )
+    after, metrics = experiment.agent.improve(saying([np.full_like(before.theta, np.inf)]), before)
     assert after is before
     assert not metrics["step_accepted"]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from building import tiny_config
 
-from metarl.cli.runs import build_experiment
+from metarl.experiments.build import build_experiment
 from metarl.foundation.seeding import Purpose, integer_seed, stream
 from metarl.learning.objectives import act
 from metarl.tasks.action_map import ActionMap

@@ -9,9 +9,9 @@ import torch
 from building import tiny_config
 from torch.func import vmap
 
-from metarl.agents.collection import collect_and_adapt
-from metarl.agents.meta_objective import curvature_product, meta_gradient
-from metarl.cli.runs import build_experiment
+from metarl.agent.gradient import collect_with_rates
+from metarl.agent.meta_objective import curvature_product, meta_gradient
+from metarl.experiments.build import build_experiment
 from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import hessian_product
 from metarl.learning.objectives import act, fisher_product, reinforce_loss
@@ -153,7 +153,7 @@ def test_layers_of_any_width_give_a_task_the_same_bits_in_any_shard(preset, hidd
         for indices in shards:
             spec = ShardSpec(config, experiment.policy, config.episodes_per_task, indices)
             with contextlib.closing(Shard(spec)) as shard:
-                collect_and_adapt(shard, theta, tasks, key, config.learning_rates)
+                collect_with_rates(shard, theta, tasks, key, config.learning_rates)
                 gradients = meta_gradient(shard, config.learning_rates, False, 1.0)
                 products = curvature_product(shard, np.linspace(-1, 1, len(theta)))
                 for (vector, *_), product in zip(gradients, products, strict=True):

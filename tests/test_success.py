@@ -9,10 +9,10 @@ import pytest
 from building import run, tiny_config
 from kinds import ENV_ID
 
-from metarl.agents.collection import collect_and_adapt
+from metarl.agent.gradient import collect_with_rates
 from metarl.cli import main
-from metarl.cli.runs import build_experiment
 from metarl.config.reinforcement import Config
+from metarl.experiments.build import build_experiment
 from metarl.tasks.success import EpisodeSuccess, success_metrics
 from metarl.workers.shards import Shard, ShardSpec, to_vector
 
@@ -27,7 +27,7 @@ def statistics_of(config: Config, tasks: list[int], **spec: int) -> list[Any]:
     experiment = build_experiment(config)
     shard = Shard(ShardSpec(config, experiment.policy, 4, range(len(tasks)), **spec))
     theta = to_vector(experiment.initial)
-    return collect_and_adapt(shard, theta, tasks, (0, 1), (0.1,))
+    return collect_with_rates(shard, theta, tasks, (0, 1), (0.1,))
 
 
 def test_an_episode_succeeds_when_any_of_its_steps_does() -> None:

@@ -10,18 +10,17 @@ import pytest
 import torch
 from building import run as run_reinforcement
 from building import tiny_config, without_times
-from supervised import learner_and_batches, tiny_supervised
+from supervised import learner_and_batches, learner_of, tiny_supervised, train_problem
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from metarl.cli.supervised_runs import build_learner
-from metarl.experiments.supervised_learner import (
+from metarl.agent.gradient import STEP_SIZES
+from metarl.experiments.problem_learner import (
     OuterOptimiser,
     initial_state,
     loss_of,
     parameters_of_state,
     query_losses,
-    train,
 )
 from metarl.foundation.errors import TaskError
 from metarl.learning import adaptation
@@ -179,7 +178,7 @@ def test_the_meta_gradient_equals_a_finite_difference():
 
 
 def test_both_learners_take_their_inner_steps_by_the_same_code(monkeypatch):
-    from metarl.agents import collection, meta_objective
+    from metarl.agent import collection, meta_objective
     from metarl.experiments import supervised_learner as supervised
 
     assert supervised.adapt is meta_objective.adapt is adaptation.adapt
@@ -191,8 +190,7 @@ def test_both_learners_take_their_inner_steps_by_the_same_code(monkeypatch):
     )
     run_reinforcement(tiny_config(iterations=1))
     of_reinforcement = len(calls)
-    learner = build_learner(tiny_supervised())
-    next(train(learner, initial_state(learner)))
+    train_problem(tiny_supervised(iterations=2))
     assert 0 < of_reinforcement < len(calls)
 
 
@@ -242,8 +240,8 @@ def test_memory_grows_no_faster_than_linearly_with_the_inner_steps():
 
 @pytest.mark.parametrize("learned", [False, True])
 def test_the_outer_step_is_adams_on_the_clipped_gradient(learned):
-    learner = build_learner(tiny_supervised(max_gradient_norm=0.5, learn_step_sizes=learned))
-    outer = OuterOptimiser(learner, initial_state(learner).agent)
+    learner = learner_of(tiny_supervised(max_gradient_norm=0.5, learn_step_sizes=learned))
+    outer = OuterOptimiser(learner, initial_state(learner))
     reference = torch.cat(
         [
             flatten(learner.initial),
@@ -261,14 +259,14 @@ def test_the_outer_step_is_adams_on_the_clipped_gradient(learned):
         adam.step()
     state = outer.state()
     np.testing.assert_allclose(state.theta, reference.detach()[: len(state.theta)], rtol=1e-5)
-    assert (state.step_sizes is not None) == learned
+    assert (STEP_SIZES in state.others) == learned
 
 
 @pytest.mark.parametrize("changes", [{}, {"learn_step_sizes": True}, {"agent": "pretrained"}])
 def test_going_on_from_a_state_gives_the_same_bits(changes):
-    learner = build_learner(tiny_supervised(iterations=8, **changes))
-    whole = list(train(learner, initial_state(learner)))
-    rest = list(train(learner, whole[1][0]))
+    config = tiny_supervised(iterations=8, **changes)
+    whole = train_problem(config)
+    rest = train_problem(config, whole[1][0])
     assert without_times([record for _, record in whole[2:]]) == without_times(
         [record for _, record in rest]
     )
@@ -277,9 +275,8 @@ def test_going_on_from_a_state_gives_the_same_bits(changes):
 
 
 def test_a_loss_that_is_not_finite_ends_training_with_its_iteration():
-    learner = build_learner(tiny_supervised(inner_learning_rate=1e30))
     with pytest.raises(TaskError, match=r"the loss of iteration \d is"):
-        list(train(learner, initial_state(learner)))
+        train_problem(tiny_supervised(inner_learning_rate=1e30))
 
 
 def test_a_few_iterations_learn_to_adapt():
@@ -292,8 +289,7 @@ def test_a_few_iterations_learn_to_adapt():
         record_interval=50,
         checkpoint_interval=50,
     )
-    learner = build_learner(config)
-    records = [record for _, record in train(learner, initial_state(learner))]
+    records = [record for _, record in train_problem(config)]
     assert records[-1]["post_adaptation_loss"] < records[0]["post_adaptation_loss"]
     assert records[-1]["post_adaptation_loss"] < records[-1]["pre_adaptation_loss"]
 
@@ -301,8 +297,8 @@ def test_a_few_iterations_learn_to_adapt():
 @pytest.mark.parametrize(("iteration", "size"), [(3, 1e-3), (4, 1e-4)])
 def test_adams_step_size_drops_after_its_iteration(iteration, size):
     """The first step of Adam has the step size's length in every element."""
-    learner = build_learner(tiny_supervised(drop_after=3, outer_learning_rate=1e-3))
-    first = initial_state(learner).agent
+    learner = learner_of(tiny_supervised(drop_after=3, outer_learning_rate=1e-3))
+    first = initial_state(learner)
     outer = OuterOptimiser(learner, first)
     outer.step((flatten(outer.parameters()[0]) * 5).sum(), iteration)
     np.testing.assert_allclose(first.theta - outer.state().theta, size, rtol=1e-2)
@@ -310,10 +306,10 @@ def test_adams_step_size_drops_after_its_iteration(iteration, size):
 
 def test_a_learned_step_size_is_tested_in_the_proportions_of_the_numbers():
     config = tiny_supervised(learn_step_sizes=True, test_learning_rates=(0.01, 0.005))
-    learner = build_learner(dataclasses.replace(config, inner_learning_rate=0.01))
-    state = initial_state(learner).agent
+    learner = learner_of(dataclasses.replace(config, inner_learning_rate=0.01))
+    state = initial_state(learner)
     learned = np.arange(1, 1 + len(state.theta), dtype=np.float32)
-    state = dataclasses.replace(state, step_sizes=learned)
+    state = dataclasses.replace(state, others={STEP_SIZES: learned})
     _, rates = parameters_of_state(learner, state, 3)
     found = [flatten(rate).numpy() for rate in rates]
     np.testing.assert_allclose(found, [learned, learned / 2, learned / 2], rtol=1e-6)

@@ -8,7 +8,7 @@ import pytest
 from building import tiny_config
 from kinds import ENV_ID, SETS
 
-from metarl.cli.listing import _preset_tasks
+from metarl.api.catalogue import preset_tasks
 from metarl.config.plugins import published_returns
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import ConfigError
@@ -71,7 +71,7 @@ def test_an_impossible_set_is_refused_on_construction(task_range: Any) -> None:
 
 
 def test_listing_names_the_sets() -> None:
-    assert _preset_tasks(config_with_sets()) == "{0 … 7}\nset train\ntest test: set test"
+    assert preset_tasks(config_with_sets()) == "{0 … 7}\nset train\ntest test: set test"
 
 
 def test_published_numbers_belong_to_the_set_they_were_published_for() -> None:

@@ -5,12 +5,12 @@ from importlib.resources import as_file
 import pytest
 
 from metarl.cli import main
-from metarl.cli.runs import build_experiment, records_of
-from metarl.cli.trained import FOLDER
 from metarl.config.plugins import trained_policies
+from metarl.experiments.build import build_experiment
 from metarl.foundation.files import read_json
 from metarl.runs.checkpoints import Checkpoints
 from metarl.runs.run_folder import read_config
+from metarl.runs.trained_policies import FOLDER
 
 QUICK = ["--tasks", "2", "--episodes-per-task", "2", "--workers", "0", "--adaptation-steps", "1"]
 
@@ -25,7 +25,7 @@ def test_every_trained_policy_is_of_its_preset_and_loads(name):
     with as_file(trained_policies()[name][1]) as folder:
         config = read_config(folder)
         experiment = build_experiment(config)
-        state, _, skipped = Checkpoints(folder, records_of(config)).load_newest(experiment.initial)
+        state, _, skipped = Checkpoints(folder, experiment.about).load_newest(experiment.initial)
     assert config.preset == name
     assert state.iteration > 0
     assert skipped == []

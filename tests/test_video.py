@@ -1,5 +1,6 @@
 """Clips: what they show is what happened, and the files play."""
 
+import dataclasses
 from pathlib import Path
 
 import av
@@ -9,11 +10,11 @@ from building import tiny_config
 from PIL import Image
 
 from metarl.cli import main
-from metarl.cli.runs import build_experiment, load_newest_state
-from metarl.experiments.evaluation import adapted_parameters
+from metarl.experiments.build import build_experiment
 from metarl.reports import video
 from metarl.runs.run_folder import read_config
-from metarl.workers.shards import Shard, ShardSpec, to_vector
+from metarl.runs.session import load_newest_state
+from metarl.workers.shards import Shard
 
 RUN = Path(__file__).parent.parent / "results" / "navigation-2d"
 
@@ -21,14 +22,13 @@ RUN = Path(__file__).parent.parent / "results" / "navigation-2d"
 @pytest.fixture(scope="module")
 def recorded():
     """A trained policy before adaptation and after one and two steps, on a goal to the right."""
-    config = read_config(RUN)
+    config = dataclasses.replace(read_config(RUN), test_tasks=1, test_adaptation_steps=2)
     experiment = build_experiment(config)
     state = load_newest_state(RUN, experiment, "test")
     task = np.array([0.3, 0.2])
-    shard = Shard(ShardSpec(config, experiment.policy, 20, range(1)))
-    (phases,) = adapted_parameters(shard, state.agent.theta, [task], (0.5, 0.25))
-    environment = video.make_visible(shard)
-    return list(video.record_task(shard, environment, phases, task, 0)), task
+    (phases,) = experiment.states_after(Shard(experiment.test_shards()), state.agent, [task])
+    environment = video.make_visible(config)
+    return video.record_task(experiment, environment, phases, task, 0), task
 
 
 def test_the_policy_moves_and_adaptation_changes_where(recorded):
@@ -88,13 +88,13 @@ def test_an_animation_holds_as_many_pictures(recorded, tmp_path, ending):
     "preset", ["half-cheetah-dir", "bernoulli-bandit", "tabular-mdp", "pendulum-rand-params"]
 )
 def test_any_environment_gives_clips(preset):
-    config = tiny_config(preset, horizon=4)
+    at_test = {"test_tasks": 1, "test_episodes_per_task": 2, "test_adaptation_steps": 1}
+    config = tiny_config(preset, horizon=4, **at_test)
     experiment = build_experiment(config)
-    shard = Shard(ShardSpec(config, experiment.policy, 2, range(1)))
-    task = experiment.environment.unwrapped.task
-    (phases,) = adapted_parameters(shard, to_vector(experiment.initial), [task], (0.1,))
-    environment = video.make_visible(shard)
-    recordings = list(video.record_task(shard, environment, phases, task, 0))
+    task, state = experiment.environment.unwrapped.task, experiment.first_state().agent
+    (phases,) = experiment.states_after(Shard(experiment.test_shards()), state, [task])
+    environment = video.make_visible(config)
+    recordings = video.record_task(experiment, environment, phases, task, 0)
     environment.close()
     frames = video.compose(recordings, task)
     assert len(frames) == max(len(each.frames) for each in recordings)

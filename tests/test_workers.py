@@ -13,7 +13,7 @@ import pytest
 from building import first_state, pool, run, tiny_config, without_times
 from faulty_runs import shared_memory
 
-from metarl.cli.runs import build_experiment
+from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import WorkerError
 from metarl.training import train
 from metarl.workers.partition import partition
@@ -117,13 +117,7 @@ def test_an_exception_reaches_the_user_once_with_traceback_and_task(fault, expec
 
 def train_once(experiment, workers):
     with pool(experiment, workers) as started:
-        for _ in train(
-            experiment.agent,
-            experiment.environment,
-            started,
-            first_state(experiment),
-            experiment.config,
-        ):
+        for _ in train(experiment, started, first_state(experiment)):
             pass
 
 

@@ -11,19 +11,19 @@ from new episodes and from streams keyed by its number, so that a resumed run eq
 never interrupted.
 """
 
-import time
 import traceback
-from collections.abc import Iterator
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
 import numpy as np
 import torch
 
-from metarl.agents.outer_steps import is_finite
-from metarl.agents.protocol import AgentState
-from metarl.agents.rejections import NO_STEP, NOT_FINITE
-from metarl.agents.stable_baselines import (
+from metarl.agent.gradient import GRADIENT, collect_and_adapt
+from metarl.agent.outer_steps import is_finite
+from metarl.agent.protocol import AgentState, Metrics, Record
+from metarl.agent.rejections import NO_STEP, NOT_FINITE
+from metarl.agent.stable_baselines import (
     INSTALL,
     from_stable_baselines,
     policy_arguments,
@@ -35,9 +35,10 @@ from metarl.config.settings import NoSettings
 from metarl.foundation.errors import ConfigError, RunFolderError, TaskError
 from metarl.foundation.seeding import Purpose, Split, integer_seed
 from metarl.learning.adaptation import Parameters, unflatten
+from metarl.learning.trajectories import TaskStatistics
+from metarl.tasks.distribution import Tasks
 from metarl.tasks.policy_environment import DrawTasks, policy_environment
-from metarl.training import Record, TrainingState
-from metarl.workers.shards import Vector, to_vector
+from metarl.workers.shards import Shard, Vector, Workers, starts_anew, to_vector
 from metarl_agents.settings import StableBaselinesSettings
 
 _CRITIC = "critic/"
@@ -47,6 +48,8 @@ _ADAM = "adam/"
 class Random:
     """The policy as it was initialised."""
 
+    family = GRADIENT
+
     def __init__(self, settings: NoSettings, config: Config) -> None:
         pass
 
@@ -54,15 +57,29 @@ class Random:
         """Give the only state there is."""
         return AgentState(theta)
 
-    def train(
-        self, initial: Parameters, state: TrainingState
-    ) -> Iterator[tuple[TrainingState, Record]]:
-        """Train nothing."""
-        return iter(())
+    def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+        """Improve nothing: the metrics say how a policy adapts that has learned nothing."""
+        return state, {}
+
+
+@starts_anew
+def adapt_in_tests_alone(
+    shard: Shard, state: AgentState, tasks: Tasks, key: tuple[int, ...]
+) -> list[TaskStatistics]:
+    """Adapt to held-out tasks; in training, where the library steps environments, count its steps.
+
+    Arguments as for `metarl.agent.gradient.collect_and_adapt`.
+    """
+    if key[0] == Split.TEST:
+        return collect_and_adapt(shard, state, tasks, key)
+    shard.begin(tasks, key)
+    return [TaskStatistics((), (_steps_of_a_task(shard.config),)) for _ in shard.tasks]
 
 
 class StableBaselines:
-    """One policy for all tasks, trained by stable-baselines3."""
+    """One policy for all tasks, trained by stable-baselines3 in this process."""
+
+    family = replace(GRADIENT, meet=adapt_in_tests_alone, collects_in_shards=False)
 
     def __init__(self, settings: StableBaselinesSettings, config: Config) -> None:
         if config.dtype != "float32":
@@ -70,44 +87,27 @@ class StableBaselines:
         require_perceptron(config)
         self._settings = settings
         self._config = config
+        self._kept: Any = None
 
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration; the critic is not yet there."""
         return AgentState(theta)
 
-    def train(
-        self, initial: Parameters, state: TrainingState
-    ) -> Iterator[tuple[TrainingState, Record]]:
-        """Train, one rollout and one update of stable-baselines3 an iteration."""
-        config = self._config
-        model = self._model()
-        _restore(model, state.agent, initial)
-        try:
-            for iteration in range(state.iteration + 1, config.iterations + 1):
-                started = time.perf_counter()
-                model.set_random_seed(
-                    integer_seed(config.seed, Purpose.ACTION, Split.TRAIN, iteration)
-                )
-                update, about = self._update(model, initial)
-                env_steps = state.env_steps + model.num_timesteps
-                state = TrainingState(update or state.agent, iteration, env_steps)
-                returns = [episode["r"] for episode in model.ep_info_buffer]
-                if update is None:  # what it did to the model is undone
-                    model.env.close()
-                    model = self._model()
-                    _restore(model, state.agent, initial)
-                yield (
-                    state,
-                    {
-                        "iteration": iteration,
-                        "env_steps": env_steps,
-                        "iteration_seconds": time.perf_counter() - started,
-                        "pre_adaptation_return": float(np.mean(returns)),
-                        **about,
-                    },
-                )
-        finally:
+    def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+        """Collect one rollout and take one update, by stable-baselines3."""
+        ((iteration, template),) = workers.map(iteration_and_template)[:1]
+        model = self._kept or self._model()
+        self._kept = model
+        _restore(model, state, template)
+        seed = integer_seed(self._config.seed, Purpose.ACTION, Split.TRAIN, iteration)
+        model.set_random_seed(seed)
+        update, about = self._update(model, template)
+        if update is None:  # what it did to the model is undone
             model.env.close()
+            self._kept = None
+        returns = [episode["r"] for episode in model.ep_info_buffer]
+        metrics = {"pre_adaptation_return": float(np.mean(returns)), **about}
+        return update or state, metrics
 
     def _update(self, model: Any, initial: Parameters) -> tuple[AgentState | None, Record]:
         """Collect and take one update; give the new state and the metrics of the update.
@@ -150,8 +150,7 @@ class StableBaselines:
             return Monitor(DrawTasks(policy_environment(config), config.train_range))
 
         environments = DummyVecEnv([make] * config.tasks_per_batch)
-        episodes = config.episodes_per_task * (config.adaptation_steps + 1)
-        steps = episodes * config.horizon
+        steps = _steps_of_a_task(config)
         arguments: dict[str, Any] = {
             "n_steps": steps,
             "batch_size": ceil(steps * config.tasks_per_batch / settings.minibatches),
@@ -178,6 +177,16 @@ class StableBaselines:
             model = PPO("MlpPolicy", environments, n_epochs=settings.epochs, **arguments)
         model.set_logger(Logger(folder=None, output_formats=[]))
         return model
+
+
+def iteration_and_template(shard: Shard) -> list[tuple[int, Parameters]]:
+    """Give for each task the iteration that the shard is in, and the policy's parameters."""
+    return [(shard.key[1], shard.template) for _ in shard.tasks]
+
+
+def _steps_of_a_task(config: Config) -> int:
+    """Give the environment steps that one iteration of meta-training takes on a task."""
+    return config.episodes_per_task * (config.adaptation_steps + 1) * config.horizon
 
 
 def _restore(model: Any, state: AgentState, initial: Parameters) -> None:

@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl.agents.meta_objective import curvature_product, meta_gradient, outer_loss
-from metarl.agents.outer_steps import trust_region_outer_step
-from metarl.agents.protocol import AgentState, Metrics
+from metarl.agent.gradient import GRADIENT
+from metarl.agent.meta_objective import curvature_product, meta_gradient, outer_loss
+from metarl.agent.outer_steps import trust_region_outer_step
+from metarl.agent.protocol import AgentState, Metrics
 from metarl.config.reinforcement import Config
 from metarl.config.settings import TrustRegionSettings
 from metarl.learning.adaptation import Parameters, adaptation_path, as_leaves, linearise
@@ -38,6 +39,8 @@ SMALLEST_SPREAD = 1e-8
 class EMamlTrpo:
     """The outer step of E-MAML-TRPO."""
 
+    family = GRADIENT
+
     def __init__(self, settings: TrustRegionSettings, config: Config) -> None:
         self._settings = settings
         self._learning_rates = config.learning_rates
@@ -47,7 +50,7 @@ class EMamlTrpo:
         """Give the state before the first iteration; TRPO remembers nothing but θ."""
         return AgentState(theta)
 
-    def outer_step(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+    def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one trust-region step on the experience in the shards."""
         settings, rates = self._settings, self._learning_rates
         credits = standardised(workers.map(return_after_adaptation))

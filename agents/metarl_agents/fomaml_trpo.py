@@ -8,10 +8,11 @@ tasks of ∇L(θ') itself, and the curvature that of the adapted policies:
 The line search still adapts anew at every candidate θ.
 """
 
-from metarl.agents.meta_objective import outer_slope, surrogate
-from metarl.agents.outer_steps import trust_region_outer_step
-from metarl.agents.protocol import AgentState, Metrics
-from metarl.agents.task_stacks import stack_tasks
+from metarl.agent.gradient import GRADIENT
+from metarl.agent.meta_objective import outer_slope, surrogate
+from metarl.agent.outer_steps import trust_region_outer_step
+from metarl.agent.protocol import AgentState, Metrics
+from metarl.agent.task_stacks import stack_tasks
 from metarl.config.reinforcement import Config
 from metarl.config.settings import TrustRegionSettings
 from metarl.learning.stacking import repeat, unstack
@@ -21,6 +22,8 @@ from metarl.workers.shards import Shard, Vector, Workers, to_vector
 class FomamlTrpo:
     """The outer step of first-order MAML-TRPO."""
 
+    family = GRADIENT
+
     def __init__(self, settings: TrustRegionSettings, config: Config) -> None:
         self._settings = settings
         self._learning_rates = config.learning_rates
@@ -29,7 +32,7 @@ class FomamlTrpo:
         """Give the state before the first iteration; TRPO remembers nothing but θ."""
         return AgentState(theta)
 
-    def outer_step(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+    def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one trust-region step on the experience in the shards."""
         theta, metrics = trust_region_outer_step(
             state.theta,

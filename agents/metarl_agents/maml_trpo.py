@@ -1,14 +1,15 @@
 """MAML with a trust-region outer step (Finn, Abbeel, Levine 2017, algorithm 3; TRPO, section 5.3).
 
 The step descends the mean over tasks of the adapted policies' surrogate loss, by the meta-gradient
-and the exact curvature of `metarl.agents.meta_objective`. With `curvature_fraction` the curvature
+and the exact curvature of `metarl.agent.meta_objective`. With `curvature_fraction` the curvature
 comes from a sample of the steps: that changes the metric in which the step is taken, never the
 gradient, nor the loss and KL divergence that the line search holds the step to.
 """
 
-from metarl.agents.meta_objective import curvature_product, meta_gradient, surrogate
-from metarl.agents.outer_steps import trust_region_outer_step
-from metarl.agents.protocol import AgentState, Metrics
+from metarl.agent.gradient import GRADIENT
+from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
+from metarl.agent.outer_steps import trust_region_outer_step
+from metarl.agent.protocol import AgentState, Metrics
 from metarl.config.reinforcement import Config
 from metarl.config.settings import TrustRegionSettings
 from metarl.workers.shards import Vector, Workers
@@ -16,6 +17,8 @@ from metarl.workers.shards import Vector, Workers
 
 class MamlTrpo:
     """The outer step of MAML-TRPO."""
+
+    family = GRADIENT
 
     def __init__(self, settings: TrustRegionSettings, config: Config) -> None:
         self._settings = settings
@@ -26,7 +29,7 @@ class MamlTrpo:
         """Give the state before the first iteration; TRPO remembers nothing but θ."""
         return AgentState(theta)
 
-    def outer_step(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+    def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one trust-region step on the experience in the shards."""
         rates, fraction = self._learning_rates, self._settings.curvature_fraction
         theta, metrics = trust_region_outer_step(

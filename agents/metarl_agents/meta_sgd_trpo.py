@@ -13,15 +13,14 @@ The learned α starts at the configuration's inner learning rate. An evaluation 
 shrink after the first step shrinks the learned α in the same proportion.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from jaxtyping import Float
 
-from metarl.agents.meta_objective import outer_slope, surrogate
-from metarl.agents.outer_steps import trust_region_outer_step
-from metarl.agents.protocol import AgentState, Metrics
-from metarl.agents.task_stacks import stack_tasks
+from metarl.agent.gradient import GRADIENT, STEP_SIZES
+from metarl.agent.meta_objective import outer_slope, surrogate
+from metarl.agent.outer_steps import trust_region_outer_step
+from metarl.agent.protocol import AgentState, Metrics
+from metarl.agent.task_stacks import stack_tasks
 from metarl.config.reinforcement import Config
 from metarl.config.settings import TrustRegionSettings
 from metarl.foundation.errors import ConfigError
@@ -37,6 +36,8 @@ Joint = Float[np.ndarray, " joint"]
 class MetaSgdTrpo:
     """The outer step of Meta-SGD-TRPO."""
 
+    family = GRADIENT
+
     def __init__(self, settings: TrustRegionSettings, config: Config) -> None:
         if config.adaptation_steps == 0:
             raise ConfigError("adaptation_steps = 0: agent meta-sgd-trpo learns the steps' sizes")
@@ -45,22 +46,23 @@ class MetaSgdTrpo:
 
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration: α is the configuration's everywhere."""
-        return AgentState(theta, step_sizes=np.full_like(theta, self._config.inner_learning_rate))
+        rates = np.full_like(theta, self._config.inner_learning_rate)
+        return AgentState(theta, others={STEP_SIZES: rates})
 
-    def outer_step(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+    def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one trust-region step on the experience in the shards."""
         steps, first_order = self._config.adaptation_steps, self._config.first_order
         fraction = self._settings.curvature_fraction
-        assert state.step_sizes is not None
+        learned = state.others[STEP_SIZES]
 
         def evaluate(candidate: Joint) -> list[tuple[float, float]]:
             theta, step_sizes = np.split(candidate, 2)
             return workers.map(surrogate, theta, (step_sizes,) * steps)
 
         joint, metrics = trust_region_outer_step(
-            np.concatenate([state.theta, state.step_sizes]),
+            np.concatenate([state.theta, learned]),
             self._settings,
-            workers.map(joint_gradient, state.step_sizes, first_order, fraction),
+            workers.map(joint_gradient, learned, first_order, fraction),
             product=lambda vector: workers.map(joint_curvature_product, vector),
             evaluate=evaluate,
         )
@@ -70,7 +72,7 @@ class MetaSgdTrpo:
             "step_size_min": float(step_sizes.min()),
             "step_size_max": float(step_sizes.max()),
         }
-        return replace(state, theta=theta, step_sizes=step_sizes), {**metrics, **about}
+        return AgentState(theta, others={STEP_SIZES: step_sizes}), {**metrics, **about}
 
 
 def joint_gradient(

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl.agents.outer_steps import adam_step, is_finite, mean_over_tasks
-from metarl.agents.protocol import AgentState, Metrics
-from metarl.agents.rejections import NOT_FINITE
+from metarl.agent.gradient import GRADIENT
+from metarl.agent.outer_steps import adam_step, is_finite, mean_over_tasks
+from metarl.agent.protocol import AgentState, Metrics
+from metarl.agent.rejections import NOT_FINITE
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import ConfigError
 from metarl.learning.adaptation import Parameters, adaptation_path, as_leaves
@@ -39,6 +40,8 @@ Support = tuple[Batch, Distribution, Tensor]
 class ProMP:
     """The outer steps of ProMP."""
 
+    family = GRADIENT
+
     def __init__(self, settings: ProMPSettings, config: Config) -> None:
         if config.first_order:
             raise ConfigError(
@@ -51,7 +54,7 @@ class ProMP:
         """Give the state before the first iteration; Adam remembers nothing yet."""
         return AgentState(theta)
 
-    def outer_step(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+    def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take several Adam steps on the experience in the shards."""
         settings, rates = self._settings, self._learning_rates
         theta, memory = state.theta, state.optimiser

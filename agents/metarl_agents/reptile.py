@@ -14,9 +14,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from metarl.agents.outer_steps import adam_step, is_finite, mean_over_tasks
-from metarl.agents.protocol import AgentState, Metrics
-from metarl.agents.rejections import NOT_FINITE
+from metarl.agent.gradient import GRADIENT
+from metarl.agent.outer_steps import adam_step, is_finite, mean_over_tasks
+from metarl.agent.protocol import AgentState, Metrics
+from metarl.agent.rejections import NOT_FINITE
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import ConfigError
 from metarl.learning.adaptation import inner_step
@@ -27,6 +28,8 @@ from metarl_agents.settings import ReptileSettings
 
 class Reptile:
     """The outer step of Reptile."""
+
+    family = GRADIENT
 
     def __init__(self, settings: ReptileSettings, config: Config) -> None:
         if config.adaptation_steps == 0:
@@ -41,7 +44,7 @@ class Reptile:
         """Give the state before the first iteration."""
         return AgentState(theta)
 
-    def outer_step(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+    def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Move θ towards the tasks' adapted parameters."""
         displacement = mean_over_tasks(workers.map(displacements, self._learning_rates[-1]))
         metrics = {"displacement_norm": float(displacement.norm())}

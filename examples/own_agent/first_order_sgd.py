@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metarl.agents.meta_objective import outer_slope
-from metarl.agents.outer_steps import mean_over_tasks
-from metarl.agents.protocol import AgentState
+from metarl.agent.gradient import GRADIENT
+from metarl.agent.meta_objective import outer_slope
+from metarl.agent.outer_steps import mean_over_tasks
+from metarl.agent.protocol import AgentState
 from metarl.config.fields import require
 from metarl.config.plugins import AgentSpec
 from metarl.workers.shards import to_vector
@@ -26,6 +27,8 @@ class Settings:
 class FirstOrderSgd:
     """θ ← θ − β · mean over tasks of ∇L(θ')."""
 
+    family = GRADIENT
+
     def __init__(self, settings, config):
         self._step_size = settings.step_size
 
@@ -33,7 +36,7 @@ class FirstOrderSgd:
         """Give the state before the first iteration."""
         return AgentState(theta)
 
-    def outer_step(self, workers, state):
+    def improve(self, workers, state):
         """Take one step on the experience in the shards; give the new state and metrics."""
         gradients, losses = zip(*workers.map(gradients_after_adaptation), strict=True)
         gradient = mean_over_tasks(gradients)

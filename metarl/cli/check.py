@@ -14,18 +14,15 @@ Examples:
   metarl check --agent my_module:SPEC
 """
 
+import dataclasses
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 from metarl.cli.parsing import parse
-from metarl.config.plugins import load_preset, preset_names
-from metarl.foundation.errors import ConfigError
-from metarl.tasks.distribution import registered
 
 
 @dataclass(frozen=True)
@@ -46,20 +43,10 @@ class CheckArguments:
 def run(argv: list[str]) -> int:
     """Run the verb; give the exit code."""
     arguments = parse(CheckArguments, argv, prog="metarl check", description=__doc__ or "")
-    for name, least in (("horizon", 1), ("seed", 0)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise ConfigError(f"{name} = {value} must be at least {least}")
-    if bool(arguments.subject) == bool(arguments.agent):
-        raise ConfigError("name an environment or a preset: metarl check ENV_ID; or --agent NAME")
     # From here on torch is needed, which takes its time to import.
-    from metarl.testing import check_agent, check_task_env
+    from metarl.api.checking import check
 
-    if arguments.agent:
-        verdicts = check_agent(arguments.agent, seed=arguments.seed)
-    else:
-        env_id, env_kwargs, horizon = _environment(arguments)
-        verdicts = check_task_env(env_id, env_kwargs, horizon=horizon, seed=arguments.seed)
+    verdicts = check(**dataclasses.asdict(arguments))
     subject = arguments.subject or arguments.agent
     failed = sum(not verdict.passed for verdict in verdicts)
     console = Console()
@@ -77,22 +64,3 @@ def run(argv: list[str]) -> int:
         return 1
     console.print(f"{subject} passes all {len(verdicts)} checks")
     return 0
-
-
-def _environment(arguments: CheckArguments) -> tuple[str, dict[str, Any], int | None]:
-    """Give id, keyword arguments and horizon of the environment to check."""
-    from metarl.testing.kit import LONGEST_EPISODE
-
-    subject = arguments.subject
-    presets = [origin.name for origin in preset_names()]
-    if subject.endswith(".toml") or subject in presets:
-        config = load_preset(subject)
-        horizon = arguments.horizon or min(config.horizon, LONGEST_EPISODE)
-        return config.env_id, config.env_kwargs, horizon
-    try:
-        registered(subject)
-    except ConfigError as error:
-        near = get_close_matches(subject, presets, n=1)
-        hint = f"; or did you mean the preset {near[0]!r}?" if near else ""
-        raise ConfigError(f"{error}{hint}") from error
-    return subject, {}, arguments.horizon

@@ -1,31 +1,30 @@
-"""Write a trained policy, adapted to a task, for another library.
+"""Write a trained policy, adapted to a task, for another library or for a program of your own.
 
 The format sb3 is a PPO model of stable-baselines3: `PPO.load(FILE).predict` acts as the policy's
-most likely action does, in the policy's units. `metarl.tasks.policy_environment.policy_environment`
-makes the environment that takes them:
+most likely action does, in the policy's units. `metarl.tasks.policy_environment` makes the
+environment that takes them:
 
-  from metarl.runs.run_folder import read_config
+  import metarl
   from metarl.tasks.policy_environment import policy_environment
-  environment = policy_environment(read_config(Path("runs/navigation-2d")))
+  environment = policy_environment(metarl.load("runs/navigation-2d").config)
+
+The format metarl takes every agent's policy, also one that carries a memory; `metarl.load_policy`
+reads it.
 
 Examples:
   metarl export runs/navigation-2d --task "[0.3, 0.2]"
   metarl export runs/navigation-2d --task "[0.3, 0.2]" --adaptation-steps 1 --output adapted.zip
-  metarl export runs/navigation-2d               as it is before adaptation
+  metarl export runs/navigation-2d --format metarl      as it is before adaptation
 """
 
-import contextlib
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from metarl.cli.parsing import parse
-from metarl.cli.trained import run_folder
+from metarl.cli.parsing import parse, parse_task
 from metarl.foundation.errors import ConfigError
-from metarl.runs.run_folder import read_config
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,11 @@ class ExportArguments:
     task: str = ""
     """The task to adapt to, as JSON. Empty: the policy as it is before adaptation."""
     adaptation_steps: int | None = None
-    """Inner steps. None: the preset's number for evaluation."""
-    format: Literal["sb3"] = "sb3"
+    """Steps of adaptation. None: the preset's number for evaluation."""
+    format: Literal["sb3", "metarl"] = "sb3"
     """The library to write for: sb3 is stable-baselines3."""
     output: Path | None = None
-    """The file, which ends in .zip. None: RUN_DIR/policy-sb3.zip."""
+    """The file, which ends in .zip (sb3) or .safetensors (metarl). None: RUN_DIR/policy-FORMAT."""
     seed: int = 1
     """Seeds the episodes that adaptation collects."""
 
@@ -49,42 +48,18 @@ class ExportArguments:
 def run(argv: list[str]) -> int:
     """Run the verb; give the exit code."""
     arguments = parse(ExportArguments, argv, prog="metarl export", description=__doc__ or "")
-    arguments = dataclasses.replace(arguments, run_dir=run_folder(arguments.run_dir))
-    config = read_config(arguments.run_dir)
-    steps = arguments.adaptation_steps
-    if not arguments.task and steps:
+    task, steps = parse_task(arguments.task), arguments.adaptation_steps
+    if task is None and steps:
         raise ConfigError("adaptation needs a task: name it by --task")
-    if config.observe_task and arguments.task:
-        raise ConfigError(f"agent {config.agent} observes its task and never adapts: leave --task")
-    config = dataclasses.replace(
-        config,
-        seed=arguments.seed,
-        test_adaptation_steps=config.test_adaptation_steps if steps is None else steps,
-    )
-    output = arguments.output or arguments.run_dir / f"policy-{arguments.format}.zip"
-    if output.suffix != ".zip":
-        raise ConfigError(f"output = {output} must end in .zip")
     # From here on torch is needed, which takes its time to import.
-    import torch
+    from metarl.api.policy import FORMATS
+    from metarl.api.run import Run
 
-    from metarl.agents.stable_baselines import export_policy, require_perceptron
-    from metarl.cli.runs import build_experiment, load_newest_state, read_task
-    from metarl.experiments.evaluation import adapted_parameters, rates_at_test
-    from metarl.learning.adaptation import unflatten
-    from metarl.tasks.policy_environment import policy_environment
-    from metarl.workers.shards import Shard, ShardSpec
-
-    require_perceptron(config)
-    experiment = build_experiment(config)
-    state = load_newest_state(arguments.run_dir, experiment, "metarl export")
-    parameters = unflatten(torch.as_tensor(state.agent.theta), experiment.initial)
-    if arguments.task:
-        task = read_task(arguments.task, experiment.environment)
-        spec = ShardSpec(config, experiment.policy, config.test_episodes_per_task, range(1))
-        with contextlib.closing(Shard(spec)) as shard:
-            ((*_, parameters),) = adapted_parameters(
-                shard, state.agent.theta, [task], rates_at_test(state.agent, config)
-            )
-    export_policy(output, policy_environment(config), config, parameters)
-    print(f"written to {output}")
+    ending = FORMATS[arguments.format]
+    if arguments.output is not None and arguments.output.suffix != ending:
+        raise ConfigError(f"output = {arguments.output} must end in {ending}")
+    trained = Run(arguments.run_dir)
+    output = arguments.output or trained.run_dir / f"policy-{arguments.format}{ending}"
+    policy = trained.adapt(task, steps=0 if task is None else steps, seed=arguments.seed)
+    print(f"written to {policy.save(output)}")
     return 0

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import itertools
+import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -63,3 +64,18 @@ def _one_line(complaint: str, prog: str) -> str:
         following = lines[lines.index(_SUGGESTION) + 1]
         text += f"; did you mean {re.split(r'[ ,]', following)[0]}?"
     return f"{text}; see `{prog} --help`"
+
+
+def parse_task(text: str) -> Any:
+    """Read a task that the user gave as JSON; None for nothing.
+
+    Raises:
+        ConfigError: it is no JSON.
+
+    """
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"task = {text!r} is not a task: {error}") from error

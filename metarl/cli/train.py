@@ -1,9 +1,9 @@
-"""Meta-train a policy from a preset, or on any environment.
+"""Meta-train from a preset, or on any environment.
 
 The run folder (default: runs/PRESET or runs/ENVIRONMENT, with --agent runs/PRESET-AGENT) gets
-config.json, metrics.jsonl (one record an iteration) and checkpoints/. Every field can be changed by
-a flag; `metarl train PRESET --help` shows the preset's own values, and `metarl train --env-id ID
---help` those that are chosen from the environment's spaces where there is no preset.
+config.json, metrics.jsonl and checkpoints/. Every field can be changed by a flag; `metarl train
+PRESET --help` shows the preset's own values, and `metarl train --env-id ID --help` those that are
+chosen from the environment's spaces where there is no preset.
 
 Examples:
   metarl train navigation-2d
@@ -20,45 +20,46 @@ Examples:
 import argparse
 import dataclasses
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
-from metarl.cli import supervised_train
-from metarl.cli.cores import usable_cores
+from metarl.api.starting_point import StartingPoint, nothing_named, starting_point
+from metarl.cli.output import Forgiving
 from metarl.cli.parsing import parse
-from metarl.config.fields import read_fields
-from metarl.config.plugins import load_agent, load_preset, preset_names
-from metarl.config.reinforcement import Config, environment_name
+from metarl.config.base import refuse_changes, with_settings
+from metarl.config.plugins import load_preset, preset_names
 from metarl.foundation.errors import ConfigError
-from metarl.runs.run_folder import read_config
-from metarl.tasks.environment_defaults import Guess, environment_defaults
+from metarl.foundation.messages import say
+from metarl.runs.interruptions import Interrupted, Interruptions
+from metarl.workers.cores import usable_cores
 
+C = TypeVar("C")
 S = TypeVar("S")
 
 _PRESET_OF_THE_HELP = "navigation-2d"
-_MAY_CHANGE_ON_RESUME = {"iterations", "checkpoint_interval", "max_rejections", "on_env_error"}
 
 
 @dataclass(frozen=True)
-class TrainArguments(Generic[S]):
+class TrainArguments(Generic[C, S]):
     """The arguments of `metarl train`."""
 
     preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
     """A preset of `metarl list`, or the path of a TOML file of your own. Empty: none; defaults are
     chosen from the spaces of --env-id, and those that are guesses are said."""
-    config: tyro.conf.OmitArgPrefixes[Config]
+    config: tyro.conf.OmitArgPrefixes[C]
     """What the preset fixes."""
     settings: tyro.conf.OmitArgPrefixes[S]
-    """What the agent decides."""
+    """What the agent or the problem decides."""
     run_dir: Path
     """The run folder."""
     workers: int | str
     """Worker processes; 0: this process does all the work, and dies with an environment that
     crashes. Or ray, or the address of a Ray cluster: one on each of its CPUs. The numbers do not
-    depend on it."""
+    depend on it, and a supervised problem needs none."""
     worker_timeout: float = 0.0
     """Seconds without a sign of life after which a worker is replaced; 0: at least 60, and more
     where an iteration takes long."""
@@ -74,51 +75,65 @@ class TrainArguments(Generic[S]):
 
 def run(argv: list[str]) -> int:
     """Run the verb; give the exit code."""
-    known, preset = _named(argv)
-    if (code := supervised_train.run(argv, preset, known.run_dir, known.resume)) is not None:
-        return code
-    defaults, guesses = _defaults(argv, known, preset)
-    kind: Any = TrainArguments[type(defaults.settings)]  # type: ignore[misc]
-    arguments: TrainArguments[Any] = parse(
-        kind,
-        argv,
-        prog="metarl train",
-        description=__doc__ or "",
-        default=defaults,
+    start = _start(argv)
+    defaults = TrainArguments(
+        start.preset,
+        start.config,
+        start.settings,
+        start.run_dir,
+        usable_cores(),
+        resume="--resume" in argv,
     )
-    if arguments.preset != defaults.preset:  # hidden behind the value of a flag
+    kind: Any = TrainArguments[type(start.config), type(start.settings)]  # type: ignore[misc]
+    arguments: TrainArguments[Any, Any] = parse(
+        kind, argv, prog="metarl train", description=__doc__ or "", default=defaults
+    )
+    if arguments.preset != start.preset:  # hidden behind the value of a flag
         load_preset(arguments.preset)
         raise ConfigError(f"name the preset first: metarl train {arguments.preset} …")
-    config = dataclasses.replace(
-        arguments.config, agent_settings=dataclasses.asdict(arguments.settings)
-    )
+    config = with_settings(arguments.config, dataclasses.asdict(arguments.settings))
     if arguments.resume:
-        _refuse_changes(defaults.config, config)
-    notes = [line for guess in guesses if (line := guess.describe(config, _given(argv)))]
+        refuse_changes(start.config, config)
+    given = _given(argv)
+    notes = [line for guess in start.guesses if (line := guess.describe(config, given))]
+    return _train(config, arguments, notes, shlex.join(["metarl", "train", *argv]))
+
+
+def _train(config: Any, arguments: TrainArguments[Any, Any], notes: list[str], command: str) -> int:
     # From here on torch is needed, which takes its time to import.
-    from metarl.cli.supervision import failures_kept, supervise
-    from metarl.cli.training_run import run_training
+    from rich.console import Console
 
-    run_dir = arguments.run_dir
-    supervision = supervise(
-        "metarl train", run_dir, arguments.worker_timeout, arguments.worker_memory
-    )
-    with failures_kept(run_dir):
-        return run_training(
-            config,
-            run_dir,
-            arguments.workers,
-            supervision,
-            resume=arguments.resume,
-            tensorboard=arguments.tensorboard,
-            wandb_project=arguments.wandb,
-            notes=notes,
-            command=shlex.join(["metarl", "train", *argv]),
-        )
+    from metarl.api.training import run_training
+    from metarl.reports.progress import ConsoleDisplay
+
+    stream: Any = Forgiving(sys.stdout)
+    try:
+        with Interruptions() as interruptions:
+            run_training(
+                config,
+                arguments.run_dir,
+                display=ConsoleDisplay(Console(file=stream)),
+                workers=arguments.workers,
+                resume=arguments.resume,
+                tensorboard=arguments.tensorboard,
+                wandb=arguments.wandb,
+                worker_timeout=arguments.worker_timeout,
+                worker_memory=arguments.worker_memory,
+                notes=notes,
+                command=command,
+                interruptions=interruptions,
+            )
+    except Interrupted as interruption:
+        if not interruption.told:
+            say(f"metarl train: {interruption.name} before training began")
+        return interruption.exit_code
+    finally:
+        stream.release()
+    return 0
 
 
-def _named(argv: list[str]) -> tuple[argparse.Namespace, str]:
-    """Find what decides on the defaults of all flags, and the preset."""
+def _start(argv: list[str]) -> StartingPoint:
+    """Find what decides on the defaults of all flags, and these."""
     before = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     before.add_argument("--run-dir", "--run_dir", type=Path)
     before.add_argument("--resume", action="store_true")
@@ -128,57 +143,18 @@ def _named(argv: list[str]) -> tuple[argparse.Namespace, str]:
         known, rest = before.parse_known_args(argv)
     except argparse.ArgumentError as error:
         raise ConfigError(f"{error}; see `metarl train --help`") from error
-    return known, _find_preset(rest)
-
-
-def _defaults(
-    argv: list[str], known: argparse.Namespace, preset: str
-) -> tuple[TrainArguments[Any], list[Guess]]:
-    """Give the defaults of all flags, and which of them are guesses.
-
-    They are the preset's, or those chosen for an environment, or on resume those that the run was
-    started with.
-    """
-    guesses: list[Guess] = []
-    run_dir: Path | None = known.run_dir
-    if known.resume:
-        run_dir = run_dir or Path("runs") / _run_name(preset, known.env_id, known.agent)
-        config = read_config(run_dir)
-    elif preset:
-        config = load_preset(preset)
-    elif known.env_id:
-        config, guesses = environment_defaults(known.env_id)
-    elif {"-h", "--help"} & set(argv):
+    preset = _find_preset(rest)
+    if not (preset or known.env_id or known.resume) and {"-h", "--help"} & set(argv):
         preset = _PRESET_OF_THE_HELP
-        config = load_preset(preset)
-    else:
-        raise _nothing_named()
-    if preset and config.preset != Path(preset).stem:
-        raise ConfigError(f"{run_dir} is a run of {_kind(config)}, not of preset {preset!r}")
-    run_dir = run_dir or Path("runs") / _run_name(preset, known.env_id, known.agent)
-    agent = known.agent or config.agent
-    spec = load_agent(agent)
-    # What the preset sets holds for every agent that has the same settings.
-    alike = agent == config.agent or spec.settings is load_agent(config.agent).settings
-    table = config.agent_settings if alike else {}
-    settings = read_fields(spec.settings, table, f"agent {agent!r}")
-    # The record of a run holds every setting, a preset only those that differ from the default.
-    config = dataclasses.replace(config, agent_settings=dataclasses.asdict(settings), **spec.fixes)
-    arguments = TrainArguments(
-        preset, config, settings, run_dir, usable_cores(), resume=known.resume
+    if not (preset or known.env_id or (known.resume and known.run_dir)):
+        raise nothing_named()
+    return starting_point(
+        preset,
+        env_id=known.env_id,
+        agent=known.agent,
+        run_dir=known.run_dir,
+        resume=known.resume,
     )
-    return arguments, guesses
-
-
-def _run_name(preset: str, env_id: str | None, agent: str | None) -> str:
-    """Name the run folder after preset or environment, and after the agent if it is another."""
-    if preset:
-        name, usual = Path(preset).stem, load_preset(preset).agent
-    elif env_id:
-        name, usual = environment_name(env_id), Config.agent
-    else:
-        raise _nothing_named()
-    return name if agent is None or agent == usual else f"{name}-{agent.replace(':', '-')}"
 
 
 def _find_preset(argv: list[str]) -> str:
@@ -192,18 +168,6 @@ def _find_preset(argv: list[str]) -> str:
     return ""
 
 
-def _nothing_named() -> ConfigError:
-    names = ", ".join(origin.name for origin in preset_names())
-    return ConfigError(
-        f"name a preset first: metarl train PRESET; there are {names}. Or name an environment, "
-        "metarl train --env-id PACKAGE:ID, or the run to go on with: --run-dir DIR --resume"
-    )
-
-
-def _kind(config: Config) -> str:
-    return f"preset {config.preset!r}" if config.preset else f"{config.env_id} without a preset"
-
-
 def _given(argv: list[str]) -> set[str]:
     """Give the names of the fields that flags set."""
     return {
@@ -211,18 +175,3 @@ def _given(argv: list[str]) -> set[str]:
         for argument in argv
         if argument.startswith("--")
     }
-
-
-def _refuse_changes(recorded: Config, wanted: Config) -> None:
-    before, now = _flat(recorded), _flat(wanted)
-    for name, value in before.items():
-        if value != now[name] and name not in _MAY_CHANGE_ON_RESUME:
-            raise ConfigError(
-                f"a resumed run keeps its configuration, but {name} was {value!r} and is now "
-                f"{now[name]!r}; start a new run in another --run-dir instead"
-            )
-
-
-def _flat(config: Config) -> dict[str, Any]:
-    fields = {item.name: getattr(config, item.name) for item in dataclasses.fields(Config)}
-    return {**fields.pop("agent_settings"), **fields}

@@ -34,6 +34,8 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from metarl.config.base import ExperimentConfig
+from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig, read_either
 from metarl.foundation.errors import ConfigError
@@ -57,7 +59,7 @@ class AgentSpec:
     """What the command line needs to know of an agent before it is built."""
 
     entry_point: str
-    """Where its class is, as "module:Class" (see `metarl.agents.protocol.Agent`); imported to
+    """Where its class is, as "module:Class" (see `metarl.agent.protocol.Agent`); imported to
     build it.
     """
     settings: type[Any]
@@ -74,7 +76,7 @@ class AgentSpec:
     """Whether there is anything to train."""
 
     def build(self, settings: Any, config: Config) -> Any:
-        """Build the agent (a `metarl.agents.protocol.Agent`, which this light module does not
+        """Build the agent (a `metarl.agent.protocol.Agent`, which this light module does not
         import).
         """
         module, _, name = self.entry_point.partition(":")
@@ -176,14 +178,38 @@ def _load_problem(entry: EntryPoint, what: str) -> type[Any]:
     return kind
 
 
-def baseline_names() -> list[str]:
-    """List the agents that `metarl evaluate --baselines` compares with."""
-    names = []
+def build_problem(config: SupervisedConfig) -> Any:
+    """Build a run's problem (a `metarl.tasks.problems.Problem`) with its settings."""
+    kind = load_problem(config.problem)
+    return read_fields(kind, config.problem_settings, f"problem {config.problem}")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """An agent that others are compared with."""
+
+    agent: str
+    trained: bool
+    """Whether there is anything to train."""
+    changes: Mapping[str, Any]
+    """Fields of the configuration of one that is not trained."""
+
+
+def baselines_of(config: ExperimentConfig) -> list[Baseline]:
+    """List what `metarl evaluate --baselines` compares a run with."""
+    if isinstance(config, SupervisedConfig):
+        # As it was initialised, and adapted by a number: there is no learned α.
+        found = [Baseline("random", False, {"learn_step_sizes": False})]
+        told = build_problem(config).numbers_told
+        names = ["pretrained", "oracle"] if told else ["pretrained"]
+        return [*found, *(Baseline(name, True, {}) for name in names)]
+    found = []
     for origin in agent_names():
         with contextlib.suppress(ConfigError):  # of a plug-in nobody asked for
-            if load_agent(origin.name).baseline:
-                names.append(origin.name)
-    return names
+            spec = load_agent(origin.name)
+            if spec.baseline:
+                found.append(Baseline(origin.name, spec.trained, {"agent_settings": {}}))
+    return found
 
 
 def preset_names() -> list[Origin]:
@@ -191,18 +217,7 @@ def preset_names() -> list[Origin]:
     return _origins(_preset_files())
 
 
-def load_preset(name: str) -> Config:
-    """Read the preset of an environment; arguments and errors as for `load_any_preset`."""
-    config = load_any_preset(name)
-    if isinstance(config, SupervisedConfig):
-        raise ConfigError(
-            f"preset {name!r} is of problem {config.problem!r}, not of an environment; "
-            "`metarl train`, `evaluate` and `report` take it"
-        )
-    return config
-
-
-def load_any_preset(name: str) -> Config | SupervisedConfig:
+def load_preset(name: str) -> Config | SupervisedConfig:
     """Read a preset by its name, or from a TOML file of the user's.
 
     Args:
@@ -249,11 +264,10 @@ def published_returns(config: Config) -> dict[str, list[float]]:
     except ConfigError:  # a preset file of the user's, or of a package that has gone
         return config.published
     same = ("env_id", "env_kwargs", "horizon", "train_range", "action_scale")
-    return (
-        preset.published
-        if all(getattr(preset, name) == getattr(config, name) for name in same)
-        else {}
+    alike = isinstance(preset, Config) and all(
+        getattr(preset, name) == getattr(config, name) for name in same
     )
+    return preset.published if alike else {}
 
 
 def _preset_files() -> dict[str, tuple[str, Traversable]]:

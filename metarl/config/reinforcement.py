@@ -1,36 +1,25 @@
-"""The configuration of a run: what a preset fixes and what flags change.
+"""The configuration of reinforcement learning: what a preset fixes and what flags change."""
 
-Light on purpose: no torch here, so that help and listings come at once.
-"""
-
-import dataclasses
-import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from metarl.config.fields import Dtype, NotAFlag, require
+from metarl.config.base import ExperimentConfig
+from metarl.config.fields import NotAFlag, require
 from metarl.foundation.errors import ConfigError
 
 
-@dataclass(frozen=True)
-class Config:
-    """One experiment: environment, protocol and hyperparameters."""
+@dataclass(frozen=True, kw_only=True)
+class Config(ExperimentConfig):
+    """Reinforcement learning: environment, protocol and hyperparameters."""
 
-    preset: NotAFlag[str]
-    """The preset this configuration started from; empty: none, but the environment's own spaces."""
-    description: NotAFlag[str]
-    """What is learned, in one line."""
-    source: NotAFlag[str]
-    """Where task, protocol and hyperparameters come from."""
     env_id: str
     """The environment, as package:namespace/Name-v0."""
     horizon: int
     """Longest episode, in environment steps."""
-    iterations: int
-    """Meta-iterations in total; a resumed run goes on to this number."""
     env_kwargs: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """Keyword arguments of the environment's constructor."""
     train_range: NotAFlag[dict[str, Any]] = field(default_factory=dict)
@@ -48,22 +37,16 @@ class Config:
     """The agent that makes the outer step."""
     agent_settings: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """The agent's own settings."""
-    seed: int = 1
-    """The one integer that all random streams come from."""
     tasks_per_batch: int = 40
     """Tasks in a meta-batch."""
     episodes_per_task: int = 20
     """Episodes per task and adaptation phase."""
-    adaptation_steps: int = 1
-    """Inner gradient steps in training."""
     inner_learning_rate: float = 0.1
     """Step size α of the inner loop in training."""
     on_env_error: Literal["stop", "retry", "skip-task"] = "stop"
     """When an environment fails or gives numbers that are not finite: stop the run; try the task
     again, three times in all; or go on without the task, which the metrics then count (an
     evaluation stops)."""
-    first_order: bool = False
-    """Leave second derivatives out of the meta-gradient (first-order MAML)."""
     discount: float = 0.99
     """Discount factor γ."""
     gae_lambda: float = 1.0
@@ -99,10 +82,24 @@ class Config:
     """Iterations between two checkpoints."""
     max_rejections: int = 20
     """Outer steps rejected in a row after which a run ends with a diagnosis; 0: it never does."""
-    dtype: Dtype = "float32"
-    """Floating-point type of the policy."""
-    device: str = "cpu"
-    """Torch device of the policy."""
+
+    settings_field: ClassVar[str] = "agent_settings"
+    same_tasks: ClassVar[tuple[str, ...]] = (
+        "env_id",
+        "env_kwargs",
+        "horizon",
+        "train_range",
+        "test_ranges",
+    )
+    may_change_on_resume: ClassVar[frozenset[str]] = frozenset(
+        {"iterations", "checkpoint_interval", "max_rejections", "on_env_error"}
+    )
+    test_options: ClassVar[Mapping[str, str]] = {
+        "tasks": "test_tasks",
+        "adaptation_steps": "test_adaptation_steps",
+        "episodes_per_task": "test_episodes_per_task",
+        "query_episodes": "test_query_episodes",
+    }
 
     def __post_init__(self) -> None:
         for name, at_least in _MINIMUM.items():
@@ -147,6 +144,21 @@ class Config:
         return self.preset or f"--env-id {self.env_id}"
 
     @property
+    def most_rejections(self) -> int:
+        """Outer steps rejected in a row after which a run ends with a diagnosis."""
+        return self.max_rejections
+
+    @property
+    def never_adapts(self) -> bool:
+        """Whether the agent observes its task, as an oracle does."""
+        return self.observe_task
+
+    @property
+    def trained_on(self) -> str:
+        """What the run was trained on, for messages."""
+        return f"preset {self.preset!r}" if self.preset else f"{self.env_id} without a preset"
+
+    @property
     def learning_rates(self) -> tuple[float, ...]:
         """α for each inner step of training."""
         return (self.inner_learning_rate,) * self.adaptation_steps
@@ -156,10 +168,6 @@ class Config:
         halved = (self.inner_learning_rate, self.inner_learning_rate / 2)
         rates = self.test_learning_rates or halved
         return tuple(rates[min(step, len(rates) - 1)] for step in range(steps))
-
-    def to_json(self) -> str:
-        """Give the configuration as JSON text."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
 
 def environment_name(env_id: str) -> str:

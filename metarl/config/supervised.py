@@ -1,52 +1,37 @@
 """The configuration of a run on a supervised problem; light, as `metarl.config.reinforcement`."""
 
-import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from metarl.config.fields import Dtype, NotAFlag, read_fields, require
+from metarl.config.base import ExperimentConfig
+from metarl.config.fields import NotAFlag, read_fields, require
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import ConfigError
 
 
-@dataclass(frozen=True)
-class SupervisedConfig:
-    """One experiment: problem, protocol and hyperparameters."""
+@dataclass(frozen=True, kw_only=True)
+class SupervisedConfig(ExperimentConfig):
+    """Regression or classification: problem, protocol and hyperparameters."""
 
-    preset: NotAFlag[str]
-    """The preset this configuration started from."""
-    description: NotAFlag[str]
-    """What is learned, in one line."""
-    source: NotAFlag[str]
-    """Where problem, protocol and hyperparameters come from."""
     problem: NotAFlag[str]
     """The problem, as `metarl list` names it; or "module:Class" of one that is not installed."""
-    iterations: int
-    """Meta-iterations in total; a resumed run goes on to this number."""
     problem_settings: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """The problem's own settings."""
-    agent: Literal["maml", "pretrained", "oracle"] = "maml"
+    agent: Literal["maml", "pretrained", "oracle", "random"] = "maml"
     """maml learns to adapt; pretrained learns all tasks together and adapts only at test; oracle is
-    told the task and never adapts."""
-    seed: int = 1
-    """The one integer that all random streams come from."""
+    told the task and never adapts; random learns nothing."""
     tasks_per_batch: int = 25
     """Tasks in a meta-batch."""
     shots: int = 10
     """Examples of a task that adaptation sees in training; of each class, for a classification."""
     queries: int = 10
     """Examples of a task that the adapted model is judged by in training; likewise."""
-    adaptation_steps: int = 1
-    """Inner gradient steps in training."""
     inner_learning_rate: float = 0.01
     """Step size α of the inner loop."""
     learn_step_sizes: bool = False
     """Learn α as well, for each parameter (Meta-SGD, Li et al. 2017); it starts as the number."""
-    first_order: bool = False
-    """Leave second derivatives out of the meta-gradient (first-order MAML)."""
     outer_learning_rate: float = 1e-3
     """Step size of Adam, the outer optimiser."""
     drop_after: int = 0
@@ -77,10 +62,18 @@ class SupervisedConfig:
     """Iterations that one record of the metrics stands for."""
     checkpoint_interval: int = 1000
     """Iterations between two checkpoints."""
-    dtype: Dtype = "float32"
-    """Floating-point type of the model."""
-    device: str = "cpu"
-    """Torch device of the model."""
+
+    settings_field: ClassVar[str] = "problem_settings"
+    same_tasks: ClassVar[tuple[str, ...]] = ("problem", "problem_settings")
+    may_change_on_resume: ClassVar[frozenset[str]] = frozenset(
+        {"iterations", "checkpoint_interval"}
+    )
+    test_options: ClassVar[Mapping[str, str]] = {
+        "tasks": "test_tasks",
+        "adaptation_steps": "test_adaptation_steps",
+        "shots": "test_shots",
+        "queries": "test_queries",
+    }
 
     def __post_init__(self) -> None:
         for name, at_least in _MINIMUM.items():
@@ -103,14 +96,9 @@ class SupervisedConfig:
         require(self, "adaptation_steps", not steps_are_needed, "leaves agent maml no inner loop")
 
     @property
-    def name(self) -> str:
-        """The preset's name."""
-        return self.preset
-
-    @property
-    def start(self) -> str:
-        """What `metarl train` is given to start such a run."""
-        return self.preset
+    def iterations_per_record(self) -> int:
+        """Iterations that one record of the metrics stands for."""
+        return self.record_interval
 
     @property
     def shots_at_test(self) -> tuple[int, ...]:
@@ -121,10 +109,6 @@ class SupervisedConfig:
         """Give α for each of `steps` inner steps of an evaluation."""
         rates = self.test_learning_rates or (self.inner_learning_rate,)
         return tuple(rates[min(step, len(rates) - 1)] for step in range(steps))
-
-    def to_json(self) -> str:
-        """Give the configuration as JSON text."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
 
 _MINIMUM = {

@@ -5,6 +5,11 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
+try:
+    OWN_VERSION = version("metarl-suite")
+except PackageNotFoundError:  # the sources are imported without having been installed
+    OWN_VERSION = "0+unknown"
+
 _RECORDED_PACKAGES = ("metarl-suite", "torch", "gymnasium", "mujoco", "numpy")
 _NOT_PHYSICS = {"python", "machine", "metarl-suite", "torch", "numpy"}
 

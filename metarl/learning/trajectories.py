@@ -18,8 +18,10 @@ parameters after k inner steps. The data of phases 0 … K − 1 are the support
 steps; the data of phase K are the query batch of the outer loss.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
@@ -60,6 +62,21 @@ class Trajectories:
         return int(self.mask.sum())
 
 
+def joined(parts: Sequence[Trajectories]) -> Trajectories:
+    """Put episodes of one task and phase that were played in several rounds into one record."""
+    if len(parts) == 1:
+        return parts[0]
+    successes = [part.successes for part in parts if part.successes is not None]
+    return Trajectories(
+        torch.cat([part.observations for part in parts]),
+        torch.cat([part.actions for part in parts]),
+        torch.cat([part.rewards for part in parts]),
+        torch.cat([part.mask for part in parts]),
+        torch.cat(successes) if len(successes) == len(parts) else None,
+        sum(part.unstable_episodes for part in parts),
+    )
+
+
 @dataclass(frozen=True)
 class Batch:
     """The taken steps of one task in one phase, ready for a loss; padding is dropped."""
@@ -88,10 +105,16 @@ class TaskStatistics:
     """What leaves the worker about one task."""
 
     mean_returns: tuple[float, ...]
-    """Mean undiscounted return in phase 0 (before adaptation), 1, …, K."""
-    env_steps: int
-    """Environment steps taken, all phases together."""
+    """Mean undiscounted return before adaptation and after 1, …, K units of it; empty: an agent
+    that measures its returns by itself."""
+    phase_env_steps: tuple[int, ...]
+    """Environment steps taken before adaptation and after each unit."""
     mean_successes: tuple[float, ...] | None = None
-    """Share of episodes that succeeded, by phase as well; None: the environment does not say."""
+    """Share of episodes that succeeded, likewise; None: the environment does not say."""
     unstable_episodes: int = 0
     """Episodes that the simulation broke off because it diverged, all phases together."""
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps taken, all phases together."""
+        return sum(self.phase_env_steps)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from metarl.experiments.evaluation import AdaptationCurve
+from metarl.experiments.curves import AdaptationCurve
 from metarl.foundation.files import write_whole
 
 FORMATS = ("png", "svg")

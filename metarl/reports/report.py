@@ -17,15 +17,16 @@ from matplotlib.figure import Figure
 from metarl import __version__
 from metarl.config.plugins import published_returns
 from metarl.config.reinforcement import Config
-from metarl.experiments.evaluation import AdaptationCurve, SuccessCurve, describe_range
+from metarl.experiments.curves import AdaptationCurve, SuccessCurve
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import MEBIBYTE, read_bytes, read_json, write_whole
 from metarl.reports import report_figures
 from metarl.reports.figures import adaptation_figure
 from metarl.runs.checkpoints import Checkpoints
 from metarl.runs.metrics import read_metrics
+from metarl.runs.provenance import read_sessions, summary_of
 from metarl.runs.run_folder import read_config
-from metarl.runs.sessions import read_sessions, summary_of
+from metarl.tasks.distribution import describe_range
 
 _LARGEST_EVALUATION = 256 * MEBIBYTE
 _LARGEST_VIDEO = 256 * MEBIBYTE

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from metarl.experiments.evaluation import AdaptationCurve
-from metarl.training import Record
+from metarl.agent.protocol import Record
+from metarl.experiments.curves import AdaptationCurve
 
 Groups = Mapping[str, Sequence[Sequence[Record]]]
 """The records of each run of each group."""

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from metarl.experiments.supervised_evaluation import Fits, MeasureCurve
-from metarl.training import Record
+from metarl.agent.protocol import Record
+from metarl.experiments.problem_evaluation import Fits, MeasureCurve
 
 
 def curves_figure(

@@ -11,12 +11,12 @@ import jinja2
 
 from metarl import __version__
 from metarl.config.supervised import SupervisedConfig
-from metarl.experiments.supervised_evaluation import MeasureCurve, from_json
+from metarl.experiments.problem_evaluation import MeasureCurve, from_json
 from metarl.foundation.errors import RunFolderError
 from metarl.reports.report import Picture, data_uri, picture
 from metarl.reports.supervised_figures import curves_figure, losses_figure
 from metarl.runs.metrics import read_metrics
-from metarl.runs.run_folder import EVALUATION_FILE, read_any_config
+from metarl.runs.run_folder import EVALUATION_FILE, read_config
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def read_supervised_run(run_dir: Path) -> SupervisedRun:
         RunFolderError: it is none, is of an environment, or something in it cannot be read.
 
     """
-    config = read_any_config(run_dir)
+    config = read_config(run_dir)
     if not isinstance(config, SupervisedConfig):
         raise RunFolderError(
             f"{run_dir} is a run on an environment; runs on problems have a page of their own"

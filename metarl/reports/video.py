@@ -4,10 +4,10 @@ Every phase starts from the same reset seed and acts by the most likely action, 
 between two columns is the adaptation and not chance.
 """
 
-import dataclasses
+import contextlib
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,20 @@ import gymnasium as gym
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from metarl.experiments.evaluation import play
-from metarl.foundation.errors import RenderingError
+from metarl.agent.protocol import AgentState
+from metarl.config.reinforcement import Config
+from metarl.experiments.environment_experiment import EnvironmentExperiment
+from metarl.experiments.playing import play
+from metarl.foundation.errors import ConfigError, RenderingError
 from metarl.foundation.seeding import Purpose, Split, integer_seed
-from metarl.learning.adaptation import Parameters
+from metarl.tasks.action_map import ActionMap
 from metarl.tasks.distribution import Task, describe_task
 from metarl.tasks.policy_environment import observed_environment
 from metarl.tasks.rendering import Frame, render
 from metarl.workers.shards import Shard
 
 FORMATS = (".mp4", ".webp", ".gif")
+_TASKS_AT_ONCE = 16
 _CAPTION_PIXELS = 15
 _CAPTION_CHARACTERS = 60
 _LINE_HEIGHT = 22
@@ -41,48 +45,101 @@ class Recording:
     rewards: list[float]
 
 
-def make_visible(shard: Shard) -> gym.Env[Any, Any]:
-    """Make the environment of a shard's configuration so that it gives pictures.
+def draw_tasks(
+    experiment: EnvironmentExperiment,
+    state: AgentState,
+    file: Path,
+    frames_per_second: int,
+    given: Sequence[Task] | None = None,
+    progress: Callable[[str, int, int], Any] | None = None,
+) -> list[Path]:
+    """Draw a clip of each held-out task; give the files.
+
+    Args:
+        experiment: the run's; its `test_tasks` says how many tasks.
+        state: what was trained.
+        file: of the clip; of several tasks, -1, -2, … come before the ending.
+        frames_per_second: of the clips.
+        given: tasks to draw, in place of held-out ones.
+        progress: told what is done, and how many of how many tasks are.
+
+    Raises:
+        ConfigError: the file or the number of frames is no good.
+        RenderingError: the environment gives no pictures, or a file cannot be written.
+
+    """
+    if not 1 <= frames_per_second <= 100:
+        raise ConfigError(f"fps = {frames_per_second} must lie between 1 and 100")
+    if file.suffix not in FORMATS:
+        raise ConfigError(f"output = {file} must end in one of {', '.join(FORMATS)}")
+    config = experiment.config
+    count = config.test_tasks if given is None else len(given)
+    spec = experiment.test_shards()
+    tell = progress or (lambda what, done, total: None)
+    written = []
+    with contextlib.closing(make_visible(config)) as environment:
+        for start in range(0, count, _TASKS_AT_ONCE):
+            indices = range(start, min(start + _TASKS_AT_ONCE, count))
+            tell(f"adapting to tasks {start + 1} to {indices.stop}", start, count)
+            tasks = (
+                experiment.held_out_tasks_at(indices)
+                if given is None
+                else {index: given[index] for index in indices}
+            )
+            with contextlib.closing(Shard(replace(spec, task_indices=indices))) as shard:
+                phases = experiment.states_after(shard, state, tasks)
+            for index, states in zip(indices, phases, strict=True):
+                tell(f"drawing task {index + 1}", index, count)
+                name = f"{file.stem}-{index + 1}" if count > 1 else file.stem
+                clip = record_task(experiment, environment, states, tasks[index], index)
+                write_clip(file.with_stem(name), compose(clip, tasks[index]), frames_per_second)
+                written.append(file.with_stem(name))
+    tell("drawn", count, count)
+    return written
+
+
+def make_visible(config: Config) -> gym.Env[Any, Any]:
+    """Make a configuration's environment so that it gives pictures.
 
     Raises:
         RenderingError: it cannot be made with pictures.
 
     """
-    config = shard.config
     kwargs = {**config.env_kwargs, "render_mode": "rgb_array"}
     try:
-        return observed_environment(dataclasses.replace(config, env_kwargs=kwargs))
+        return observed_environment(replace(config, env_kwargs=kwargs))
     except (TypeError, ValueError) as error:
         raise RenderingError(f"environment {config.env_id} gives no pictures: {error}") from error
 
 
-def record_episode(
-    shard: Shard, environment: gym.Env[Any, Any], parameters: Parameters, task: Task, seed: int
-) -> Recording:
-    """Play and draw one episode by the most likely actions.
+def record_task(
+    experiment: EnvironmentExperiment,
+    environment: gym.Env[Any, Any],
+    states: Sequence[AgentState],
+    task: Task,
+    number: int,
+) -> list[Recording]:
+    """Record an episode by the most likely actions for each state, all from the same start.
 
     Args:
-        shard: gives the policy and the map of its actions.
+        experiment: the run's.
         environment: from `make_visible`.
-        parameters: to act with.
+        states: what the agent is after 0, 1, … K units of adaptation to the task.
         task: the task.
-        seed: of the reset.
+        number: of the task, which decides the start.
 
     """
-    frames, rewards = [], []
-    for _, reward in play(shard, environment, parameters, task, seed):
-        frames.append(render(environment))
-        rewards.append(reward)
-    return Recording(frames, rewards[1:])
-
-
-def record_task(
-    shard: Shard, environment: gym.Env[Any, Any], phases: Sequence[Parameters], task: Task, key: int
-) -> Iterator[Recording]:
-    """Record one episode of each phase, all from the same start; `key` numbers the start."""
-    seed = integer_seed(shard.config.seed, Purpose.RESET, Split.TEST, key)
-    for parameters in phases:
-        yield record_episode(shard, environment, parameters, task, seed)
+    config = experiment.config
+    seed = integer_seed(config.seed, Purpose.RESET, Split.TEST, number)
+    action_map = ActionMap(experiment.environment.action_space, config.action_scale)
+    recordings = []
+    for state in states:
+        frames, rewards = [], []
+        for _, reward in play(experiment.actor(state), action_map, environment, task, seed):
+            frames.append(render(environment))
+            rewards.append(reward)
+        recordings.append(Recording(frames, rewards[1:]))
+    return recordings
 
 
 def compose(recordings: Sequence[Recording], task: Task) -> list[Frame]:

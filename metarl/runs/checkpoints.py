@@ -2,8 +2,9 @@
 
 A checkpoint is a folder `checkpoints/iteration-000120` with
 
-- `parameters.safetensors`: the policy's parameters by name, learned step sizes of the inner loop
-  likewise, and the outer optimiser's state;
+- `parameters.safetensors`: the agent's state, array by array: what is learned by the names of its
+  layers, as `policy/…`, and so any other array of that shape, such as `step_sizes/…`; the outer
+  optimiser's memory as `optimiser/…`, and whatever else the agent carries as `arrays/…`;
 - `state.json`: the iteration, the environment steps so far, the versions that wrote it, the agent
   and the environment;
 - `manifest.json`: the SHA-256 sum of the other two.
@@ -23,16 +24,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load, save
 
 from metarl.learning.adaptation import Parameters, unflatten
-from metarl.agents.protocol import AgentState
+from metarl.agent.protocol import AgentState
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import MEBIBYTE, PARTIAL, flush_folder, read_bytes, read_json, reason, write_new
 from metarl.runs.metrics import LARGEST_COUNT
 from metarl.workers.shards import Vector, to_vector
-from metarl.training import TrainingState
+from metarl.agent.protocol import TrainingState
 
 FORMAT = 1
 KEPT = 3
@@ -40,8 +42,8 @@ _PARAMETERS = "parameters.safetensors"
 _STATE = "state.json"
 _MANIFEST = "manifest.json"
 _POLICY_PREFIX = "policy/"
-_STEP_SIZES_PREFIX = "step_sizes/"
 _OPTIMISER_PREFIX = "optimiser/"
+_ARRAYS_PREFIX = "arrays/"
 _NAME = re.compile(r"iteration-(\d{6,16})")
 _SET_ASIDE = ".set-aside"
 
@@ -73,11 +75,7 @@ class Checkpoints:
             RunFolderError: it cannot be written.
 
         """
-        tensors = _by_name(_POLICY_PREFIX, state.agent.theta, template)
-        if state.agent.step_sizes is not None:
-            tensors |= _by_name(_STEP_SIZES_PREFIX, state.agent.step_sizes, template)
-        for name, array in state.agent.optimiser.items():
-            tensors[_OPTIMISER_PREFIX + name] = torch.as_tensor(array).contiguous()
+        tensors = _tensors(state.agent, template)
         summary = {
             "format": FORMAT,
             "iteration": state.iteration,
@@ -228,22 +226,41 @@ def _load(
     return TrainingState(agent, iteration, summary["env_steps"]), _versions(summary)
 
 
+def _tensors(state: AgentState, template: Parameters) -> Parameters:
+    """Give an agent's arrays under the names that a file has for them."""
+    tensors = _by_name(_POLICY_PREFIX, state.theta, template)
+    for name, array in state.others.items():
+        if array.shape == state.theta.shape and array.dtype == state.theta.dtype:
+            tensors |= _by_name(f"{name}/", array, template)
+        else:
+            tensors[_ARRAYS_PREFIX + name] = torch.as_tensor(array).contiguous()
+    for name, array in state.optimiser.items():
+        tensors[_OPTIMISER_PREFIX + name] = torch.as_tensor(array).contiguous()
+    return tensors
+
+
 def _agent_state(tensors: Parameters, template: Parameters) -> AgentState:
     for name, value in tensors.items():
         if not bool(torch.isfinite(value).all()):
             raise ValueError(f"{name} is not finite")
-        if not name.startswith((_POLICY_PREFIX, _STEP_SIZES_PREFIX, _OPTIMISER_PREFIX)):
-            raise ValueError(f"unknown tensor {name}")
-    learned = any(name.startswith(_STEP_SIZES_PREFIX) for name in tensors)
+    alone = (_POLICY_PREFIX, _OPTIMISER_PREFIX, _ARRAYS_PREFIX)
+    layered = {name.partition("/")[0] for name in tensors if not name.startswith(alone)}
     return AgentState(
         theta=_vector(_POLICY_PREFIX, tensors, template),
-        optimiser={
-            name.removeprefix(_OPTIMISER_PREFIX): value.numpy()
-            for name, value in tensors.items()
-            if name.startswith(_OPTIMISER_PREFIX)
+        optimiser=_arrays(_OPTIMISER_PREFIX, tensors),
+        others={
+            **_arrays(_ARRAYS_PREFIX, tensors),
+            **{name: _vector(f"{name}/", tensors, template) for name in sorted(layered)},
         },
-        step_sizes=_vector(_STEP_SIZES_PREFIX, tensors, template) if learned else None,
     )
+
+
+def _arrays(prefix: str, tensors: Parameters) -> dict[str, np.ndarray]:
+    return {
+        name.removeprefix(prefix): value.numpy()
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def _versions(summary: Any) -> dict[str, str]:

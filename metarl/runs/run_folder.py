@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from metarl.config.base import ExperimentConfig
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import ConfigError, RunFolderError
 from metarl.foundation.files import PARTIAL, read_json, write_whole
@@ -62,7 +63,7 @@ def sweep(path: Path) -> None:
             (path / name).unlink(missing_ok=True)
 
 
-def write_config(path: Path, config: Config | SupervisedConfig) -> None:
+def write_config(path: Path, config: ExperimentConfig) -> None:
     """Write a run's configuration.
 
     Raises:
@@ -72,25 +73,13 @@ def write_config(path: Path, config: Config | SupervisedConfig) -> None:
     write_whole(path / CONFIG_FILE, config.to_json().encode())
 
 
-def read_config(path: Path) -> Config:
-    """Read the configuration of a run on an environment.
+def read_config(path: Path) -> Config | SupervisedConfig:
+    """Read the configuration of a run, whatever it trains on.
 
     Raises:
-        RunFolderError: the folder is missing, holds no readable configuration, or is of a run on a
-            supervised problem.
+        RunFolderError: the folder is missing or holds no readable configuration.
 
     """
-    config = read_any_config(path)
-    if isinstance(config, SupervisedConfig):
-        raise RunFolderError(
-            f"{path} is a run of problem {config.problem!r}, not of an environment; "
-            "`metarl evaluate` and `metarl report` take it by itself"
-        )
-    return config
-
-
-def read_any_config(path: Path) -> Config | SupervisedConfig:
-    """Read the configuration of a run, whatever it trains on; errors as for `read_config`."""
     file = path / CONFIG_FILE
     if not path.is_dir():
         raise RunFolderError(f"there is no run folder {path}; `metarl train` makes one")

@@ -15,11 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from metarl.config.reinforcement import Config
+from metarl.config.base import ExperimentConfig
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.files import read_bytes, write_whole
-from metarl.config.supervised import SupervisedConfig
-from metarl.training import Record
+from metarl.agent.protocol import Record
 
 _WANDB_IDENTITY = "wandb-id.txt"
 _LONGEST_IDENTITY = 128
@@ -36,7 +35,7 @@ class Tracker(Protocol):
 
 
 def start_trackers(
-    config: Config | SupervisedConfig,
+    config: ExperimentConfig,
     run_dir: Path,
     completed: int,
     tensorboard: bool,
@@ -129,7 +128,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """A run of Weights & Biases; a resumed run goes on with the same one."""
 
-    def __init__(self, run_dir: Path, config: Config | SupervisedConfig, project: str) -> None:
+    def __init__(self, run_dir: Path, config: ExperimentConfig, project: str) -> None:
         import wandb
 
         identity = run_dir / _WANDB_IDENTITY

@@ -33,6 +33,9 @@ from metarl.tasks.observations import flat_observations
 Task = Any
 """A member of the environment's `task_space`."""
 
+Tasks = Sequence[Task] | Mapping[int, Task]
+"""The tasks of a meta-batch by their index; a mapping holds some of them alone."""
+
 
 class TaskDistribution(Protocol):
     """The part of an environment that makes it task-distributed."""
@@ -125,6 +128,7 @@ def sample_tasks(
     key: Sequence[int],
     count: int,
     task_range: Mapping[str, Any] | None = None,
+    indices: Sequence[int] | None = None,
 ) -> list[Task]:
     """Draw tasks of the environment's distribution, each from its own stream.
 
@@ -135,16 +139,17 @@ def sample_tasks(
         count: how many.
         task_range: draw uniformly between its `low` and `high` instead, which need not lie in the
             task space; or from the environment's `set` of that name, spread evenly over it.
+        indices: draw only those of the `count` tasks; None: all.
 
     Raises:
         ConfigError: the environment's tasks have no such range.
 
     """
     if task_range and "set" in task_range:
-        return _spread(tasks_of_set(environment, task_range["set"]), seed, key, count)
+        return _spread(tasks_of_set(environment, task_range["set"]), seed, key, count, indices)
     chosen = ranged(task_space(environment), task_range) if task_range else None
     tasks = []
-    for index in range(count):
+    for index in range(count) if indices is None else indices:
         if chosen is not None:
             chosen.seed(integer_seed(seed, Purpose.TASK, *key, index))
             tasks.append(chosen.sample())
@@ -176,7 +181,13 @@ def tasks_of_set(environment: gym.Env[Any, Any], name: str) -> Sequence[Task]:
     return tasks
 
 
-def _spread(tasks: Sequence[Task], seed: int, key: Sequence[int], count: int) -> list[Task]:
+def _spread(
+    tasks: Sequence[Task],
+    seed: int,
+    key: Sequence[int],
+    count: int,
+    indices: Sequence[int] | None,
+) -> list[Task]:
     """Draw each task from its own equal share of the list, uniformly and by its own stream.
 
     So every task is as likely as any other, neighbours in the list come in equal numbers, and as
@@ -184,7 +195,7 @@ def _spread(tasks: Sequence[Task], seed: int, key: Sequence[int], count: int) ->
     """
     share = len(tasks) / count
     drawn = []
-    for index in range(count):
+    for index in range(count) if indices is None else indices:
         position = (index + stream(seed, Purpose.TASK, *key, index).random()) * share
         drawn.append(tasks[min(int(position), len(tasks) - 1)])
     return drawn
@@ -250,3 +261,17 @@ def describe_task(task: Task) -> str:
         ends = 3 if task.ndim < 2 else 1
         return np.array2string(task, precision=4, separator=", ", threshold=8, edgeitems=ends)
     return f"{task:.4g}" if isinstance(task, float | np.floating) else str(task)
+
+
+def describe_range(range_name: str, task_range: Mapping[str, Any], tasks: int) -> str:
+    """Say which tasks an evaluation met.
+
+    Args:
+        range_name: the range's name; empty for the range of training.
+        task_range: its ends, or its set of tasks.
+        tasks: how many.
+
+    """
+    if "set" in task_range:
+        return f"{tasks} tasks of set {task_range['set']}"
+    return f"{tasks} held-out tasks" + (f" of range {range_name}" if range_name else "")

@@ -166,6 +166,43 @@ def flat_observations(environment: gym.Env[Any, Any], name: str) -> gym.Env[Any,
     return FlatObservations(environment, name)
 
 
+def flatten_observations(
+    space: gym.Space[Any], observation: Any
+) -> tuple[Float[np.ndarray, "row obs"], bool]:
+    """Flatten one observation of a space, or a batch with the rows first.
+
+    Args:
+        space: of a single observation.
+        observation: one, or a batch of them.
+
+    Returns:
+        The observations as rows, and whether it was one alone.
+
+    Raises:
+        ConfigError: it is neither.
+
+    """
+    leaves = [leaf for leaf in _leaves(space) if leaf.numeric]
+    try:
+        values = [np.asarray(leaf.of(observation)) for leaf in leaves]
+        shapes = [leaf.space.shape or () for leaf in leaves]
+        if all(value.shape == shape for value, shape in zip(values, shapes, strict=True)):
+            batches, alone = [value[None] for value in values], True
+        elif all(value.shape[1:] == shape for value, shape in zip(values, shapes, strict=True)):
+            batches, alone = values, False
+        else:
+            raise ValueError(f"it has shape {', '.join(str(value.shape) for value in values)}")
+        if is_flat(space):
+            return batches[0].astype(np.float64), alone
+        rows = [
+            np.concatenate([_flatten(leaf, part) for leaf, part in zip(leaves, row, strict=True)])
+            for row in zip(*batches, strict=True)
+        ]
+    except (TypeError, KeyError, IndexError, ValueError) as error:
+        raise ConfigError(f"this is no observation of {space}: {error}") from error
+    return np.stack(rows).astype(np.float64), alone
+
+
 def unflattened(environment: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     """Give the environment before its observations were flattened."""
     return environment.env if isinstance(environment, FlatObservations) else environment

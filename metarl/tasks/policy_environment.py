@@ -90,6 +90,20 @@ class DrawTasks(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(seed=seed, options={**(options or {}), "task": task})
 
 
+class OneTask(gym.Wrapper[Any, Any, Any, Any]):
+    """An environment that knows nothing of tasks, as one whose only task is what it is already."""
+
+    task_space = gym.spaces.Discrete(1)
+    task = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode, without the option that names a task."""
+        others = {name: value for name, value in (options or {}).items() if name != "task"}
+        return self.env.reset(seed=seed, options=others or None)
+
+
 class PolicyActions(gym.ActionWrapper[Any, Any, Any]):
     """Takes actions in the policy's units: [-scale, scale] means the environment's bounds.
 

@@ -11,16 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from metarl.agents.protocol import Agent, AgentState
-from metarl.cli.runs import Experiment, build_experiment
+from metarl.agent.protocol import Agent, AgentState, Family, Record, TrainingState
 from metarl.config.fields import read_fields
 from metarl.config.plugins import AgentSpec
 from metarl.config.reinforcement import Config
+from metarl.experiments.environment_experiment import (
+    TEST_KEY,
+    EnvironmentExperiment,
+    build_environment_experiment,
+)
 from metarl.runs.checkpoints import Checkpoints
+from metarl.tasks.action_map import ActionMap
 from metarl.testing.playing import Failure
-from metarl.training import Record, TrainingState, train
+from metarl.training import train
 from metarl.workers.process_pool import Supervision
-from metarl.workers.shards import Workers, to_vector
+from metarl.workers.shards import Shard, Workers, to_vector
 
 ENVIRONMENT = "metarl.testing.tiny_tasks:metarl/FindNumber-v0"
 ITERATIONS = 3
@@ -50,7 +55,7 @@ class AgentSubject:
         else:
             yield from self._runs[steps]
 
-    def experiment(self, **changes: Any) -> Experiment:
+    def experiment(self, **changes: Any) -> EnvironmentExperiment:
         """Build a tiny experiment for the agent."""
         config = Config(
             preset="conformance",
@@ -67,37 +72,21 @@ class AgentSubject:
             hidden_sizes=(8,),
         )
         changes = {**self.spec.fixes, **changes}
-        return build_experiment(dataclasses.replace(config, **changes), self.spec)
+        return build_environment_experiment(dataclasses.replace(config, **changes), self.spec)
 
 
 @contextmanager
-def _pool(experiment: Experiment, workers: int = 0) -> Iterator[Workers]:
-    config = experiment.config
-    pool = experiment.start_workers(
-        workers, config.tasks_per_batch, config.episodes_per_task, supervision=FORKED
-    )
-    with closing(pool):
+def _pool(experiment: EnvironmentExperiment, workers: int = 0) -> Iterator[Workers]:
+    with closing(experiment.start_workers(workers, FORKED)) as pool:
         yield pool
 
 
-def _first(experiment: Experiment) -> TrainingState:
-    return TrainingState(experiment.agent.initial_state(to_vector(experiment.initial)), 0, 0)
-
-
 def _train(
-    experiment: Experiment, workers: int = 0, start: TrainingState | None = None
+    experiment: EnvironmentExperiment, workers: int = 0, start: TrainingState | None = None
 ) -> Iterator[tuple[TrainingState, Record]]:
     """Train to the experiment's last iteration; records come without what a clock measured."""
-    assert isinstance(experiment.agent, Agent)
     with _pool(experiment, workers) as pool:
-        loop = train(
-            experiment.agent,
-            experiment.environment,
-            pool,
-            start or _first(experiment),
-            experiment.config,
-        )
-        for state, record in loop:
+        for state, record in train(experiment, pool, start or experiment.first_state()):
             yield state, {name: v for name, v in record.items() if not name.endswith("_seconds")}
 
 
@@ -122,25 +111,57 @@ def settings_are_a_record(subject: AgentSubject) -> str:
 
 
 def protocol_is_there(subject: AgentSubject) -> str:
-    """The class has the members of `metarl.agents.protocol.Agent`, and starts from the θ it is
-    given.
-    """
+    """The class has the members of `metarl.agent.protocol.Agent`, and starts from the given θ."""
     experiment = subject.experiment()
     agent = experiment.agent
-    if not isinstance(agent, Agent):
+    if not isinstance(agent, Agent) or not isinstance(agent.family, Family):
         raise Failure(
-            f"{type(agent).__name__} has no initial_state and outer_step as metarl.agents.protocol.Agent "
-            "says; the kit checks no agent with a loop of its own"
+            f"{type(agent).__name__} has no family, initial_state and improve as "
+            "metarl.agent.protocol.Agent says"
         )
+    if not agent.family.collects_in_shards:
+        raise Failure("the kit checks no agent that steps environments of its own")
     theta = to_vector(experiment.initial)
     state = agent.initial_state(theta)
     if not isinstance(state, AgentState):
-        raise Failure(
-            f"initial_state gave {type(state).__name__}, not a metarl.agents.protocol.AgentState"
-        )
+        raise Failure(f"initial_state gave {type(state).__name__}, no AgentState")
     if not np.array_equal(state.theta, theta):
         raise Failure("initial_state changed θ; --initial-policy would not be what it says")
-    return "initial_state keeps θ, outer_step is there"
+    return f"of the {agent.family.name} family; initial_state keeps θ, improve is there"
+
+
+def tasks_are_met(subject: AgentSubject) -> str:
+    """Every unit of adaptation is counted, leaves a state behind, and that state acts."""
+    experiment = subject.experiment(test_tasks=2, test_episodes_per_task=3, test_adaptation_steps=2)
+    agent, start = experiment.agent, experiment.first_state().agent
+    tasks = experiment.held_out_tasks({}, 2)
+    with closing(Shard(experiment.test_shards())) as shard:
+        met = agent.family.meet(shard, start.travelling, tasks, TEST_KEY)
+        adapted = agent.family.adapted(shard, start.travelling)
+    units = experiment.config.test_adaptation_steps + 1
+    for statistics, states in zip(met, adapted, strict=True):
+        counts = len(statistics.mean_returns), len(statistics.phase_env_steps), len(states)
+        if set(counts) != {units}:
+            raise Failure(
+                f"{units - 1} units of adaptation gave {counts[0]} returns, {counts[1]} counts of "
+                f"environment steps and {counts[2]} states; {units} of each are wanted"
+            )
+        for state in states:
+            _require_action(experiment, state)
+    return f"{units - 1} units ({agent.family.unit}s) leave {units} states, each of which acts"
+
+
+def _require_action(experiment: EnvironmentExperiment, state: AgentState) -> None:
+    actor, space = experiment.actor(state), experiment.environment.action_space
+    action_map = ActionMap(space, experiment.config.action_scale)
+    rows = np.zeros((2, *(experiment.environment.observation_space.shape or ())))
+    memory = actor.begin(len(rows))
+    for generator in (None, np.random.default_rng(0)):
+        chosen, memory = actor.act(rows, memory, generator)
+        memory = actor.observe(memory, np.zeros(len(rows)), np.zeros(len(rows), dtype=bool))
+        for action in action_map(chosen):
+            if not space.contains(action):
+                raise Failure(f"the actor chose {action!r}, which is not in {space}")
 
 
 def steps_are_sound(subject: AgentSubject) -> str:
@@ -152,7 +173,7 @@ def steps_are_sound(subject: AgentSubject) -> str:
             ("discrete", discrete, _train(discrete)),
         ):
             where = f"with {actions} actions and {steps} inner steps"
-            before = _first(experiment).agent.theta
+            before = experiment.first_state().agent.theta
             for state, record in run:
                 _require_sound(before, state.agent, record, where)
             if np.array_equal(before, state.agent.theta):
@@ -207,7 +228,7 @@ def states_resume(subject: AgentSubject) -> str:
         if not _same(state.agent, other.agent) or record != its:
             raise Failure(
                 f"iteration {record['iteration']} after a resume gave other numbers; what the next "
-                "step needs must be in AgentState (theta, optimiser, step_sizes), nothing in the "
+                "step needs must be in AgentState (theta, optimiser, others), nothing in the "
                 "agent itself"
             )
     return "a resumed run gives the bits of an uninterrupted one"
@@ -216,20 +237,20 @@ def states_resume(subject: AgentSubject) -> str:
 def states_are_kept(subject: AgentSubject) -> str:
     """An outer step gives a new state and leaves the old one, which may be needed again."""
     experiment = subject.experiment(iterations=1)
-    start = _first(experiment)
+    start = experiment.first_state()
     before = _copy(start.agent)
     ((last, _),) = _train(experiment, start=start)
     if not _same(start.agent, before):
-        raise Failure("outer_step wrote into the state that it was given; return a new one")
+        raise Failure("improve wrote into the state that it was given; return a new one")
     if np.shares_memory(start.agent.theta, last.agent.theta):
         raise Failure("the new state's θ shares memory with the old one's")
-    return "outer_step leaves the state that it is given"
+    return "improve leaves the state that it is given"
 
 
 def equal_rewards_do_no_harm(subject: AgentSubject) -> str:
     """A batch that says nothing is no error, and leaves θ finite."""
     experiment = subject.experiment(env_kwargs={"flat": True})
-    before = _first(experiment).agent.theta
+    before = experiment.first_state().agent.theta
     for state, record in _train(experiment):
         _require_sound(before, state.agent, record, "with all rewards equal")
     return "batches whose rewards are all equal leave θ finite"
@@ -252,14 +273,18 @@ def agents_learn(subject: AgentSubject) -> str:
 
 
 def _copy(state: AgentState) -> AgentState:
-    sizes = None if state.step_sizes is None else state.step_sizes.copy()
-    optimiser = {name: np.copy(value) for name, value in state.optimiser.items()}
-    return AgentState(state.theta.copy(), optimiser, sizes)
+    return AgentState(
+        state.theta.copy(),
+        {name: np.copy(value) for name, value in state.optimiser.items()},
+        {name: np.copy(value) for name, value in state.others.items()},
+    )
 
 
 def _same(one: AgentState, other: AgentState) -> bool:
-    def parts(state: AgentState) -> dict[str, Any]:
-        return {"theta": state.theta, "sizes": state.step_sizes, **state.optimiser}
+    def parts(state: AgentState) -> dict[tuple[str, str], np.ndarray]:
+        named = {("", "theta"): state.theta}
+        named |= {("optimiser", name): array for name, array in state.optimiser.items()}
+        return named | {("others", name): array for name, array in state.others.items()}
 
     ours, theirs = parts(one), parts(other)
     return set(ours) == set(theirs) and all(np.array_equal(ours[k], theirs[k]) for k in ours)

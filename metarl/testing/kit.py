@@ -74,6 +74,7 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
 AGENT_CHECKS: dict[str, Callable[[AgentSubject], str]] = {
     "settings": agent_checks.settings_are_a_record,
     "protocol": agent_checks.protocol_is_there,
+    "tasks met": agent_checks.tasks_are_met,
     "sound steps": agent_checks.steps_are_sound,
     "repeatable": agent_checks.runs_repeat,
     "resumable": agent_checks.states_resume,

@@ -37,6 +37,7 @@ def collect(
     keys: Sequence[tuple[int, ...]],
     stopwatch: Stopwatch,
     location: RolloutLocation,
+    first_episode: int = 0,
 ) -> list[Trajectories]:
     """Collect every task's episodes of one adaptation phase.
 
@@ -54,6 +55,7 @@ def collect(
             ends with the adaptation phase and the task's index.
         stopwatch: times the phases "policy" and "physics".
         location: told of every step.
+        first_episode: the number of the first episode, where they are played in several rounds.
 
     Raises:
         EpisodeError: an environment failed or gave an observation or reward that is not finite;
@@ -63,7 +65,8 @@ def collect(
     trajectories: list[Trajectories] = []
     for start in range(0, len(tasks), environments.tasks_at_once):
         part = slice(start, start + environments.tasks_at_once)
-        slots = [(key, episode) for key in keys[part] for episode in range(slots_per_task)]
+        episodes = range(first_episode, first_episode + slots_per_task)
+        slots = [(key, episode) for key in keys[part] for episode in episodes]
         noise = np.stack(
             [
                 policy.draw_noise(stream(seed, Purpose.ACTION, *key, episode), horizon)

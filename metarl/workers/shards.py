@@ -5,7 +5,7 @@ give one result for each of its tasks, in task order.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import TaskError
 from metarl.foundation.rollout_location import RolloutLocation
-from metarl.foundation.seeding import Purpose, stream
+from metarl.foundation.seeding import Purpose, Split, stream
 from metarl.foundation.stopwatch import PhaseSeconds, Stopwatch
 from metarl.learning.adaptation import LearningRate, Parameters, flatten, unflatten
 from metarl.learning.policies import PolicySpec, parameters_of
@@ -28,9 +28,15 @@ from metarl.learning.returns import (
     policy_gradient_batch,
 )
 from metarl.learning.torsos import coarse
-from metarl.learning.trajectories import Batch, Experience, TaskStatistics, Trajectories
+from metarl.learning.trajectories import (
+    Batch,
+    Experience,
+    TaskStatistics,
+    Trajectories,
+    joined,
+)
 from metarl.tasks.action_map import ActionMap
-from metarl.tasks.distribution import Task, describe_task
+from metarl.tasks.distribution import Task, Tasks, describe_task
 from metarl.tasks.environment_batches import EnvironmentBatch, make_batch
 from metarl.tasks.failed_episodes import EpisodeError, FailedEpisode
 from metarl.tasks.observations import flat_layout
@@ -41,6 +47,9 @@ Vector = Float[np.ndarray, " parameter"]
 
 Rate = float | Vector
 """α of an inner step as it travels: one number, or learned, one for each parameter."""
+
+ATTEMPTS = 3
+"""How often an environment that fails is tried, where it is to be tried again."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,6 +89,12 @@ class ShardSpec:
     task_indices: range
     query_episodes: int = 0
     """Episodes per task of the last phase; 0: as many as of the others."""
+    adapts_alone: bool = False
+    """Nothing is collected after the last unit of adaptation: no one asks how well it went."""
+
+    def build(self, location: RolloutLocation | None = None) -> "Shard":
+        """Build the shard."""
+        return Shard(self, location)
 
 
 @dataclass(frozen=True)
@@ -108,10 +123,17 @@ class Shard:
     Args:
         spec: what to build.
         location: told where the rollouts are.
+        environments: with one slot, for a shard of one task, whose episodes are then played one
+            after the other; None: those of the configuration, with a slot for each episode.
 
     """
 
-    def __init__(self, spec: ShardSpec, location: RolloutLocation | None = None) -> None:
+    def __init__(
+        self,
+        spec: ShardSpec,
+        location: RolloutLocation | None = None,
+        environments: EnvironmentBatch | None = None,
+    ) -> None:
         config = spec.config
         self.config = config
         self._all_tasks = spec.task_indices
@@ -121,14 +143,17 @@ class Shard:
         self.left_out: list[FailedEpisode] = []
         """Of the latest experience: why tasks were left out."""
         self.episodes_per_task = spec.episodes_per_task
+        self.adapts_alone = spec.adapts_alone
         self.layout = spec.policy.layout or flat_layout(spec.policy.observation_space)
         self.query_episodes = spec.query_episodes or spec.episodes_per_task
-        self._slots_per_task = max(self.episodes_per_task, self.query_episodes)
+        self._slots_per_task = (
+            max(self.episodes_per_task, self.query_episodes) if environments is None else 1
+        )
         self.policy = spec.policy.build(config.seed)
         self.policy.to(device=config.device, dtype=getattr(torch, config.dtype))
         self.template = parameters_of(self.policy)
         self._room = len(spec.task_indices)
-        self.environments = self._make_environments()
+        self.environments = environments or self._make_environments()
         self.action_map = ActionMap(spec.policy.action_space, config.action_scale)
         self.stopwatch = Stopwatch()
         self.key: tuple[int, ...] = ()
@@ -137,6 +162,8 @@ class Shard:
         self.experience: list[Experience] = []
         self.statistics: list[TaskStatistics] = []
         """Of the latest experience."""
+        self.adapted: list[Any] = []
+        """What a family keeps of each task for `metarl.agent.protocol.Family.adapted`."""
         self.scratch: list[Any] = []
         """What an agent keeps for each task between two of its maps."""
 
@@ -144,17 +171,20 @@ class Shard:
         with _working_directory_kept():
             return make_batch(self.config, self._slots_per_task, self._room, self.location)
 
-    def begin(self, tasks: Sequence[Task], key: tuple[int, ...], left_out: Sequence[int]) -> None:
+    def begin(self, tasks: Tasks, key: tuple[int, ...], left_out: Sequence[int] = ()) -> None:
         """Begin a new experience.
 
         Args:
-            tasks: all tasks of the meta-batch; the shard takes its own.
+            tasks: those of the meta-batch; the shard takes its own.
             key: of the random streams.
             left_out: indices of tasks not to be met.
 
         """
         self.key = key
-        self.task_indices = [index for index in self._all_tasks if index not in left_out]
+        there = tasks if isinstance(tasks, Mapping) else range(len(tasks))
+        self.task_indices = [
+            index for index in self._all_tasks if index in there and index not in left_out
+        ]
         self.tasks = [tasks[index] for index in self.task_indices]
         if self.tasks and len(self.tasks) != self._room:
             self.environments.close()
@@ -202,23 +232,30 @@ class Shard:
             TaskFailed: an environment failed.
 
         """
+        episodes = self.query_episodes if query else self.episodes_per_task
+        rounds = []
         try:
-            return collect(
-                self.environments,
-                self.policy,
-                parameters,
-                self.tasks,
-                action_map=self.action_map,
-                horizon=self.config.horizon,
-                slots_per_task=self._slots_per_task,
-                episodes_per_task=self.query_episodes if query else self.episodes_per_task,
-                seed=self.config.seed,
-                keys=[(*key, index) for index in self.task_indices],
-                stopwatch=self.stopwatch,
-                location=self.location,
-            )
+            for first in range(0, episodes, self._slots_per_task):
+                rounds.append(
+                    collect(
+                        self.environments,
+                        self.policy,
+                        parameters,
+                        self.tasks,
+                        action_map=self.action_map,
+                        horizon=self.config.horizon,
+                        slots_per_task=self._slots_per_task,
+                        first_episode=first,
+                        episodes_per_task=min(self._slots_per_task, episodes - first),
+                        seed=self.config.seed,
+                        keys=[(*key, index) for index in self.task_indices],
+                        stopwatch=self.stopwatch,
+                        location=self.location,
+                    )
+                )
         except EpisodeError as error:
             raise self._failed(error, key) from error
+        return [joined(parts) for parts in zip(*rounds, strict=True)]
 
     def _failed(self, error: EpisodeError, key: tuple[int, ...]) -> TaskFailed:
         position = error.slot // self._slots_per_task
@@ -266,6 +303,35 @@ class Shard:
     def close(self) -> None:
         """Close the environments."""
         self.environments.close()
+
+
+def on_own_tasks(
+    shard: Shard, tasks: Tasks, key: tuple[int, ...], collect: Callable[[], list[R]]
+) -> list[R]:
+    """Collect on the shard's tasks; where an environment fails, do as the configuration says.
+
+    Args:
+        shard: the worker's shard.
+        tasks: those of the meta-batch; the shard takes its own.
+        key: the key of the random streams, such as (Split.TRAIN, iteration).
+        collect: collects on the tasks that the shard has begun with.
+
+    """
+    shard.left_out = []
+    attempts = 0
+    while True:
+        shard.begin(tasks, key, [episode.task_index for episode in shard.left_out])
+        try:
+            return collect()
+        except TaskFailed as failure:
+            attempts += 1
+            how = shard.config.on_env_error
+            if how == "skip-task" and key[0] == Split.TEST:
+                how = "stop"  # an evaluation says something of all its tasks, or nothing
+            if how == "stop" or (how == "retry" and attempts == ATTEMPTS):
+                raise
+            if how == "skip-task":
+                shard.left_out.append(failure.episode)
 
 
 def starts_anew(function: Callable[P, R]) -> Callable[P, R]:

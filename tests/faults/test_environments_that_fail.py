@@ -10,7 +10,7 @@ import pytest
 from building import FORKED, build_experiment, first_state, pool, run, without_times
 from faulty_runs import assert_same, config_of, listening
 
-from metarl.agents.collection import collect_and_adapt
+from metarl.agent.gradient import collect_with_rates
 from metarl.cli import main
 from metarl.foundation.errors import RunFolderError, TaskError, WorkerError
 from metarl.foundation.seeding import Split
@@ -152,7 +152,7 @@ def statistics_of(config, split=Split.TRAIN):
     theta = first_state(experiment).agent.theta
     tasks = sample_tasks(experiment.environment, config.seed, (Split.TRAIN, 1), 4)
     with pool(experiment, 0, listening()[1]) as workers:
-        return workers.map(collect_and_adapt, theta, tasks, (split, 1), (0.1,))
+        return workers.map(collect_with_rates, theta, tasks, (split, 1), (0.1,))
 
 
 def test_a_run_whose_tasks_all_fail_ends():

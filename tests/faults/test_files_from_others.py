@@ -17,13 +17,14 @@ from safetensors.numpy import load_file, save_file
 from sessions import SMALL
 
 from metarl.cli import main
-from metarl.cli.runs import build_experiment, load_newest_state
+from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import MetarlError, RunFolderError
 from metarl.foundation.versions import physics_warning
 from metarl.reports.report import read_evaluation, read_run, render_page
 from metarl.runs.metrics import MetricsFile, read_metrics
+from metarl.runs.provenance import read_sessions, summary_of
 from metarl.runs.run_folder import read_config
-from metarl.runs.sessions import read_sessions, summary_of
+from metarl.runs.session import load_newest_state
 
 NEWEST = "checkpoints/iteration-000004"
 TIMES = 150

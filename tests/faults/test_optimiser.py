@@ -7,18 +7,20 @@ import numpy as np
 import pytest
 import torch
 from building import ToldWorkers, first_state, pool, tiny_config
+from rich.console import Console
 
-from metarl.agents.outer_steps import adam_step, trust_region_outer_step
-from metarl.agents.protocol import AgentState
-from metarl.agents.rejections import NO_STEP, NOT_FINITE, NOTHING_TO_LEARN, Rejections
-from metarl.cli.runs import build_experiment
-from metarl.cli.training_run import run_training
+from metarl.agent.outer_steps import adam_step, trust_region_outer_step
+from metarl.agent.protocol import AgentState
+from metarl.agent.rejections import NO_STEP, NOT_FINITE, NOTHING_TO_LEARN, Rejections
+from metarl.api.training import run_training
+from metarl.config.base import with_settings
 from metarl.config.plugins import load_agent
 from metarl.config.settings import TrustRegionSettings
+from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import MetarlError, RunFolderError, TrainingError, WorkerError
-from metarl.reports.report import read_metrics
-from metarl.training import OwnLoop, train
-from metarl.workers.process_pool import Supervision
+from metarl.reports.progress import ConsoleDisplay
+from metarl.runs.metrics import read_metrics
+from metarl.training import train
 
 META = ["maml-trpo", "fomaml-trpo", "e-maml-trpo", "meta-sgd-trpo", "promp", "reptile"]
 AGENTS = [*META, "pretrained", "oracle"]
@@ -33,19 +35,13 @@ def experiment_of(agent, **changes):
 
 
 def play(experiment, iterations=2):
-    """Train through the agent's own code; give states and records."""
+    """Train; give states and records."""
     config = dataclasses.replace(experiment.config, iterations=iterations)
-    if isinstance(experiment.agent, OwnLoop):
-        agent = load_agent(config.agent)
-        settings = agent.settings(minibatches=2, epochs=1)
-        return list(
-            agent.build(settings, config).train(experiment.initial, first_state(experiment))
-        )
+    if config.agent in ("pretrained", "oracle"):
+        config = with_settings(config, {"minibatches": 2, "epochs": 1})
+    experiment = build_experiment(config)
     with pool(experiment) as workers:
-        loop = train(
-            experiment.agent, experiment.environment, workers, first_state(experiment), config
-        )
-        return list(loop)
+        return list(train(experiment, workers, first_state(experiment)))
 
 
 DEGENERATE = {
@@ -156,12 +152,12 @@ def test_adam_keeps_its_memory_of_good_steps(agent, where, broken):
 
     good = (np.array([0.5, -0.5], np.float32), 1.0)
     answers.append(good)
-    state, metrics = built.outer_step(ToldWorkers(answer), AgentState(np.zeros(2, np.float32)))
+    state, metrics = built.improve(ToldWorkers(answer), AgentState(np.zeros(2, np.float32)))
     assert metrics["step_accepted"] is True
     bad = (np.full(2, broken), 1.0) if where == "gradient" else (good[0], broken)
     answers[:] = [good, bad] if agent == "promp" else [bad]
     with np.errstate(all="ignore"):
-        after, metrics = built.outer_step(ToldWorkers(answer), state)
+        after, metrics = built.improve(ToldWorkers(answer), state)
     if where == "loss" and math.isfinite(broken):
         assert metrics["step_accepted"] is True
         return
@@ -188,15 +184,15 @@ def test_a_baselines_update_that_breaks_down_is_undone(
 ):
     pytest.importorskip("sb3_contrib")
     huge = {"reward": 1e38, "of_action": True}
-    experiment = experiment_of("pretrained", env_kwargs=huge)
-    spec = load_agent("pretrained")
-    settings = spec.settings(
-        algorithm=algorithm, minibatches=minibatches, epochs=epochs, learning_rate=learning_rate
-    )
-    agent = spec.build(settings, dataclasses.replace(experiment.config, iterations=2))
-    first = first_state(experiment)
-    with np.errstate(all="ignore"):
-        steps = list(agent.train(experiment.initial, first))
+    settings = {
+        "algorithm": algorithm,
+        "minibatches": minibatches,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+    }
+    experiment = experiment_of("pretrained", env_kwargs=huge, agent_settings=settings, iterations=2)
+    with pool(experiment) as workers, np.errstate(all="ignore"):
+        steps = list(train(experiment, workers, first_state(experiment)))
     assert [state.iteration for state, _ in steps] == [1, 2]
     for state, _ in steps:
         for array in (state.agent.theta, *state.agent.optimiser.values()):
@@ -220,7 +216,9 @@ def test_a_run_that_does_not_get_on_ends_with_a_diagnosis(tmp_path, capsys):
         max_rejections=3,
     )
     with pytest.raises(TrainingError) as caught:
-        run_training(config, tmp_path / "r", 0, Supervision(), tensorboard=False)
+        run_training(
+            config, tmp_path / "r", display=ConsoleDisplay(Console()), workers=0, tensorboard=False
+        )
     assert caught.value.exit_code == 1
     text = str(caught.value)
     assert "no outer step was accepted in iterations 1 to 3" in text
@@ -278,6 +276,8 @@ def test_a_memory_of_another_optimiser_is_refused():
         first_state(experiment),
         agent=AgentState(first_state(experiment).agent.theta, {"critic/x": start}),
     )
-    loop = experiment.agent.train(experiment.initial, state)
-    with pytest.raises(MetarlError, match="the checkpoint is not of this model"):
-        next(loop)
+    with (
+        pool(experiment) as workers,
+        pytest.raises(MetarlError, match="the checkpoint is not of this model"),
+    ):
+        next(train(experiment, workers, state))

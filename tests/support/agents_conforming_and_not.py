@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from metarl.agents.outer_steps import mean_over_tasks
-from metarl.agents.protocol import AgentState
+from metarl.agent.gradient import GRADIENT
+from metarl.agent.outer_steps import mean_over_tasks
+from metarl.agent.protocol import AgentState
 from metarl.config.plugins import AgentSpec
 from metarl.config.settings import NoSettings
 from metarl_agents.reptile import displacements
@@ -14,6 +15,8 @@ from metarl_agents.reptile import displacements
 class Mover:
     """Reptile without settings, the base of agents that each break one promise."""
 
+    family = GRADIENT
+
     def __init__(self, settings, config) -> None:
         self.rate = config.inner_learning_rate
         self.steps = 0
@@ -21,7 +24,7 @@ class Mover:
     def initial_state(self, theta):
         return AgentState(theta)
 
-    def outer_step(self, workers, state):
+    def improve(self, workers, state):
         moved = mean_over_tasks(workers.map(displacements, self.rate)).numpy()
         self.steps += 1
         theta, metrics = self.broken(workers, state.theta, moved.astype(state.theta.dtype))

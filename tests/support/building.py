@@ -5,12 +5,14 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from metarl.cli.runs import Experiment, build_experiment
+from metarl.agent.protocol import Record, TrainingState
 from metarl.config.plugins import load_agent, load_preset
 from metarl.config.reinforcement import Config
-from metarl.training import Record, TrainingState, train
+from metarl.experiments.build import build_experiment
+from metarl.experiments.environment_experiment import EnvironmentExperiment
+from metarl.training import train
 from metarl.workers.process_pool import Supervision
-from metarl.workers.shards import Workers, to_vector
+from metarl.workers.shards import Workers
 
 FORKED = Supervision(start_method="forkserver")
 """Workers forked by a server start in a moment; a spawned one imports torch for seconds."""
@@ -33,20 +35,16 @@ def tiny_config(preset: str = "navigation-2d", **changes: Any) -> Config:
 
 @contextlib.contextmanager
 def pool(
-    experiment: Experiment, workers: int | str = 0, supervision: Supervision = FORKED
+    experiment: EnvironmentExperiment, workers: int | str = 0, supervision: Supervision = FORKED
 ) -> Iterator[Workers]:
     """Workers over the tasks of a meta-batch."""
-    config = experiment.config
-    started = experiment.start_workers(
-        workers, config.tasks_per_batch, config.episodes_per_task, supervision=supervision
-    )
-    with contextlib.closing(started):
+    with contextlib.closing(experiment.start_workers(workers, supervision)) as started:
         yield started
 
 
-def first_state(experiment: Experiment) -> TrainingState:
+def first_state(experiment: EnvironmentExperiment) -> TrainingState:
     """The state before the first iteration."""
-    return TrainingState(experiment.agent.initial_state(to_vector(experiment.initial)), 0, 0)
+    return experiment.first_state()
 
 
 def run(
@@ -56,9 +54,15 @@ def run(
     experiment = build_experiment(config)
     first = first_state(experiment)
     with pool(experiment, workers, supervision) as started:
-        loop = train(experiment.agent, experiment.environment, started, first, config)
+        loop = train(experiment, started, first)
         states, records = zip(*loop, strict=True)
     return states[-1], list(records)
+
+
+def adapted_parameters(shard, experiment, state, task):
+    """The policy's parameters on a task, after 0, 1, … inner steps of an evaluation."""
+    (states,) = experiment.states_after(shard, state, [task])
+    return [shard.parameters(each.theta) for each in states]
 
 
 class ToldWorkers:

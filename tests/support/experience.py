@@ -10,8 +10,8 @@ import torch
 from building import tiny_config
 from torch.func import functional_call
 
-from metarl.agents.collection import collect_and_adapt
-from metarl.cli.runs import build_experiment
+from metarl.agent.gradient import collect_with_rates
+from metarl.experiments.build import build_experiment
 from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import flatten, unflatten
 from metarl.tasks.distribution import sample_tasks
@@ -39,7 +39,7 @@ def shard_with_experience(family, steps, **changes):
     )
     key = (Split.TRAIN, 1)
     tasks = sample_tasks(experiment.environment, config.seed, key, 3)
-    collect_and_adapt(shard, theta, tasks, key, config.learning_rates)
+    collect_with_rates(shard, theta, tasks, key, config.learning_rates)
     return shard, theta
 
 

@@ -6,7 +6,7 @@ import time
 
 from building import tiny_config
 
-from metarl.cli.runs import build_experiment
+from metarl.experiments.build import build_experiment
 from metarl.workers.process_pool import Supervision
 
 
@@ -21,6 +21,6 @@ def sleep(shard):
 
 if __name__ == "__main__":
     experiment = build_experiment(tiny_config(tasks_per_batch=2))
-    workers = experiment.start_workers(2, 2, 1, supervision=Supervision(start_method=sys.argv[1]))
+    workers = experiment.start_workers(2, Supervision(start_method=sys.argv[1]))
     print(*workers.map(pid), flush=True)
     workers.map(sleep)

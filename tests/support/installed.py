@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from metarl.config.plugins import environment_ids, load_any_preset, preset_names
+from metarl.config.plugins import environment_ids, load_preset, preset_names
 from metarl.config.reinforcement import Config
 from metarl_envs import NEEDS
 
@@ -14,7 +14,7 @@ def environments_here() -> list[str]:
 
 def presets_here() -> list[str]:
     """The presets of such environments."""
-    configs = [load_any_preset(it.name) for it in preset_names()]
+    configs = [load_preset(it.name) for it in preset_names()]
     return [it.preset for it in configs if isinstance(it, Config) and _is_here(it.env_id)]
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import vmap
 
-from metarl.agents.protocol import AgentState
-from metarl.experiments.evaluation import bootstrap_interval
-from metarl.experiments.supervised_learner import Batch, Learner, loss_of, parameters_of_state
-from metarl.foundation.seeding import Purpose, Split, stream
+from metarl.agent.protocol import AgentState
+from metarl.experiments.curves import AdaptationCurve, summarise
+from metarl.experiments.problem_learner import Batch, Learner, loss_of, parameters_of_state
+from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import LearningRate, Parameters, adaptation_path
 from metarl.tasks.problems import Episodes, held_out_episodes
 
@@ -25,25 +24,6 @@ TRIED_RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 
 _TUNING_TASKS = 100
 _EXAMPLES_AT_ONCE = 4096
-
-
-@dataclass(frozen=True)
-class MeasureCurve:
-    """One model on held-out tasks: the measure on their query sets before and after each step."""
-
-    agent: str
-    shots: int
-    """Examples adapted to; of each class, for a classification."""
-    iteration: int
-    """Training iterations of the model."""
-    learning_rates: list[float]
-    """α of each step; empty: it is learned for each parameter, or no step is taken."""
-    mean: Float[np.ndarray, " step"]
-    """Mean over tasks after 0, 1, … K steps."""
-    ci95: Float[np.ndarray, "step 2"]
-    """95 % bootstrap interval of the mean over tasks, low and high."""
-    median: Float[np.ndarray, " step"]
-    """Median over tasks."""
 
 
 @dataclass(frozen=True)
@@ -83,42 +63,39 @@ def measure(
     return ((outputs - targets[:, None]) ** 2).double().mean((2, 3)).cpu().numpy()
 
 
-def evaluate(
-    learner: Learner, state: AgentState, iteration: int, agent: str, shots: int, seed: int
-) -> MeasureCurve:
+def evaluate(learner: Learner, state: AgentState, shots: int, seed: int) -> AdaptationCurve:
     """Adapt to held-out tasks and measure; the oracle takes no step.
-
-    A baseline's α is the one, of `TRIED_RATES`, with which it does best after the last step on a
-    hundred tasks of training, as the paper tunes it (Finn et al. 2017, section 5.1).
 
     Args:
         learner: the model and its problem.
         state: what was learned.
-        iteration: when.
-        agent: what the curve is called.
         shots: examples to adapt to.
         seed: of the held-out tasks and the bootstrap.
 
     """
     config = learner.config
-    steps = 0 if agent == "oracle" else config.test_adaptation_steps
-    theta, rates = parameters_of_state(learner, state, steps)
-    if agent in ("random", "pretrained") and steps:
-        rates = [tuned_rate(learner, theta, shots, seed)] * steps
+    theta, rates = parameters_at_test(learner, state, shots, seed)
     episodes = held_out_episodes(
         learner.problem, seed, config.test_tasks, shots, config.test_queries
     )
     _, query = learner.batches(episodes)
     per_task = measure(outputs_along_path(learner, theta, rates, episodes), query[1])
-    return MeasureCurve(
-        agent,
-        shots,
-        iteration,
-        [rate for rate in rates if isinstance(rate, float)],
-        per_task.mean(0),
-        bootstrap_interval(per_task, stream(seed, Purpose.BOOTSTRAP)),
-        np.median(per_task, axis=0),
-    )
+    return summarise(per_task, 0, seed)
+
+
+def parameters_at_test(
+    learner: Learner, state: AgentState, shots: int, seed: int
+) -> tuple[Parameters, list[LearningRate]]:
+    """Give θ, and α for each step of an evaluation.
+
+    A baseline's α is the one, of `TRIED_RATES`, with which it does best after the last step on a
+    hundred tasks of training, as the paper tunes it (Finn et al. 2017, section 5.1).
+    """
+    steps = learner.steps_at_test
+    theta, rates = parameters_of_state(learner, state, steps)
+    if learner.tunes_its_rate and steps:
+        rates = [tuned_rate(learner, theta, shots, seed)] * steps
+    return theta, rates
 
 
 def tuned_rate(learner: Learner, theta: Parameters, shots: int, seed: int) -> float:
@@ -152,24 +129,3 @@ def fits(
     episodes = held_out_episodes(learner.problem, seed, tasks, shots, queries)
     outputs = outputs_along_path(learner, theta, rates, episodes)
     return Fits(episodes, tuple(steps), outputs[:, list(steps)].double().cpu().numpy())
-
-
-def as_json(curve: MeasureCurve) -> dict[str, Any]:
-    """Give a curve as JSON holds it."""
-    return {
-        "agent": curve.agent,
-        "shots": curve.shots,
-        "iteration": curve.iteration,
-        "learning_rates": curve.learning_rates,
-        "adaptation_steps": list(range(len(curve.mean))),
-        "mean": curve.mean.tolist(),
-        "ci95": curve.ci95.tolist(),
-        "median": curve.median.tolist(),
-    }
-
-
-def from_json(described: dict[str, Any]) -> MeasureCurve:
-    """Give the curve that `as_json` described."""
-    values = {name: value for name, value in described.items() if name != "adaptation_steps"}
-    arrays = {name: np.array(values[name]) for name in ("mean", "ci95", "median")}
-    return MeasureCurve(**{**values, **arrays})

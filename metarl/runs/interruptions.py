@@ -17,6 +17,8 @@ class Interrupted(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+        self.told = False
+        """Whether the user has been told where the run was, and how it goes on."""
 
     @property
     def name(self) -> str:
@@ -30,7 +32,7 @@ class Interrupted(BaseException):
 
 
 class Interruptions(contextlib.AbstractContextManager["Interruptions"]):
-    """Listens to the signals between entering and leaving."""
+    """Listens to the signals between entering and leaving; one never entered hears nothing."""
 
     def __init__(self) -> None:
         self._came: int | None = None

@@ -9,7 +9,7 @@ import tempfile
 from importlib.resources import as_file
 from pathlib import Path
 
-from metarl.cli.saying import say
+from metarl.foundation.messages import say
 from metarl.config.plugins import trained_policies
 from metarl.foundation.errors import RunFolderError
 

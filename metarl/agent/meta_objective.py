@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from metarl.agents.task_stacks import stack_tasks
+from metarl.agent.task_stacks import stack_tasks
 from metarl.learning.adaptation import Parameters, adapt, as_leaves, linearise
 from metarl.learning.objectives import act, reinforce_loss, surrogate_loss
 from metarl.learning.stacking import repeat, unstack

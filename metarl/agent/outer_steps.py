@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from metarl.agents.protocol import Metrics
-from metarl.agents.rejections import NO_STEP, NOT_FINITE, NOTHING_TO_LEARN
+from metarl.agent.protocol import Metrics
+from metarl.agent.rejections import NO_STEP, NOT_FINITE, NOTHING_TO_LEARN
 from metarl.config.settings import TrustRegionSettings
 from metarl.foundation.errors import RunFolderError
 from metarl.learning.trust_region import (

@@ -7,8 +7,7 @@
 once for each step, so memory grows linearly with their number.
 """
 
-import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +17,12 @@ from torch import Tensor
 from torch.func import vmap
 from torch.nn import functional
 
-from metarl.agents.protocol import AgentState
+from metarl.agent.gradient import STEP_SIZES, learning_rates
+from metarl.agent.protocol import AgentState, Record
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import TaskError
 from metarl.learning.adaptation import LearningRate, Parameters, adapt, unflatten
 from metarl.tasks.problems import Episodes, Loss, Problem, training_episodes
-from metarl.training import Record, TrainingState
 
 Batch = tuple[Tensor, Tensor]
 """Inputs and targets of one task, or of several with a first axis for the task."""
@@ -44,11 +43,19 @@ class Learner:
     model: Model
     initial: Parameters
     """The model's parameters before training."""
+    tunes_its_rate: bool = False
+    """Whether α at test is chosen on tasks of training, as for models that never adapted."""
 
     @property
     def adaptation_steps(self) -> int:
         """Inner steps in training; the baselines take none."""
-        return self.config.adaptation_steps if self.config.agent == "maml" else 0
+        adapts = self.config.agent in ("maml", "random")
+        return self.config.adaptation_steps if adapts else 0
+
+    @property
+    def steps_at_test(self) -> int:
+        """Inner steps in an evaluation; who is told the task takes none."""
+        return 0 if self.config.agent == "oracle" else self.config.test_adaptation_steps
 
     def batches(self, episodes: Episodes) -> tuple[Batch, Batch]:
         """Give the support and query sets as tensors; the oracle's inputs say the task as well."""
@@ -115,10 +122,10 @@ def query_losses(
     return losses
 
 
-def train(
-    learner: Learner, state: TrainingState
-) -> Generator[tuple[TrainingState, Record], None, None]:
-    """Meta-train from `state` on; give the new state and the metrics every `record_interval`.
+def outer_steps(
+    learner: Learner, state: AgentState, iterations: Iterable[int]
+) -> tuple[AgentState, Record]:
+    """Take an outer step in each of some iterations; give the new state and the metrics.
 
     Raises:
         TaskError: the loss is no longer finite.
@@ -126,45 +133,34 @@ def train(
     """
     config = learner.config
     loss, steps = loss_of(learner.model, learner.problem.loss), learner.adaptation_steps
-    outer = OuterOptimiser(learner, state.agent)
-    for last in range(
-        state.iteration + config.record_interval, config.iterations + 1, config.record_interval
-    ):
-        started = time.perf_counter()
-        losses, norms = [], []
-        for iteration in range(last - config.record_interval + 1, last + 1):
-            support, query = learner.batches(
-                training_episodes(
-                    learner.problem,
-                    config.seed,
-                    iteration,
-                    config.tasks_per_batch,
-                    config.shots,
-                    config.queries,
-                )
+    outer = OuterOptimiser(learner, state)
+    losses, norms = [], []
+    for iteration in iterations:
+        support, query = learner.batches(
+            training_episodes(
+                learner.problem,
+                config.seed,
+                iteration,
+                config.tasks_per_batch,
+                config.shots,
+                config.queries,
             )
-            theta, rate = outer.parameters()
-            mean_loss = query_losses(
-                loss, theta, rate, support, query, steps, first_order=config.first_order
-            ).mean()
-            losses.append(mean_loss.item())
-            if not np.isfinite(losses[-1]):
-                raise TaskError(f"the loss of iteration {iteration} is {losses[-1]}")
-            norms.append(outer.step(mean_loss, iteration))
-        seconds = (time.perf_counter() - started) / config.record_interval
-        with torch.no_grad():
-            before = query_losses(loss, *outer.parameters(), support, query, 0).mean()
-        state = TrainingState(outer.state(), last, env_steps=0)
-        yield (
-            state,
-            {
-                "iteration": last,
-                "iteration_seconds": seconds,
-                "pre_adaptation_loss": before.item(),
-                "post_adaptation_loss": float(np.mean(losses)),
-                "gradient_norm": float(np.mean(norms)),
-            },
         )
+        theta, rate = outer.parameters()
+        mean_loss = query_losses(
+            loss, theta, rate, support, query, steps, first_order=config.first_order
+        ).mean()
+        losses.append(mean_loss.item())
+        if not np.isfinite(losses[-1]):
+            raise TaskError(f"the loss of iteration {iteration} is {losses[-1]}")
+        norms.append(outer.step(mean_loss, iteration))
+    with torch.no_grad():
+        before = query_losses(loss, *outer.parameters(), support, query, 0).mean()
+    return outer.state(), {
+        "pre_adaptation_loss": before.item(),
+        "post_adaptation_loss": float(np.mean(losses)),
+        "gradient_norm": float(np.mean(norms)),
+    }
 
 
 class OuterOptimiser:
@@ -174,7 +170,7 @@ class OuterOptimiser:
         self._config, self._template = learner.config, learner.initial
         self._parameters = sum(value.numel() for value in self._template.values())
         device = next(iter(self._template.values())).device
-        learned = [state.theta] if state.step_sizes is None else [state.theta, state.step_sizes]
+        learned = [state.theta, *(state.others[name] for name in state.others)]
         vector = np.concatenate(learned)
         self._learned = torch.tensor(vector, device=device).requires_grad_()
         self._adam = torch.optim.Adam([self._learned], lr=self._config.outer_learning_rate)
@@ -210,7 +206,7 @@ class OuterOptimiser:
         return AgentState(
             learned[: self._parameters],
             {name: value.cpu().numpy().copy() for name, value in memory.items()},
-            learned[self._parameters :] if self._config.learn_step_sizes else None,
+            {STEP_SIZES: learned[self._parameters :]} if self._config.learn_step_sizes else {},
         )
 
 
@@ -221,7 +217,7 @@ def parameters_of_state(
     like = next(iter(learner.initial.values()))
     theta = unflatten(torch.tensor(state.theta, device=like.device), learner.initial)
     config = learner.config
-    rates = state.learning_rates(config.learning_rates_at_test(steps), config.inner_learning_rate)
+    rates = learning_rates(state, config.learning_rates_at_test(steps), config.inner_learning_rate)
     return theta, [
         rate
         if isinstance(rate, float)
@@ -230,9 +226,8 @@ def parameters_of_state(
     ]
 
 
-def initial_state(learner: Learner) -> TrainingState:
+def initial_state(learner: Learner) -> AgentState:
     """Give the state before the first iteration."""
     theta = torch.cat([value.reshape(-1) for value in learner.initial.values()]).cpu().numpy()
     rates = np.full_like(theta, learner.config.inner_learning_rate)
-    step_sizes = rates if learner.config.learn_step_sizes else None
-    return TrainingState(AgentState(theta, {}, step_sizes), iteration=0, env_steps=0)
+    return AgentState(theta, others={STEP_SIZES: rates} if learner.config.learn_step_sizes else {})

@@ -1,23 +1,14 @@
 """Adaptation curves on held-out tasks, of one run and of several seeds of one experiment."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
-import torch
 from jaxtyping import Float
 from scipy import stats
 
-from metarl.agents.collection import collect_and_adapt
-from metarl.agents.protocol import AgentState
-from metarl.config.reinforcement import Config
-from metarl.foundation.seeding import Purpose, Split, stream
-from metarl.learning.adaptation import Parameters
-from metarl.learning.objectives import act
-from metarl.tasks.distribution import Task
-from metarl.workers.shards import Rate, Shard, Vector, Workers
+from metarl.foundation.seeding import Purpose, stream
 
 BOOTSTRAP_SAMPLES = 10_000
 TRIMMED_FROM_EACH_END = 0.25
@@ -25,22 +16,38 @@ TRIMMED_FROM_EACH_END = 0.25
 
 @dataclass(frozen=True)
 class AdaptationCurve:
-    """Mean returns before adaptation and after each step."""
+    """What is measured before adaptation and after each unit of it, on the same tasks.
 
-    per_task_return: Float[np.ndarray, "task step"]
-    """Mean undiscounted return of each task's episodes after 0, 1, … K steps."""
-    mean_return: Float[np.ndarray, " step"]
+    In reinforcement learning that is the mean undiscounted return of a task's episodes, in
+    regression the mean squared error, in classification the accuracy.
+    """
+
+    per_task: Float[np.ndarray, "task step"]
+    """Of each task after 0, 1, … K units of adaptation."""
+    mean: Float[np.ndarray, " step"]
     """Mean over tasks."""
     ci95: Float[np.ndarray, "step 2"]
     """95 % confidence interval of the mean over tasks, low and high."""
     gain: float
-    """Mean return after the last step minus before the first; 0 without a step."""
+    """Mean after the last unit minus before the first; 0 without adaptation."""
     gain_ci95: Float[np.ndarray, "2"]
     """95 % confidence interval of the gain over tasks, each task paired with itself."""
     env_steps: int
     """Environment steps the evaluation took."""
     success: "SuccessCurve | None" = None
     """Where the environment says of success."""
+    phase_env_steps: tuple[float, ...] = ()
+    """Environment steps in a task before adaptation and after each unit, means over tasks."""
+
+    @property
+    def per_task_return(self) -> Float[np.ndarray, "task step"]:
+        """The same as `per_task`, where returns are measured."""
+        return self.per_task
+
+    @property
+    def mean_return(self) -> Float[np.ndarray, " step"]:
+        """The same as `mean`, where returns are measured."""
+        return self.mean
 
 
 @dataclass(frozen=True)
@@ -67,121 +74,27 @@ class SeedStatistics:
     """95 % confidence interval of the interquartile mean over seeds."""
 
 
-def rates_at_test(state: AgentState, config: Config) -> tuple[Rate, ...]:
-    """Give α for each step of an evaluation; a learned α in the proportions of the numbers."""
-    rates = config.learning_rates_at_test(config.test_adaptation_steps)
-    return state.learning_rates(rates, config.inner_learning_rate)
-
-
-def evaluate(
-    workers: Workers,
-    theta: Vector,
-    tasks: list[Task],
-    learning_rates: Sequence[Rate],
-    seed: int,
-) -> AdaptationCurve:
-    """Adapt to each task, with fresh episodes before every step and after the last.
-
-    Args:
-        workers: a pool over exactly these tasks.
-        theta: the meta-parameters.
-        tasks: held-out tasks.
-        learning_rates: α for each step; their number is the number of steps.
-        seed: seeds the bootstrap.
-
-    """
-    statistics = workers.map(collect_and_adapt, theta, tasks, (Split.TEST, 0), learning_rates)
-    successes = [task.mean_successes for task in statistics]
-    return summarise(
-        np.array([task.mean_returns for task in statistics]),
-        sum(task.env_steps for task in statistics),
-        seed,
-        None if None in successes else np.array(successes),
-    )
-
-
-def describe_range(range_name: str, task_range: Mapping[str, Any], tasks: int) -> str:
-    """Say which tasks an evaluation met.
-
-    Args:
-        range_name: the range's name; empty for the range of training.
-        task_range: its ends, or its set of tasks.
-        tasks: how many.
-
-    """
-    if "set" in task_range:
-        return f"{tasks} tasks of set {task_range['set']}"
-    return f"{tasks} held-out tasks" + (f" of range {range_name}" if range_name else "")
-
-
-def adapted_parameters(
-    shard: Shard, theta: Vector, tasks: Sequence[Task], learning_rates: Sequence[Rate]
-) -> list[list[Parameters]]:
-    """Adapt to held-out tasks with fresh episodes before each step, as evaluation does.
-
-    Args:
-        shard: one over exactly these tasks.
-        theta: the meta-parameters.
-        tasks: held-out tasks.
-        learning_rates: α for each of K inner steps.
-
-    Returns:
-        For each task the parameters after 0, 1, … K steps.
-
-    """
-    collect_and_adapt(shard, theta, tasks, (Split.TEST, 0), learning_rates)
-    return [list(experience.path) for experience in shard.experience]
-
-
-def play(
-    shard: Shard, environment: gym.Env[Any, Any], parameters: Parameters, task: Task, seed: int
-) -> Iterator[tuple[np.ndarray, float]]:
-    """Play one episode by the most likely actions.
-
-    Args:
-        shard: gives the policy and the map of its actions.
-        environment: from `metarl.tasks.policy_environment.observed_environment`.
-        parameters: to act with.
-        task: the task.
-        seed: of the reset.
-
-    Yields:
-        The observation and the reward that came with it; 0 after the reset.
-
-    """
-    like = next(iter(parameters.values()))
-    observation, _ = environment.reset(seed=seed, options={"task": task})
-    yield observation, 0.0
-    ended = False
-    while not ended:
-        rows = torch.tensor(np.asarray(observation)[None], dtype=like.dtype, device=like.device)
-        action = shard.policy.mode(act(shard.policy, parameters, rows)).cpu().numpy()
-        observation, reward, terminated, truncated, _ = environment.step(
-            shard.action_map(action)[0]
-        )
-        yield observation, float(reward)
-        ended = terminated or truncated
-
-
 def summarise(
-    per_task_return: Float[np.ndarray, "task step"],
+    per_task: Float[np.ndarray, "task step"],
     env_steps: int,
     seed: int,
     per_task_success: Float[np.ndarray, "task step"] | None = None,
+    phase_env_steps: tuple[float, ...] = (),
 ) -> AdaptationCurve:
     """Give mean, gain and their intervals over tasks; `seed` seeds the bootstrap."""
-    per_task_gain = per_task_return[:, -1:] - per_task_return[:, :1]
-    # The gain is resampled with the same tasks as the returns it is the difference of.
-    columns = np.hstack([per_task_return, per_task_gain])
+    per_task_gain = per_task[:, -1:] - per_task[:, :1]
+    # The gain is resampled with the same tasks as the numbers it is the difference of.
+    columns = np.hstack([per_task, per_task_gain])
     intervals = bootstrap_interval(columns, stream(seed, Purpose.BOOTSTRAP))
     return AdaptationCurve(
-        per_task_return=per_task_return,
-        mean_return=per_task_return.mean(0),
+        per_task=per_task,
+        mean=per_task.mean(0),
         ci95=intervals[:-1],
         gain=float(per_task_gain.mean()),
         gain_ci95=intervals[-1],
         env_steps=env_steps,
         success=None if per_task_success is None else _success_curve(per_task_success, seed),
+        phase_env_steps=phase_env_steps,
     )
 
 
@@ -198,13 +111,14 @@ def join_seeds(curves: Sequence[AdaptationCurve], seed: int) -> AdaptationCurve:
         seed: seeds the bootstrap over tasks.
 
     """
-    per_task = np.mean([curve.per_task_return for curve in curves], axis=0)
+    per_task = np.mean([curve.per_task for curve in curves], axis=0)
     successes = [curve.success.per_task for curve in curves if curve.success is not None]
     return summarise(
         per_task,
         sum(curve.env_steps for curve in curves),
         seed,
         np.mean(successes, axis=0) if len(successes) == len(curves) else None,
+        curves[0].phase_env_steps,
     )
 
 
@@ -221,7 +135,7 @@ def over_seeds(curves: Sequence[AdaptationCurve], seed: int) -> SeedStatistics:
 
     """
     generator = stream(seed, Purpose.BOOTSTRAP)
-    returns = np.array([curve.per_task_return for curve in curves])
+    returns = np.array([curve.per_task for curve in curves])
     steps = range(returns.shape[2])
     # The interquartile mean over seeds and tasks together.
     return SeedStatistics(

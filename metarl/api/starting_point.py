@@ -1,0 +1,149 @@
+"""From what a caller names, a preset, an environment or a run, to a configuration to start from."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from metarl.config.base import ExperimentConfig, with_settings
+from metarl.config.fields import read_fields
+from metarl.config.plugins import load_agent, load_preset, load_problem, preset_names
+from metarl.config.reinforcement import Config, environment_name
+from metarl.config.supervised import SupervisedConfig
+from metarl.foundation.errors import ConfigError
+from metarl.runs.run_folder import read_config
+from metarl.tasks.environment_defaults import Guess, environment_defaults
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """What a run would be if nothing else were said."""
+
+    preset: str
+    """Its name or file; empty: none."""
+    config: Any
+    """A `metarl.config.base.ExperimentConfig` with every setting filled in."""
+    settings: Any
+    """The settings of agent or problem, a dataclass."""
+    run_dir: Path
+    guesses: tuple[Guess, ...] = ()
+    """Which values are guesses, where there is no preset."""
+
+
+def starting_point(
+    preset: str = "",
+    *,
+    env_id: str | None = None,
+    agent: str | None = None,
+    run_dir: Path | None = None,
+    resume: bool = False,
+) -> StartingPoint:
+    """Find the configuration that a run starts from.
+
+    It is the preset's, or one chosen for an environment, or on resume the one that the run was
+    started with.
+
+    Args:
+        preset: a preset's name, or the path of a TOML file; empty: none.
+        env_id: the environment, where there is no preset.
+        agent: who learns; None: as the preset says.
+        run_dir: the run folder; None: runs/PRESET, or runs/PRESET-AGENT for another agent.
+        resume: whether a run is to go on.
+
+    Raises:
+        ConfigError: nothing is named, or something that does not exist or does not fit.
+
+    """
+    guesses: list[Guess] = []
+    config: ExperimentConfig
+    if resume:
+        run_dir = run_dir or Path("runs") / _run_name(preset, env_id, agent)
+        config = read_config(run_dir)
+    elif preset:
+        config = load_preset(preset)
+    elif env_id:
+        config, guesses = environment_defaults(env_id)
+    else:
+        raise nothing_named()
+    if preset and config.preset != Path(preset).stem:
+        raise ConfigError(f"{run_dir} is a run of {config.trained_on}, not of preset {preset!r}")
+    run_dir = run_dir or Path("runs") / _run_name(preset, env_id, agent)
+    config, settings = _with_settings(config, agent or config.agent)
+    return StartingPoint(preset, config, settings, run_dir, tuple(guesses))
+
+
+def _with_settings(config: ExperimentConfig, agent: str) -> tuple[ExperimentConfig, Any]:
+    """Fill in all settings; the record of a run holds every one, a preset only what it changes."""
+    if isinstance(config, SupervisedConfig):
+        kind = load_problem(config.problem)
+        settings = read_fields(kind, config.problem_settings, f"problem {config.problem!r}")
+        config = with_settings(config, dataclasses.asdict(settings))
+        return changed(config, {"agent": agent}), settings
+    assert isinstance(config, Config)
+    spec = load_agent(agent)
+    # What the preset sets holds for every agent that has the same settings.
+    alike = agent == config.agent or spec.settings is load_agent(config.agent).settings
+    settings = read_fields(
+        spec.settings, config.agent_settings if alike else {}, f"agent {agent!r}"
+    )
+    config = dataclasses.replace(config, agent=agent, **spec.fixes)
+    return with_settings(config, dataclasses.asdict(settings)), settings
+
+
+def changed(config: ExperimentConfig, fields: Mapping[str, Any]) -> Any:
+    """Give a configuration with other values for some fields, checked.
+
+    Raises:
+        ConfigError: there is no such field (the nearest is named), or the value is impossible.
+
+    """
+    # Not `asdict`: tables may hold what is no dataclass's.
+    table = {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
+    return read_fields(type(config), {**table, **fields}, "metarl.train")
+
+
+def with_fields(start: StartingPoint, fields: Mapping[str, Any]) -> Any:
+    """Give the configuration of a starting point with fields and settings changed.
+
+    Raises:
+        ConfigError: there is no such field or setting (the nearest is named), or its value is
+            impossible.
+
+    """
+    own = {item.name for item in dataclasses.fields(start.config)}
+    settings = {item.name for item in dataclasses.fields(start.settings)}
+    for name in fields:
+        if name not in own | settings:
+            near = get_close_matches(name, sorted(own | settings), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "see the fields of the preset"
+            raise ConfigError(f"there is no field {name!r}; {hint}")
+    table = {**dataclasses.asdict(start.settings), **_only(fields, settings)}
+    changed_settings = read_fields(type(start.settings), table, "metarl.train")
+    config = changed(start.config, _only(fields, own))
+    return with_settings(config, dataclasses.asdict(changed_settings))
+
+
+def _only(fields: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name in names}
+
+
+def _run_name(preset: str, env_id: str | None, agent: str | None) -> str:
+    """Name the run folder after preset or environment, and after the agent if it is another."""
+    if preset:
+        name, usual = Path(preset).stem, load_preset(preset).agent
+    elif env_id:
+        name, usual = environment_name(env_id), Config.agent
+    else:
+        raise nothing_named()
+    return name if agent is None or agent == usual else f"{name}-{agent.replace(':', '-')}"
+
+
+def nothing_named() -> ConfigError:
+    """Give the error that says what a run can be started from."""
+    names = ", ".join(origin.name for origin in preset_names())
+    return ConfigError(
+        f"name a preset first: metarl train PRESET; there are {names}. Or name an environment, "
+        "metarl train --env-id PACKAGE:ID, or the run to go on with: --run-dir DIR --resume"
+    )

@@ -1,0 +1,133 @@
+"""`metarl.train`: what `metarl train` does, for a caller in Python."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from metarl.agent.protocol import Record
+from metarl.api.run import Run
+from metarl.api.starting_point import starting_point, with_fields
+from metarl.config.base import refuse_changes
+from metarl.reports.progress import display_for
+from metarl.runs.interruptions import Interruptions
+from metarl.runs.session import Display, SessionOptions, run_session
+from metarl.runs.supervision import failures_kept, supervise
+from metarl.workers.cores import usable_cores
+
+
+def train(
+    preset: str = "",
+    *,
+    run_dir: str | os.PathLike[str] | None = None,
+    workers: int | str | None = None,
+    resume: bool = False,
+    progress: Callable[[Record], Any] | bool | None = None,
+    agent: str | None = None,
+    env_id: str | None = None,
+    tensorboard: bool = True,
+    wandb: str = "",
+    worker_timeout: float = 0.0,
+    worker_memory: int = 0,
+    **fields: Any,
+) -> Run:
+    """Meta-train from a preset, or on any environment; give the run.
+
+    A script that trains with worker processes needs the line ``if __name__ == "__main__":`` around
+    what it does; a notebook does not. Interrupted, training saves what it has reached, and goes on
+    by `resume=True`.
+
+    Args:
+        preset: a preset of `metarl.presets()`, or the path of a TOML file. Empty: none; then
+            `env_id` names an environment, or `run_dir` the run to resume.
+        run_dir: the run folder; None: runs/PRESET, or runs/PRESET-AGENT for another agent.
+        workers: worker processes; 0: this process does all the work. None: one for each core. Or
+            "ray", or the address of a Ray cluster. The numbers do not depend on it.
+        resume: go on with the run in the run folder, from its newest checkpoint.
+        progress: a function that is called with each iteration's metrics; False: nothing is shown.
+            None: a bar on a terminal and a line in a notebook; True: lines elsewhere as well.
+        agent: who learns, of `metarl.agents()`; None: as the preset says.
+        env_id: the environment, as package:namespace/Name-v0.
+        tensorboard: write TensorBoard events beside metrics.jsonl.
+        wandb: a project of Weights & Biases to log to as well; empty: none.
+        worker_timeout: seconds without a sign of life after which a worker is replaced; 0: at
+            least 60, and more where an iteration takes long.
+        worker_memory: MiB above which a worker is replaced between two iterations; 0: no limit.
+        fields: fields of the preset and settings of the agent, by name, as `iterations=40`.
+
+    Raises:
+        MetarlError: with what went wrong, in a line; what was reached before is saved.
+        KeyboardInterrupt: training was interrupted; what was reached is saved.
+
+    """
+    folder = None if run_dir is None else Path(run_dir)
+    start = starting_point(preset, env_id=env_id, agent=agent, run_dir=folder, resume=resume)
+    if env_id is not None:
+        fields["env_id"] = env_id
+    config = with_fields(start, fields)
+    if resume:
+        refuse_changes(start.config, config)
+    given = {*fields, *(["agent"] if agent else [])}
+    notes = [line for guess in start.guesses if (line := guess.describe(config, given))]
+    said = [repr(preset)] * bool(preset) + [f"{name}={value!r}" for name, value in fields.items()]
+    return run_training(
+        config,
+        start.run_dir,
+        workers=workers,
+        resume=resume,
+        display=display_for(progress),
+        tensorboard=tensorboard,
+        wandb=wandb,
+        worker_timeout=worker_timeout,
+        worker_memory=worker_memory,
+        notes=notes,
+        command=f"metarl.train({', '.join(said)})",
+    )
+
+
+def run_training(
+    config: Any,
+    run_dir: Path,
+    *,
+    display: Display,
+    workers: int | str | None = None,
+    resume: bool = False,
+    tensorboard: bool = True,
+    wandb: str = "",
+    worker_timeout: float = 0.0,
+    worker_memory: int = 0,
+    notes: Sequence[str] = (),
+    command: str = "",
+    interruptions: Interruptions | None = None,
+) -> Run:
+    """Train by a configuration that is there; give the run. Arguments as for `train`.
+
+    Args:
+        config: a `metarl.config.base.ExperimentConfig`.
+        run_dir: the run folder.
+        display: shows how it goes.
+        workers: as for `train`, and so those that follow.
+        resume: likewise.
+        tensorboard: likewise.
+        wandb: likewise.
+        worker_timeout: likewise.
+        worker_memory: likewise.
+        notes: lines to say once it is known that the run can start.
+        command: what started the session, for the run's record.
+        interruptions: of a program that handles signals.
+
+    """
+    supervision = supervise("metarl train", run_dir, worker_timeout, worker_memory)
+    options = SessionOptions(
+        run_dir,
+        usable_cores() if workers is None else workers,
+        supervision,
+        resume,
+        tensorboard,
+        wandb,
+        notes,
+        command,
+    )
+    with failures_kept(run_dir):
+        run_session(config, options, display, interruptions or Interruptions())
+    return Run(run_dir)

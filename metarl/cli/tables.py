@@ -1,0 +1,148 @@
+"""Evaluations as tables for a terminal."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from metarl.api.evaluation import Evaluation
+from metarl.experiments.curves import AdaptationCurve
+from metarl.experiments.interface import EvaluatedAgent
+
+_MOST_ROWS = 6
+"""Of a curve; of a longer one some steps are shown."""
+
+
+def tables_of(evaluation: Evaluation) -> list[Table]:
+    """Give the table of means over tasks and, where they say more, of kinds of tasks and seeds."""
+    tables = [_over_tasks(evaluation)]
+    groups = {
+        agent: found["groups"]
+        for agent, found in _described(evaluation).items()
+        if found.get("groups")
+    }
+    if groups:
+        _, _, which = evaluation.title.partition(": mean return on ")
+        tables.append(
+            _over_kinds(f"{evaluation.record['preset']}: kinds of tasks, {which}", groups)
+        )
+    if any(one.seeds is not None for one in evaluation.found):
+        title = f"{evaluation.title}; seeds, interquartile mean (IQM)"
+        tables.append(_over_seeds(title, evaluation))
+    return tables
+
+
+def _described(evaluation: Evaluation) -> Mapping[str, Mapping[str, Any]]:
+    """Give what the record says of each agent."""
+    curves = evaluation.record.get("curves", {evaluation.found[0].agent: evaluation.record})
+    return curves if isinstance(curves, Mapping) else {}
+
+
+def _over_tasks(evaluation: Evaluation) -> Table:
+    """Make the table of means over tasks, and of the gain, with a section for each agent."""
+    several = len(evaluation.sheet.cases) > 1
+    cases = ["adapted to"] * several
+    headings = ["adaptation steps", evaluation.measure, "95 % interval over tasks"]
+    if any(one.joint.success is not None for one in evaluation.found):
+        headings += ["success", "95 % interval"]
+    table = _new_table(evaluation.title, *cases, *headings)
+    digits = 2 if evaluation.measure.endswith("return") else 3
+    for one in evaluation.found:
+        curve, last = one.joint, len(one.joint.mean) - 1
+        rows = [
+            [
+                *[one.case] * several,
+                str(step),
+                f"{curve.mean[step]:.{digits}f}",
+                _interval(curve.ci95[step], digits),
+                *_success(curve, step),
+            ]
+            for step in _shown(last)
+        ]
+        if last > 0:
+            gain = f"{curve.gain:+.{digits}f}"
+            interval = _interval(curve.gain_ci95, digits)
+            rows.append([*[""] * several, f"gain, 0 → {last}", gain, interval])
+        _add_section(table, one, rows)
+    return table
+
+
+def _shown(last: int) -> list[int]:
+    """Give the steps that a table shows: all of a few, else the first ones and the last."""
+    if last < _MOST_ROWS:
+        return list(range(last + 1))
+    return [*range(_MOST_ROWS - 2), (last + 1) // 2, last]
+
+
+def _success(curve: AdaptationCurve, step: int) -> list[str]:
+    if curve.success is None:
+        return []
+    low, high = curve.success.ci95[step]
+    return [f"{curve.success.mean[step]:.1%}", f"[{low:.1%}, {high:.1%}]"]
+
+
+def _over_kinds(title: str, groups: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Make the table of each kind's means before adaptation and after the last step."""
+    table = _new_table(title, "kind", "tasks", "mean return", "success")
+    for agent, kinds in groups.items():
+        for kind, means in kinds.items():
+            table.add_row(
+                agent,
+                kind,
+                str(means["tasks"]),
+                _first_to_last(means["mean_return"], "{:.2f}"),
+                _first_to_last(means.get("mean_success", []), "{:.1%}"),
+            )
+        table.add_section()
+    return table
+
+
+def _first_to_last(means: Sequence[float], form: str) -> str:
+    return " → ".join(form.format(mean) for mean in dict.fromkeys([*means[:1], *means[-1:]]))
+
+
+def _over_seeds(title: str, evaluation: Evaluation) -> Table:
+    """Make the table of what several seeds say, with a section for each agent."""
+    table = _new_table(title, "steps", "mean", "95 % interval", "IQM", "95 % interval")
+    for one in evaluation.found:
+        if one.seeds is None:
+            continue
+        rows = [
+            [
+                str(step),
+                f"{one.joint.mean[step]:.2f}",
+                _interval(one.seeds.mean_ci95[step], 2),
+                f"{one.seeds.iqm[step]:.2f}",
+                _interval(one.seeds.iqm_ci95[step], 2),
+            ]
+            for step in range(len(one.seeds.iqm))
+        ]
+        _add_section(table, one, rows)
+    return table
+
+
+def _new_table(title: str, *headings: str) -> Table:
+    table = Table(title=title)
+    table.add_column("agent")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _add_section(table: Table, one: EvaluatedAgent, rows: Sequence[Sequence[str]]) -> None:
+    """Add an agent's rows, and beside them what it is."""
+    fewest, most = min(one.iterations), max(one.iterations)
+    trained = f"{most}" if fewest == most else f"{fewest} to {most}"
+    about = [one.agent, f"{trained} iterations"]
+    if len(one.curves) > 1:
+        about.insert(1, f"{len(one.curves)} seeds")
+    beside = [*about[: len(rows) - 1], "\n".join(about[len(rows) - 1 :])]
+    for label, row in itertools.zip_longest(beside, rows, fillvalue=""):
+        table.add_row(label, *row)
+    table.add_section()
+
+
+def _interval(ends: Any, digits: int) -> str:
+    low, high = ends
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"

@@ -1,0 +1,404 @@
+"""Reinforcement learning on a task-distributed environment, as an experiment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from metarl.agent.protocol import Actor, Agent, AgentState, Record, TrainingState
+from metarl.agent.stable_baselines import read_policy
+from metarl.config.fields import read_fields
+from metarl.config.plugins import AgentSpec, load_agent, published_returns
+from metarl.config.reinforcement import Config
+from metarl.experiments.curves import AdaptationCurve, summarise
+from metarl.experiments.interface import (
+    EvaluatedAgent,
+    EvaluationCase,
+    EvaluationSheet,
+    Progress,
+)
+from metarl.foundation.errors import ConfigError, TaskError
+from metarl.foundation.messages import say_once
+from metarl.foundation.seeding import Split
+from metarl.learning.adaptation import Parameters
+from metarl.learning.policies import PolicySpec
+from metarl.learning.trajectories import TaskStatistics
+from metarl.tasks.distribution import Task, describe_range, sample_tasks, task_space, to_json
+from metarl.tasks.environment_packages import environment_packages
+from metarl.tasks.observations import observation_layout, unflattened
+from metarl.tasks.policy_environment import observed_environment
+from metarl.tasks.success import success_metrics
+from metarl.workers.pools import start_workers
+from metarl.workers.process_pool import Supervision
+from metarl.workers.shards import Shard, ShardSpec, Workers, to_vector
+
+TRAINING_RANGE = "training"
+"""What the range of tasks is called that a run was trained on."""
+TASKS_AT_ONCE = 64
+"""So many held-out tasks are met between two signs of progress."""
+TEST_KEY = (Split.TEST, 0)
+
+
+@dataclass(frozen=True)
+class EnvironmentExperiment:
+    """Environment, policy and agent."""
+
+    config: Config
+    environment: gym.Env[Any, Any]
+    """Gives spaces and tasks; it is never stepped."""
+    policy: PolicySpec
+    agent: Agent
+    initial: Parameters
+    """What is learned, before training."""
+    measure = "mean return"
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What a checkpoint says that it is of."""
+        return {"agent": self.config.agent, "environment": self.config.env_id}
+
+    @property
+    def packages(self) -> list[str]:
+        """The installed packages that the environment is of."""
+        return environment_packages(self.environment, self.config.env_id, self.config.env_kwargs)
+
+    @property
+    def raw_observation_space(self) -> gym.Space[Any]:
+        """What the environment shows, before it is flattened; the oracle's task stands behind."""
+        environment = self.environment
+        return (
+            environment if self.config.observe_task else unflattened(environment)
+        ).observation_space
+
+    def first_state(self) -> TrainingState:
+        """Give the state before the first iteration.
+
+        Raises:
+            ConfigError: the policy to start from cannot be read, or is another one.
+
+        """
+        first = self.initial
+        if file := self.config.initial_policy:
+            first = read_policy(Path(file), self.config, self.policy.action_space, first)
+        return TrainingState(self.agent.initial_state(to_vector(first)), 0, 0)
+
+    def start_workers(self, count: int | str, supervision: Supervision | None = None) -> Workers:
+        """Start the pool over a meta-batch; this process alone where the agent needs no other."""
+        config = self.config
+        if not self.agent.family.collects_in_shards:
+            count = 0
+        return start_workers(
+            self.shards(config.tasks_per_batch, config.episodes_per_task), count, supervision
+        )
+
+    def start_test_workers(
+        self, count: int | str, supervision: Supervision | None = None
+    ) -> Workers:
+        """Start a pool over the held-out tasks."""
+        return start_workers(self.test_shards(), count, supervision)
+
+    def shards(self, tasks: int, episodes_per_task: int, query_episodes: int = 0) -> ShardSpec:
+        """Specify shards over some tasks; 0 query episodes: as many as in the other phases."""
+        return ShardSpec(self.config, self.policy, episodes_per_task, range(tasks), query_episodes)
+
+    def test_shards(self) -> ShardSpec:
+        """Specify shards over the held-out tasks."""
+        config = self.config
+        return self.shards(
+            config.test_tasks, config.test_episodes_per_task, config.test_query_episodes
+        )
+
+    def sample_tasks(self, iteration: int) -> tuple[list[Task], tuple[int, ...]]:
+        """Draw a meta-batch; give it and the key of its random streams."""
+        config, key = self.config, (Split.TRAIN, iteration)
+        count, task_range = config.tasks_per_batch, config.train_range
+        return sample_tasks(self.environment, config.seed, key, count, task_range), key
+
+    def summarise(self, tasks: Sequence[Task], met: Sequence[TaskStatistics]) -> Record:
+        """Give returns before and after adaptation, and success where it is known.
+
+        Raises:
+            TaskError: the environments of all tasks failed.
+
+        """
+        if not met:
+            raise TaskError(f"the environments of all {len(tasks)} tasks failed; none is left")
+        returns = np.mean([task.mean_returns for task in met], axis=0)
+        about: Record = {}
+        if returns.size:
+            about["pre_adaptation_return"] = float(returns[0])
+            about["post_adaptation_return"] = float(returns[-1])
+        return {
+            **about,
+            "skipped_tasks": len(tasks) - len(met),
+            "unstable_episodes": sum(task.unstable_episodes for task in met),
+            **success_metrics([task.mean_successes for task in met]),
+        }
+
+    def describe(self, record: Record, env_steps: int) -> str:
+        """Say returns, success and speed in a line."""
+        numbers = f"return {record['pre_adaptation_return']:.2f}"
+        if "post_adaptation_return" in record:  # a baseline does not adapt while it trains
+            numbers += f" → {record['post_adaptation_return']:.2f}"
+        if "pre_adaptation_success" in record:
+            before, after = (record[f"{phase}_adaptation_success"] for phase in ("pre", "post"))
+            numbers += f"   success {before:.0%} → {after:.0%}"
+        numbers += f"   {env_steps / record['iteration_seconds']:,.0f} env steps/s"
+        if not record.get("step_accepted", True):
+            numbers += f"   step rejected: {record.get('rejection') or 'no reason given'}"
+        return numbers
+
+    def actor(self, state: AgentState) -> Actor:
+        """Give what acts by a state."""
+        return self.agent.family.actor(self.policy, self.config, state)
+
+    def states_after(
+        self, shard: Shard, state: AgentState, tasks: Sequence[Task] | Mapping[int, Task]
+    ) -> list[list[AgentState]]:
+        """Meet held-out tasks as evaluation does.
+
+        Args:
+            shard: one over exactly these tasks.
+            state: what was trained.
+            tasks: held-out tasks.
+
+        Returns:
+            For each task what the agent is after 0, 1, … K units of adaptation.
+
+        """
+        self.agent.family.meet(shard, state.travelling, tasks, TEST_KEY)
+        return self.agent.family.adapted(shard, state.travelling)
+
+    # Evaluation
+
+    def evaluation_sheets(
+        self, wanted: str = "", given: Sequence[Task] | None = None
+    ) -> list[EvaluationSheet]:
+        """Give a sheet for each range of held-out tasks, for the one of a name, or for given tasks.
+
+        Raises:
+            ConfigError: there is no range of that name, or its tasks cannot be drawn.
+
+        """
+        config = self.config
+        if given is not None:
+            case = EvaluationCase("", [self.read_task(task) for task in given])
+            title = f"{config.name}: mean return on {len(given)} given tasks"
+            return [EvaluationSheet("given", title, (case,), {})]
+        known = {TRAINING_RANGE: config.train_range, **config.test_ranges}
+        if wanted and wanted not in known:
+            kind = "preset" if config.preset else "environment"
+            raise ConfigError(
+                f"there is no task range {wanted!r}; {kind} {config.name!r} has {', '.join(known)}"
+            )
+        return [self._sheet(name, known[name]) for name in known if not wanted or name == wanted]
+
+    def _sheet(self, name: str, task_range: Mapping[str, Any]) -> EvaluationSheet:
+        config = self.config
+        own = "" if name == TRAINING_RANGE else name
+        published = {} if own else published_returns(config)
+        by_step = {agent: dict(enumerate(means)) for agent, means in published.items()}
+        which = describe_range(own, task_range, config.test_tasks)
+        return EvaluationSheet(
+            own,
+            f"{config.name}: mean return on {which}",
+            (EvaluationCase("", task_range),),
+            {"": by_step},
+        )
+
+    def read_task(self, task: Any) -> Task:
+        """Read a task of the environment's, as a value of its space or as JSON has it.
+
+        Raises:
+            ConfigError: it is not in the environment's task space.
+
+        """
+        space = task_space(self.environment)
+        try:
+            if space.contains(task):
+                return task
+            (read,) = space.from_jsonable([task.tolist() if hasattr(task, "tolist") else task])
+            inside = space.contains(read)
+        except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+            raise ConfigError(f"task = {task!r} is not a task: {error}") from error
+        if not inside:
+            raise ConfigError(f"task = {task!r} is not in the task space {space}")
+        return read
+
+    def held_out_tasks(self, task_range: Any, count: int) -> list[Task]:
+        """Draw held-out tasks; the same seed gives the same tasks. A list of tasks is itself."""
+        if isinstance(task_range, list):
+            return task_range
+        return sample_tasks(self.environment, self.config.seed, TEST_KEY, count, task_range)
+
+    def held_out_tasks_at(self, indices: range) -> dict[int, Task]:
+        """Draw some of the held-out tasks of the range of training, by their index."""
+        config = self.config
+        drawn = sample_tasks(
+            self.environment, config.seed, TEST_KEY, config.test_tasks, config.train_range, indices
+        )
+        return dict(zip(indices, drawn, strict=True))
+
+    def evaluate(
+        self,
+        workers: Workers,
+        state: AgentState,
+        case: EvaluationCase,
+        progress: Progress | None = None,
+    ) -> AdaptationCurve:
+        """Adapt to each task, with fresh episodes before every unit of adaptation and at last."""
+        count, meet = self.config.test_tasks, self.agent.family.meet
+        tasks = self.held_out_tasks(case.tasks, count)
+        parts = -(-count // TASKS_AT_ONCE)
+        found: dict[int, TaskStatistics] = {}
+        for part in range(parts):
+            # Every worker has some of each part; a task's numbers do not depend on its company.
+            own = {index: tasks[index] for index in range(part, count, parts)}
+            met = workers.map(meet, state.travelling, own if parts > 1 else tasks, TEST_KEY)
+            found.update(zip(own, met, strict=True))
+            if progress is not None:
+                progress(len(found), count)
+        statistics = [found[index] for index in range(count)]
+        successes = [task.mean_successes for task in statistics]
+        return summarise(
+            np.array([task.mean_returns for task in statistics]),
+            sum(task.env_steps for task in statistics),
+            self.config.seed,
+            None if None in successes else np.array(successes),
+            tuple(np.mean([task.phase_env_steps for task in statistics], axis=0).tolist()),
+        )
+
+    def learning_rates_at_test(self, state: AgentState, case: EvaluationCase) -> tuple[float, ...]:
+        """Give α of each step of an evaluation, as the configuration says it."""
+        return self.config.learning_rates_at_test(self.config.test_adaptation_steps)
+
+    def evaluation_record(
+        self, sheet: EvaluationSheet, found: Sequence[EvaluatedAgent]
+    ) -> dict[str, Any]:
+        """Give an evaluation as JSON holds it: flat for one run, else under `curves` by agent."""
+        config, (case,) = self.config, sheet.cases
+        tasks = self.held_out_tasks(case.tasks, config.test_tasks)
+        query = {"query_episodes": config.test_query_episodes} if config.test_query_episodes else {}
+        evaluation = {
+            "preset": config.name,
+            "seed": config.seed,
+            "episodes_per_task": config.test_episodes_per_task,
+            **query,
+            "task_range": {} if isinstance(case.tasks, list) else case.tasks,
+            "tasks": to_json(task_space(self.environment), tasks),
+            "unit": self.agent.family.unit,
+        }
+        kinds = self.kinds_of(tasks)
+        described = {one.agent: _as_json(one, kinds) for one in found}
+        first = found[0]
+        if len(found) == 1 and len(first.curves) == 1:
+            alone = {"agent": first.agent, "iteration": first.iterations[0]}
+            return {**evaluation, **alone, **described[first.agent]}
+        return {**evaluation, "curves": described}
+
+    def kinds_of(self, tasks: Sequence[Task]) -> dict[str, list[int]]:
+        """Give the tasks of each kind, by their numbers; nothing where there are fewer than two."""
+        if not self.environment.has_wrapper_attr("task_group"):
+            return {}
+        kinds: dict[str, list[int]] = {}
+        for number, task in enumerate(tasks):
+            kinds.setdefault(self.environment.get_wrapper_attr("task_group")(task), []).append(
+                number
+            )
+        return kinds if len(kinds) > 1 else {}
+
+
+def _as_json(found: EvaluatedAgent, kinds: Mapping[str, list[int]]) -> dict[str, Any]:
+    joint = found.joint
+    described: dict[str, Any] = {
+        "learning_rates": list(found.learning_rates),
+        "adaptation_steps": list(range(len(joint.mean))),
+        "mean_return": joint.mean.tolist(),
+        "ci95": joint.ci95.tolist(),
+        "gain": joint.gain,
+        "gain_ci95": joint.gain_ci95.tolist(),
+        "per_task_return": joint.per_task.tolist(),
+        "env_steps": joint.env_steps,
+        "phase_env_steps": list(joint.phase_env_steps),
+    }
+    if joint.success is not None:
+        described["mean_success"] = joint.success.mean.tolist()
+        described["success_ci95"] = joint.success.ci95.tolist()
+        described["per_task_success"] = joint.success.per_task.tolist()
+    if kinds:
+        described["groups"] = means_of_kinds(joint, kinds)
+    if found.seeds is None:
+        return described
+    described["over_seeds"] = {
+        "mean_ci95": found.seeds.mean_ci95.tolist(),
+        "iqm": found.seeds.iqm.tolist(),
+        "iqm_ci95": found.seeds.iqm_ci95.tolist(),
+    }
+    described["runs"] = [
+        {
+            "run_dir": run_dir,
+            "training_seed": seed,
+            "iteration": iteration,
+            "mean_return": curve.mean.tolist(),
+            "per_task_return": curve.per_task.tolist(),
+        }
+        for run_dir, seed, iteration, curve in zip(
+            found.run_dirs, found.training_seeds, found.iterations, found.curves, strict=True
+        )
+    ]
+    return described
+
+
+def means_of_kinds(
+    curve: AdaptationCurve, kinds: Mapping[str, list[int]]
+) -> dict[str, dict[str, Any]]:
+    """Give each kind's number of tasks and its means after 0, 1, … units of adaptation."""
+    means: dict[str, dict[str, Any]] = {}
+    for kind, own in kinds.items():
+        means[kind] = {"tasks": len(own), "mean_return": curve.per_task[own].mean(0).tolist()}
+        if curve.success is not None:
+            means[kind]["mean_success"] = curve.success.per_task[own].mean(0).tolist()
+    return means
+
+
+def build_environment_experiment(
+    config: Config, spec: AgentSpec | None = None
+) -> EnvironmentExperiment:
+    """Build environment, policy and agent.
+
+    Args:
+        config: the experiment.
+        spec: of an agent that is not installed; None: the one that `config.agent` names.
+
+    Raises:
+        ConfigError: the configuration names something that does not exist or does not fit.
+
+    """
+    spec = spec or load_agent(config.agent)
+    settings = read_fields(spec.settings, config.agent_settings, f"agent {config.agent}")
+    environment = observed_environment(config)
+    layout = observation_layout(environment)
+    if layout.left_out:
+        say_once(
+            f"metarl: the policy does not see all observations of {config.env_id}; no fixed list "
+            f"of numbers, and left out: {', '.join(layout.left_out)}"
+        )
+    policy = PolicySpec(
+        environment.observation_space,
+        environment.action_space,
+        config.hidden_sizes,
+        config.activation,
+        config.initial_std,
+        config.minimum_std,
+        layout,
+        config.image_scale,
+    )
+    agent = spec.build(settings, config)
+    try:
+        initial = agent.family.initial_parameters(policy, config)
+    except TypeError as error:
+        raise ConfigError(f"environment {config.env_id!r}: {error}") from error
+    return EnvironmentExperiment(config, environment, policy, agent, initial)

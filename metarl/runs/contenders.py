@@ -1,0 +1,129 @@
+"""Which runs are seeds of one experiment, and which experiments can share a figure."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metarl.config.base import ExperimentConfig
+from metarl.config.plugins import baselines_of
+from metarl.foundation.errors import ConfigError
+from metarl.runs.run_folder import read_config
+
+_SEEDS_DIFFER_IN = {"seed", "checkpoint_interval", "max_rejections", "device"}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Runs of one agent that differ in their seed."""
+
+    config: ExperimentConfig
+    """Of the first run."""
+    run_dirs: tuple[Path | None, ...]
+    """None stands for a policy as it was initialised, of an agent that trains nothing."""
+    seeds: tuple[int, ...]
+    """The seed that each run was trained with."""
+
+
+def group_runs(run_dirs: Sequence[Path]) -> list[Contender]:
+    """Group runs by their agent, in the order in which the agents first appear.
+
+    Raises:
+        ConfigError: the runs of an agent differ in more than their seed, or two in nothing; or
+            agents were trained on different tasks.
+        RunFolderError: a folder is missing or holds no readable configuration.
+
+    """
+    configs = [(run_dir, read_config(run_dir)) for run_dir in run_dirs]
+    contenders: list[Contender] = []
+    for agent in dict.fromkeys(config.agent for _, config in configs):
+        runs = [(run_dir, config) for run_dir, config in configs if config.agent == agent]
+        first_dir, first = runs[0]
+        seeds: dict[int, Path] = {}
+        for run_dir, config in runs:
+            _require_one_kind(first_dir, first, run_dir, config)
+            if config.seed in seeds:
+                raise ConfigError(
+                    f"{seeds[config.seed]} and {run_dir} are both {agent} with seed {config.seed}; "
+                    "runs of one agent must be seeds of one experiment"
+                )
+            seeds[config.seed] = run_dir
+            names = [item.name for item in dataclasses.fields(first)]
+            names = [name for name in names if name not in _SEEDS_DIFFER_IN]
+            _require_equal(first_dir, first, run_dir, config, names)
+        contenders.append(Contender(first, tuple(seeds.values()), tuple(seeds)))
+    _require_same_tasks(contenders)
+    return contenders
+
+
+def with_baselines(contenders: Sequence[Contender], beside: Path) -> list[Contender]:
+    """Add the baselines that are not among the contenders.
+
+    Args:
+        contenders: of one experiment at least.
+        beside: a run folder; baselines that are trained lie beside it, as PRESET-AGENT (without
+            a preset, as ENVIRONMENT-AGENT). One that trains nothing needs no folder.
+
+    Raises:
+        ConfigError: a baseline is missing, or was trained on other tasks.
+
+    """
+    first = contenders[0]
+    present = {contender.config.agent for contender in contenders}
+    added, missing = [], []
+    for baseline in baselines_of(first.config):
+        folder = beside.parent / f"{first.config.name}-{baseline.agent}"
+        if baseline.agent in present:
+            continue
+        if folder.is_dir():
+            (found,) = group_runs([folder])
+            if found.config.agent != baseline.agent:
+                raise ConfigError(f"{folder} is not a run of agent {baseline.agent!r}")
+            added.append(found)
+        elif baseline.trained:
+            missing.append(
+                f"`metarl train {first.config.start} --agent {baseline.agent} --run-dir {folder}`"
+            )
+        else:
+            config = dataclasses.replace(
+                first.config, agent=baseline.agent, **baseline.changes
+            )
+            added.append(Contender(config, (None,) * len(first.seeds), first.seeds))
+    if missing:
+        raise ConfigError(f"baselines are not trained yet; first: {' and '.join(missing)}")
+    _require_same_tasks([*contenders, *added])
+    return [*contenders, *added]
+
+
+def _require_same_tasks(contenders: Sequence[Contender]) -> None:
+    first = contenders[0]
+    for other in contenders[1:]:
+        _require_one_kind(first.run_dirs[0], first.config, other.run_dirs[0], other.config)
+        names = first.config.same_tasks
+        _require_equal(first.run_dirs[0], first.config, other.run_dirs[0], other.config, names)
+
+
+def _require_one_kind(
+    first_dir: Path | None, first: ExperimentConfig, run_dir: Path | None, config: ExperimentConfig
+) -> None:
+    if type(first) is not type(config):
+        raise ConfigError(
+            f"{first_dir} and {run_dir} cannot be evaluated together: one was trained on an "
+            "environment, the other on a supervised problem"
+        )
+
+
+def _require_equal(
+    first_dir: Path | None,
+    first: ExperimentConfig,
+    run_dir: Path | None,
+    config: ExperimentConfig,
+    names: Sequence[str],
+) -> None:
+    for name in names:
+        before, now = getattr(first, name), getattr(config, name)
+        if before != now:
+            raise ConfigError(
+                f"{first_dir} and {run_dir} cannot be evaluated together: {name} is {before!r} in "
+                f"one and {now!r} in the other"
+            )
