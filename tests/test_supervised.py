@@ -178,11 +178,11 @@ def test_the_meta_gradient_equals_a_finite_difference():
 
 
 def test_both_learners_take_their_inner_steps_by_the_same_code(monkeypatch):
-    from metarl.agent import collection, meta_objective
-    from metarl.experiments import supervised_learner as supervised
+    from metarl.agent import gradient, meta_objective
+    from metarl.experiments import problem_learner
 
-    assert supervised.adapt is meta_objective.adapt is adaptation.adapt
-    assert collection.inner_step is adaptation.inner_step
+    assert problem_learner.adapt is meta_objective.adapt is adaptation.adapt
+    assert gradient.inner_step is adaptation.inner_step
     calls = []
     descend = adaptation._descend
     monkeypatch.setattr(

@@ -85,7 +85,9 @@ def test_train_evaluate_and_report(capsys):
 def test_a_run_that_was_interrupted_and_resumed_equals_one_that_was_not():
     assert train("--iterations", 6, "--run-dir", "whole") == 0
     program = (
-        "import sys, signal, os; from metarl.cli import main; from metarl.runs import session as s\n"
+        "import sys, signal, os\n"
+        "from metarl.cli import main\n"
+        "from metarl.runs import session as s\n"
         "append = s.MetricsFile.append\n"
         "def stop(self, record):\n"
         "    append(self, record)\n"

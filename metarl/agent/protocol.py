@@ -73,6 +73,7 @@ class TrainingState:
     """Environment steps taken so far."""
 
 
+@runtime_checkable
 class Actor(Protocol):
     """Acts on one task; what it carries from step to step is in a memory that its caller holds."""
 

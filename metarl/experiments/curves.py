@@ -163,6 +163,11 @@ def bootstrap_interval(
     return interval
 
 
+def bootstrap_bytes(tasks: int) -> int:
+    """Say how much memory the intervals over so many tasks take: the draws, and what they give."""
+    return BOOTSTRAP_SAMPLES * tasks * 8
+
+
 def _stratified(
     returns: Float[np.ndarray, "seed task"], trimmed: float, generator: np.random.Generator
 ) -> Float[np.ndarray, "2"]:

@@ -1,7 +1,8 @@
 """Reinforcement learning on a task-distributed environment, as an experiment."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from metarl.agent.stable_baselines import read_policy
 from metarl.config.fields import read_fields
 from metarl.config.plugins import AgentSpec, load_agent, published_returns
 from metarl.config.reinforcement import Config
-from metarl.experiments.curves import AdaptationCurve, summarise
+from metarl.experiments.curves import AdaptationCurve, bootstrap_bytes, summarise
 from metarl.experiments.interface import (
     EvaluatedAgent,
     EvaluationCase,
@@ -21,6 +22,7 @@ from metarl.experiments.interface import (
     Progress,
 )
 from metarl.foundation.errors import ConfigError, TaskError
+from metarl.foundation.memory import require_room
 from metarl.foundation.messages import say_once
 from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import Parameters
@@ -85,9 +87,38 @@ class EnvironmentExperiment:
             first = read_policy(Path(file), self.config, self.policy.action_space, first)
         return TrainingState(self.agent.initial_state(to_vector(first)), 0, 0)
 
+    def require_memory(self, workers: int | str) -> None:
+        """Refuse a meta-batch whose experience cannot fit; on a cluster, whose memory is not known.
+
+        Raises:
+            ConfigError: with an estimate, and what to change.
+
+        """
+        config = self.config
+        if isinstance(workers, str) or not self.agent.family.collects_in_shards:
+            return
+        phases = config.adaptation_steps + 1
+        require_room(
+            self._bytes_of(config.tasks_per_batch, config.episodes_per_task, phases),
+            f"the experience of tasks_per_batch = {config.tasks_per_batch} × episodes_per_task = "
+            f"{config.episodes_per_task} × horizon = {config.horizon} × {phases} phases",
+            "take fewer tasks, episodes or steps",
+        )
+
+    def _bytes_of(self, tasks: int, episodes: int, phases: int) -> int:
+        """Estimate what the experience of some tasks takes, in all workers together."""
+        space, actions = self.environment.observation_space, self.environment.action_space
+        seen = math.prod(space.shape or (1,))
+        chosen = math.prod(actions.shape) if actions.shape else 1
+        number = np.dtype(self.config.dtype).itemsize
+        # Trajectories, and the batches made of them; noise, reward, return and value in float64.
+        step = 2 * number * (seen + chosen) + 8 * (chosen + 3)
+        return tasks * episodes * self.config.horizon * phases * step
+
     def start_workers(self, count: int | str, supervision: Supervision | None = None) -> Workers:
         """Start the pool over a meta-batch; this process alone where the agent needs no other."""
         config = self.config
+        self.require_memory(count)
         if not self.agent.family.collects_in_shards:
             count = 0
         return start_workers(
@@ -97,7 +128,22 @@ class EnvironmentExperiment:
     def start_test_workers(
         self, count: int | str, supervision: Supervision | None = None
     ) -> Workers:
-        """Start a pool over the held-out tasks."""
+        """Start a pool over the held-out tasks.
+
+        Raises:
+            ConfigError: what is to be measured cannot fit into memory.
+
+        """
+        config = self.config
+        at_once = min(config.test_tasks, TASKS_AT_ONCE)
+        episodes = max(config.test_episodes_per_task, config.test_query_episodes)
+        phases = config.test_adaptation_steps + 1
+        require_room(
+            self._bytes_of(at_once, episodes, phases) + bootstrap_bytes(config.test_tasks),
+            f"an evaluation of tasks = {config.test_tasks} × episodes_per_task = {episodes} × "
+            f"horizon = {config.horizon} × {phases} phases",
+            "take fewer tasks, episodes or steps",
+        )
         return start_workers(self.test_shards(), count, supervision)
 
     def shards(self, tasks: int, episodes_per_task: int, query_episodes: int = 0) -> ShardSpec:
@@ -107,9 +153,10 @@ class EnvironmentExperiment:
     def test_shards(self) -> ShardSpec:
         """Specify shards over the held-out tasks."""
         config = self.config
-        return self.shards(
+        spec = self.shards(
             config.test_tasks, config.test_episodes_per_task, config.test_query_episodes
         )
+        return replace(spec, most_tasks=TASKS_AT_ONCE)
 
     def sample_tasks(self, iteration: int) -> tuple[list[Task], tuple[int, ...]]:
         """Draw a meta-batch; give it and the key of its random streams."""
@@ -228,19 +275,21 @@ class EnvironmentExperiment:
             raise ConfigError(f"task = {task!r} is not in the task space {space}")
         return read
 
-    def held_out_tasks(self, task_range: Any, count: int) -> list[Task]:
-        """Draw held-out tasks; the same seed gives the same tasks. A list of tasks is itself."""
-        if isinstance(task_range, list):
-            return task_range
-        return sample_tasks(self.environment, self.config.seed, TEST_KEY, count, task_range)
+    def held_out_tasks(
+        self, task_range: Any, count: int, indices: Sequence[int] | None = None
+    ) -> list[Task]:
+        """Draw held-out tasks; the same seed gives the same tasks.
 
-    def held_out_tasks_at(self, indices: range) -> dict[int, Task]:
-        """Draw some of the held-out tasks of the range of training, by their index."""
-        config = self.config
-        drawn = sample_tasks(
-            self.environment, config.seed, TEST_KEY, config.test_tasks, config.train_range, indices
-        )
-        return dict(zip(indices, drawn, strict=True))
+        Args:
+            task_range: what they are drawn from; a list of tasks is itself.
+            count: how many.
+            indices: draw only these of them; None: all.
+
+        """
+        if isinstance(task_range, list):
+            return task_range if indices is None else [task_range[index] for index in indices]
+        seed = self.config.seed
+        return sample_tasks(self.environment, seed, TEST_KEY, count, task_range, indices)
 
     def evaluate(
         self,
@@ -251,13 +300,14 @@ class EnvironmentExperiment:
     ) -> AdaptationCurve:
         """Adapt to each task, with fresh episodes before every unit of adaptation and at last."""
         count, meet = self.config.test_tasks, self.agent.family.meet
-        tasks = self.held_out_tasks(case.tasks, count)
         parts = -(-count // TASKS_AT_ONCE)
         found: dict[int, TaskStatistics] = {}
         for part in range(parts):
             # Every worker has some of each part; a task's numbers do not depend on its company.
-            own = {index: tasks[index] for index in range(part, count, parts)}
-            met = workers.map(meet, state.travelling, own if parts > 1 else tasks, TEST_KEY)
+            indices = range(part, count, parts)
+            tasks = self.held_out_tasks(case.tasks, count, indices)
+            own = dict(zip(indices, tasks, strict=True))
+            met = workers.map(meet, state.travelling, own, TEST_KEY)
             found.update(zip(own, met, strict=True))
             if progress is not None:
                 progress(len(found), count)

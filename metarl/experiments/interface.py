@@ -7,7 +7,7 @@ classification. `build_experiment` tells them apart by their configuration.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from metarl.agent.protocol import Agent, AgentState, Record, TrainingState
 from metarl.experiments.curves import AdaptationCurve, SeedStatistics
@@ -62,6 +62,7 @@ class EvaluatedAgent:
     """What several runs say of each other."""
 
 
+@runtime_checkable
 class Experiment(Protocol):
     """One experiment, with all that it takes to train and to evaluate it."""
 
@@ -91,6 +92,14 @@ class Experiment(Protocol):
 
     def first_state(self) -> TrainingState:
         """Give the state before the first iteration."""
+
+    def require_memory(self, workers: int | str) -> None:
+        """Refuse what cannot fit into memory, with an estimate.
+
+        Raises:
+            ConfigError: it cannot.
+
+        """
 
     def start_workers(self, count: int | str, supervision: Supervision | None = None) -> Workers:
         """Start the pool that trains."""

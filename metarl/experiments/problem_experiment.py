@@ -1,6 +1,7 @@
 """Regression and classification, as experiments: their tasks are data sets, drawn and not met."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
@@ -21,6 +22,7 @@ from metarl.experiments.interface import (
 from metarl.experiments.problem_evaluation import MEASURES, Fits, evaluate, fits, parameters_at_test
 from metarl.experiments.problem_learner import Learner, initial_state, outer_steps
 from metarl.foundation.errors import ConfigError
+from metarl.foundation.memory import require_room
 from metarl.foundation.stopwatch import PhaseSeconds
 from metarl.learning.adaptation import Parameters
 from metarl.learning.networks import network_of
@@ -156,6 +158,24 @@ class ProblemExperiment:
         # Data that are not there are told before the run folder is made.
         training_episodes(self.learner.problem, config.seed, 0, 1, config.shots, config.queries)
         return TrainingState(initial_state(self.learner), 0, 0)
+
+    def require_memory(self, workers: int | str) -> None:
+        """Refuse a meta-batch whose data cannot fit.
+
+        Raises:
+            ConfigError: with an estimate, and what to change.
+
+        """
+        config, problem = self.config, self.learner.problem
+        classes = problem.outputs if problem.loss == "cross-entropy" else 1
+        examples = config.tasks_per_batch * (config.shots + config.queries) * classes
+        require_room(
+            # As numpy has them, and as torch does.
+            examples * (math.prod(problem.input_shape) + 1) * 2 * 8,
+            f"the data of tasks_per_batch = {config.tasks_per_batch} × (shots = {config.shots} + "
+            f"queries = {config.queries})" + f" × {classes} classes" * (classes > 1),
+            "take fewer tasks or examples",
+        )
 
     def start_workers(self, count: int | str, supervision: Supervision | None = None) -> Workers:
         """Start what trains: this process, whatever `count` is."""

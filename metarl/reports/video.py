@@ -81,11 +81,9 @@ def draw_tasks(
         for start in range(0, count, _TASKS_AT_ONCE):
             indices = range(start, min(start + _TASKS_AT_ONCE, count))
             tell(f"adapting to tasks {start + 1} to {indices.stop}", start, count)
-            tasks = (
-                experiment.held_out_tasks_at(indices)
-                if given is None
-                else {index: given[index] for index in indices}
-            )
+            source = config.train_range if given is None else list(given)
+            drawn = experiment.held_out_tasks(source, count, indices)
+            tasks = dict(zip(indices, drawn, strict=True))
             with contextlib.closing(Shard(replace(spec, task_indices=indices))) as shard:
                 phases = experiment.states_after(shard, state, tasks)
             for index, states in zip(indices, phases, strict=True):

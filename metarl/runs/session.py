@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from metarl.agent.protocol import Record, TrainingState
 from metarl.agent.rejections import Rejections
@@ -28,6 +28,7 @@ from metarl.workers.cores import checked_workers
 from metarl.workers.process_pool import Supervision
 
 
+@runtime_checkable
 class Display(Protocol):
     """Shows how training goes."""
 
@@ -84,6 +85,7 @@ def run_session(
     with interruptions.allowed():
         experiment = build_experiment(config)
         workers, note = checked_workers(options.workers, config.tasks_per_batch)
+        experiment.require_memory(workers)
         beginning = experiment.first_state()
     if not experiment.agent.family.collects_in_shards:
         workers, note = 0, None

@@ -89,6 +89,8 @@ class ShardSpec:
     task_indices: range
     query_episodes: int = 0
     """Episodes per task of the last phase; 0: as many as of the others."""
+    most_tasks: int = 0
+    """Tasks that are met at once, where fewer than all are; 0: all."""
     adapts_alone: bool = False
     """Nothing is collected after the last unit of adaptation: no one asks how well it went."""
 
@@ -135,6 +137,7 @@ class Shard:
         environments: EnvironmentBatch | None = None,
     ) -> None:
         config = spec.config
+        self.spec = spec
         self.config = config
         self._all_tasks = spec.task_indices
         self.task_indices: Sequence[int] = spec.task_indices
@@ -146,13 +149,13 @@ class Shard:
         self.adapts_alone = spec.adapts_alone
         self.layout = spec.policy.layout or flat_layout(spec.policy.observation_space)
         self.query_episodes = spec.query_episodes or spec.episodes_per_task
-        self._slots_per_task = (
+        self.slots_per_task = (
             max(self.episodes_per_task, self.query_episodes) if environments is None else 1
         )
         self.policy = spec.policy.build(config.seed)
         self.policy.to(device=config.device, dtype=getattr(torch, config.dtype))
         self.template = parameters_of(self.policy)
-        self._room = len(spec.task_indices)
+        self._room = min(len(spec.task_indices), spec.most_tasks or len(spec.task_indices))
         self.environments = environments or self._make_environments()
         self.action_map = ActionMap(spec.policy.action_space, config.action_scale)
         self.stopwatch = Stopwatch()
@@ -169,7 +172,7 @@ class Shard:
 
     def _make_environments(self) -> EnvironmentBatch:
         with _working_directory_kept():
-            return make_batch(self.config, self._slots_per_task, self._room, self.location)
+            return make_batch(self.config, self.slots_per_task, self._room, self.location)
 
     def begin(self, tasks: Tasks, key: tuple[int, ...], left_out: Sequence[int] = ()) -> None:
         """Begin a new experience.
@@ -235,7 +238,7 @@ class Shard:
         episodes = self.query_episodes if query else self.episodes_per_task
         rounds = []
         try:
-            for first in range(0, episodes, self._slots_per_task):
+            for first in range(0, episodes, self.slots_per_task):
                 rounds.append(
                     collect(
                         self.environments,
@@ -244,9 +247,9 @@ class Shard:
                         self.tasks,
                         action_map=self.action_map,
                         horizon=self.config.horizon,
-                        slots_per_task=self._slots_per_task,
+                        slots_per_task=self.slots_per_task,
                         first_episode=first,
-                        episodes_per_task=min(self._slots_per_task, episodes - first),
+                        episodes_per_task=min(self.slots_per_task, episodes - first),
                         seed=self.config.seed,
                         keys=[(*key, index) for index in self.task_indices],
                         stopwatch=self.stopwatch,
@@ -258,7 +261,7 @@ class Shard:
         return [joined(parts) for parts in zip(*rounds, strict=True)]
 
     def _failed(self, error: EpisodeError, key: tuple[int, ...]) -> TaskFailed:
-        position = error.slot // self._slots_per_task
+        position = error.slot // self.slots_per_task
         index, task = self.task_indices[position], self.tasks[position]
         text = f"task {index} ({describe_task(task)}): {error} (reset seed {error.seed})"
         episode = FailedEpisode(

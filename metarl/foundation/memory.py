@@ -1,0 +1,58 @@
+"""How much memory there is, and a refusal of what cannot fit, before any work is done."""
+
+import contextlib
+from pathlib import Path
+
+from metarl.foundation.errors import ConfigError
+
+_MEMINFO = Path("/proc/meminfo")
+_LIMITS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+"""Of a container, and what is used of it: in the second version of control groups, in the first."""
+
+
+def available_bytes() -> int | None:
+    """Give the bytes that can still be taken here; None: the system does not say."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = _MEMINFO.read_text().splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable:"))
+        found.append(int(line.split()[1]) * 1024)
+    for limit, used in _LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # without a limit the file says max
+            found.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
+    return min(found) if found else None
+
+
+def require_room(needed: int, what: str, advice: str) -> None:
+    """Refuse what cannot fit into memory.
+
+    Args:
+        needed: an estimate, in bytes.
+        what: that needs them, in words.
+        advice: what to do about it.
+
+    Raises:
+        ConfigError: there is less.
+
+    """
+    available = available_bytes()
+    if available is not None and needed > available:
+        raise ConfigError(
+            f"{what} would take about {_readable(needed)} of memory, and {_readable(available)} "
+            f"are free here; {advice}"
+        )
+
+
+def _readable(count: int) -> str:
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.3g} {unit}"
