@@ -68,8 +68,8 @@ class BareLoop:
             controls = []
             for data in shard.experience:
                 batch = (*data.supports, data.query)[phase]
-                actions = batch.actions.numpy().reshape(shard.episodes_per_task, config.horizon, -1)
-                controls.append(shard.action_map(actions))
+                mapped = shard.action_map(batch.actions.numpy())
+                controls.append(mapped.reshape(shard.episodes_per_task, config.horizon, -1))
             in_time = np.ascontiguousarray(np.concatenate(controls).swapaxes(0, 1), np.float64)
             self.phases.append(([np.stack(part) for part in zip(*starts, strict=True)], in_time))
         self.batch = Batch(single.model, len(starts), nthread=1)

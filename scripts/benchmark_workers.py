@@ -25,7 +25,7 @@ from metarl.workers.shards import Shard
 
 TASKS = 40
 PARAMETERS = 12_612  # of half-cheetah's policy with two hidden layers of 100
-KINDS: dict[str, int | str] = {"in this process": 1, "2 processes": 2, "2 actors of Ray": "ray"}
+KINDS: dict[str, int | str] = {"in this process": 0, "2 processes": 2, "2 actors of Ray": "ray"}
 
 
 def nothing(shard: Shard) -> list[None]:
