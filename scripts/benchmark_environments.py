@@ -16,26 +16,22 @@ Writes benchmarks/environments.json and a table beside it. Ratios are the median
 ratios; no episode ends within a round, so that every step counted is a step made.
 """
 
-import argparse
-import json
 import os
-import platform
 import statistics
 import time
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
+from shared import BENCHMARKS, command, parse, parser, ran_on, write
 
 import metarl_envs  # noqa: F401
 
-FOLDER = Path(__file__).parent.parent / "benchmarks"
 WAYS = ("native", "bare", "sync", "sync-many", "async")
 GYMNASIUMS = WAYS[2:]
+SYNC_SLOTS = 20
 ANT = {"include_cfrc_ext_in_observation": False, "terminate_when_unhealthy": False}
 HUMANOID = {"include_cfrc_ext_in_observation": False, "terminate_when_unhealthy": False}
 # Name: our id, Gymnasium's, its options, control steps in a round.
@@ -88,7 +84,7 @@ class Bare:
 
     def step(self, actions: np.ndarray) -> None:
         """Make a control step."""
-        self.controls[:] = actions
+        self.controls[:] = actions[: self.slots]
         self.batch.step(nstep=self.frame_skip)
 
 
@@ -107,16 +103,19 @@ def measure(ways: list[Vectorised | Bare], controls: np.ndarray, episodes: int =
     return [steps * way.slots / spent for way, spent in zip(ways, seconds, strict=True)]
 
 
-def compare(name: str, rounds: int, slots_per_core: int, cores: int) -> dict[str, float]:
+def compare(
+    name: str, rounds: int, slots_per_core: int, cores: int, most_steps: int
+) -> dict[str, float]:
     """Give the medians of env steps/s, and of the native batch's ratio to each alternative."""
     env_id, gymnasium_id, options, steps = BODIES[name]
     space = gym.make(env_id).action_space
     slots = cores * slots_per_core
-    controls = np.random.default_rng(0).uniform(space.low, space.high, (steps, slots, *space.shape))
+    shape = (min(steps, most_steps), max(slots, SYNC_SLOTS), *space.shape)
+    controls = np.random.default_rng(0).uniform(space.low, space.high, shape)
     ways: dict[str, Vectorised | Bare] = {
         "native": Vectorised(env_id, "vector_entry_point", slots, threads=cores),
         "bare": Bare(env_id, slots, cores),
-        "sync": Vectorised(gymnasium_id, "sync", 20, **options),
+        "sync": Vectorised(gymnasium_id, "sync", SYNC_SLOTS, **options),
         "sync-many": Vectorised(gymnasium_id, "sync", slots_per_core, **options),
         "async": Vectorised(gymnasium_id, "async", 8, **options),
     }
@@ -157,10 +156,11 @@ def table(results: dict[str, dict[str, dict[str, float]]], slots_per_core: int) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--slots-per-core", type=int, default=400)
-    arguments = parser.parse_args()
+    made = parser(__doc__, BENCHMARKS)
+    made.add_argument("--rounds", type=int, default=15)
+    made.add_argument("--slots-per-core", type=int, default=400)
+    options = parse(made)
+    slots, most_steps = (2, 2) if options.small else (options.slots_per_core, 1000)
     # Gymnasium's model files make MuJoCo print a note at each construction.
     mujoco.set_mju_user_warning(lambda message: None)
     available = sorted(os.sched_getaffinity(0))
@@ -169,22 +169,15 @@ def main() -> None:
         # The processes of AsyncVectorEnv inherit the cores.
         os.sched_setaffinity(0, available[-cores:])
         results[str(cores)] = {
-            name: compare(name, arguments.rounds, arguments.slots_per_core, cores)
-            for name in BODIES
+            name: compare(name, options.rounds, slots, cores, most_steps) for name in BODIES
         }
     record = {
-        "command": f"python scripts/benchmark_environments.py --rounds {arguments.rounds} "
-        f"--slots-per-core {arguments.slots_per_core}",
-        "versions": {name: version(name) for name in ("mujoco", "gymnasium", "numpy")},
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "rounds": arguments.rounds,
+        "command": command(options, "rounds", "slots_per_core"),
+        **ran_on("mujoco", "gymnasium", "numpy"),
+        "rounds": options.rounds,
         "env steps/s and ratios by cores and body": results,
     }
-    FOLDER.mkdir(exist_ok=True)
-    (FOLDER / "environments.json").write_text(json.dumps(record, indent=2) + "\n")
-    (FOLDER / "environments.md").write_text(table(results, arguments.slots_per_core))
-    print(table(results, arguments.slots_per_core))
+    write(options.output, "environments", record, table(results, slots))
 
 
 if __name__ == "__main__":

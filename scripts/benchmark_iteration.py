@@ -12,23 +12,19 @@ worker and with two; every number is a median over the rounds, every ratio a med
 ratios. The shares are those of the metrics: means over the workers.
 """
 
-import argparse
 import contextlib
 import dataclasses
-import json
-import platform
 import resource
 import statistics
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
+from shared import BENCHMARKS, command, parse, parser, ran_on, write
 
 from metarl.agent.protocol import Record, TrainingState
 from metarl.config.plugins import load_preset
@@ -38,7 +34,6 @@ from metarl.foundation.seeding import Purpose, Split, integer_seed
 from metarl.training import train
 from metarl.workers.shards import Shard, to_vector
 
-FOLDER = Path(__file__).parent.parent / "benchmarks"
 W: dict[str, Any] = {
     "tasks_per_batch": 40,
     "episodes_per_task": 20,
@@ -49,6 +44,8 @@ W: dict[str, Any] = {
     "agent_settings": {"curvature_fraction": 0.025},
 }
 NAVIGATION: dict[str, Any] = {"tasks_per_batch": 20, "episodes_per_task": 20, "horizon": 100}
+SMALL: dict[str, Any] = {"tasks_per_batch": 2, "episodes_per_task": 2, "horizon": 10}
+PACKAGES = ("torch", "mujoco", "gymnasium", "numpy")
 
 
 class BareLoop:
@@ -69,8 +66,8 @@ class BareLoop:
             controls = []
             for data in shard.experience:
                 batch = (*data.supports, data.query)[phase]
-                actions = batch.actions.numpy().reshape(shard.episodes_per_task, config.horizon, -1)
-                controls.append(shard.action_map(actions))
+                mapped = shard.action_map(batch.actions.numpy())
+                controls.append(mapped.reshape(shard.episodes_per_task, config.horizon, -1))
             in_time = np.ascontiguousarray(np.concatenate(controls).swapaxes(0, 1), np.float64)
             self.phases.append(([np.stack(part) for part in zip(*starts, strict=True)], in_time))
         self.batch = Batch(single.model, len(starts), nthread=1)
@@ -155,13 +152,13 @@ def medians(records: list[Record]) -> dict[str, float]:
     }
 
 
-def work_unit(rounds: int) -> dict[str, Any]:
+def work_unit(rounds: int, sizes: dict[str, Any]) -> dict[str, Any]:
     """Alternate W and its bare physics, in one worker and in two."""
     records: dict[int, list[Record]] = {1: [], 2: []}
     bare: dict[int, list[float]] = {1: [], 2: []}
     with contextlib.ExitStack() as stack:
         runners = {
-            workers: stack.enter_context(runner("half-cheetah-dir", workers, W))
+            workers: stack.enter_context(runner("half-cheetah-dir", workers, sizes))
             for workers in records
         }
         for number in range(1, rounds + 2):
@@ -196,8 +193,8 @@ def work_unit(rounds: int) -> dict[str, Any]:
     return result
 
 
-def navigation(rounds: int) -> dict[str, Any]:
-    with runner("navigation-2d", 2, NAVIGATION) as one:
+def navigation(rounds: int, sizes: dict[str, Any]) -> dict[str, Any]:
+    with runner("navigation-2d", 2, sizes) as one:
         records = [one.iteration() for _ in range(3 * rounds + 1)][1:]
     return {"seconds": medians(records)}
 
@@ -238,30 +235,18 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def versions() -> dict[str, Any]:
-    """Say what a benchmark ran on."""
-    return {
-        "versions": {name: version(name) for name in ("torch", "mujoco", "gymnasium", "numpy")},
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    arguments = parser.parse_args()
-    command = f"python scripts/benchmark_iteration.py --rounds {arguments.rounds}"
+    made = parser(__doc__, BENCHMARKS)
+    made.add_argument("--rounds", type=int, default=9)
+    options = parse(made)
+    smaller = SMALL if options.small else {}
     results = {
-        "command": command,
-        **versions(),
-        "W": work_unit(arguments.rounds),
-        "navigation-2d": navigation(arguments.rounds),
+        "command": command(options, "rounds"),
+        **ran_on(*PACKAGES),
+        "W": work_unit(options.rounds, W | smaller),
+        "navigation-2d": navigation(options.rounds, NAVIGATION | smaller),
     }
-    FOLDER.mkdir(exist_ok=True)
-    (FOLDER / "iteration.json").write_text(json.dumps(results, indent=2) + "\n")
-    (FOLDER / "iteration.md").write_text(table(results))
-    print(table(results))
+    write(options.output, "iteration", results, table(results))
 
 
 if __name__ == "__main__":

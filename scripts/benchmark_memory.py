@@ -6,12 +6,11 @@ Writes benchmarks/memory.json and a table beside it: the resident memory of the 
 processes, and of the leading process, after some iterations.
 """
 
-import argparse
-import json
 import os
 
 import psutil
-from benchmark_iteration import FOLDER, W, runner, versions
+from benchmark_iteration import PACKAGES, SMALL, W, runner
+from shared import BENCHMARKS, command, parse, parser, ran_on, write
 
 from metarl.workers.shards import Shard
 
@@ -23,13 +22,12 @@ def resident(shard: Shard) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--iterations", type=int, default=200)
-    arguments = parser.parse_args()
-    command = f"python scripts/benchmark_memory.py --iterations {arguments.iterations}"
+    made = parser(__doc__, BENCHMARKS)
+    made.add_argument("--iterations", type=int, default=200)
+    options = parse(made)
     samples = []
-    with runner("half-cheetah-dir", 2, W) as one:
-        for number in range(1, arguments.iterations + 1):
+    with runner("half-cheetah-dir", 2, W | (SMALL if options.small else {})) as one:
+        for number in range(1, options.iterations + 1):
             one.iteration()
             if number == 1 or number % 20 == 0:
                 workers = max(one.pool.map(resident))
@@ -37,7 +35,7 @@ def main() -> None:
                 samples.append({"iteration": number, "worker MB": workers, "leader MB": leader})
                 print(samples[-1], flush=True)
     lines = [
-        f"Resident memory over iterations of W; written by `{command}`.",
+        f"Resident memory over iterations of W; written by `{command(options, 'iterations')}`.",
         "",
         "| iteration | worker, MB | leading process, MB |",
         "|---|---|---|",
@@ -46,9 +44,12 @@ def main() -> None:
         f"| {one['iteration']} | {one['worker MB']:.0f} | {one['leader MB']:.0f} |"
         for one in samples
     ]
-    record = {"command": command, **versions(), "samples": samples}
-    (FOLDER / "memory.json").write_text(json.dumps(record, indent=2) + "\n")
-    (FOLDER / "memory.md").write_text("\n".join(lines) + "\n")
+    record = {
+        "command": command(options, "iterations"),
+        **ran_on(*PACKAGES),
+        "samples": samples,
+    }
+    write(options.output, "memory", record, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ the curvature products. A pool of its own for each size, so that peak memory is 
 Writes benchmarks/scaling.json, a table and a figure (scaling.png) beside it.
 """
 
-import argparse
-import json
 import resource
 import statistics
 from pathlib import Path
@@ -19,7 +17,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from benchmark_iteration import FOLDER, runner, versions
+from benchmark_iteration import PACKAGES, runner
+from shared import BENCHMARKS, command, parse, parser, ran_on, write
 
 from metarl.workers.shards import Shard
 
@@ -37,6 +36,7 @@ SWEEPS: dict[str, list[Any]] = {
     "hidden_sizes": [(32, 32), (64, 64), (128, 128), (256, 256)],
     "adaptation_steps": [1, 2, 4, 8],
 }
+SMALL_SWEEPS: dict[str, list[Any]] = {"tasks_per_batch": [2]}
 NAMES = {
     "tasks_per_batch": "tasks",
     "episodes_per_task": "episodes a task",
@@ -69,11 +69,11 @@ def value(size: Any) -> int:
     return size[0] if isinstance(size, tuple) else size
 
 
-def table(results: dict[str, Any], command: str) -> str:
+def table(results: dict[str, Any], written_by: str) -> str:
     base = ", ".join(f"{NAMES[name]} {value(size)}" for name, size in BASE.items())
     lines = [
         f"Base: {base}; one quantity changed at a time; two workers.",
-        f"Memory is what a worker's peak grew by over its start. Written by `{command}`.",
+        f"Memory is what a worker's peak grew by over its start. Written by `{written_by}`.",
         "",
         "| quantity | size | seconds | of which physics | MB added |",
         "|---|---|---|---|---|",
@@ -107,19 +107,17 @@ def draw(results: dict[str, Any], file: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=4)
-    arguments = parser.parse_args()
-    command = f"python scripts/benchmark_scaling.py --rounds {arguments.rounds}"
+    made = parser(__doc__, BENCHMARKS)
+    made.add_argument("--rounds", type=int, default=4, help="the first only warms up")
+    options = parse(made)
     results = {
-        name: {str(value(size)): measure({name: size}, arguments.rounds) for size in sizes}
-        for name, sizes in SWEEPS.items()
+        name: {str(value(size)): measure({name: size}, options.rounds) for size in sizes}
+        for name, sizes in (SMALL_SWEEPS if options.small else SWEEPS).items()
     }
-    record = {"command": command, **versions(), "base": BASE, "results": results}
-    (FOLDER / "scaling.json").write_text(json.dumps(record, indent=2) + "\n")
-    (FOLDER / "scaling.md").write_text(table(results, command))
-    draw(results, FOLDER / "scaling.png")
-    print(table(results, command))
+    written_by = command(options, "rounds")
+    record = {"command": written_by, **ran_on(*PACKAGES), "base": BASE, "results": results}
+    write(options.output, "scaling", record, table(results, written_by))
+    draw(results, options.output / "scaling.png")
 
 
 if __name__ == "__main__":

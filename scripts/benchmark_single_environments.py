@@ -22,24 +22,20 @@ Writes benchmarks/single_environments.json and a table beside it. Ratios are the
 rounds' ratios. Needs the extras robotics and minigrid.
 """
 
-import argparse
 import dataclasses
-import json
 import os
-import platform
 import statistics
 import time
 import warnings
 from functools import partial
 from importlib import import_module
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import gymnasium as gym
 import numpy as np
 import torch
+from shared import BENCHMARKS, command, parse, parser, ran_on, write
 
 from metarl.config.plugins import load_preset
 from metarl.config.reinforcement import Config
@@ -48,7 +44,6 @@ from metarl.tasks.distribution import registered, sample_tasks
 from metarl.workers import rollout
 from metarl.workers.shards import Shard, ShardSpec
 
-FOLDER = Path(__file__).parent.parent / "benchmarks"
 PRESETS = {"pendulum-wrapped": 20, "point-maze": 4, "minigrid-four-rooms": 4}
 """Each preset, and the tasks of the worker."""
 EPISODES = 20
@@ -79,10 +74,11 @@ class BareLoop:
         }
         self.environments = [
             with_wrappers(made(kwargs["env_id"], **fixed), kwargs.get("wrappers", []))
-            for _ in range(at_once * EPISODES)
+            for _ in range(at_once * config.episodes_per_task)
         ]
         self.actions = at_once * actions
         self.rounds = config.tasks_per_batch // at_once
+        self.episodes = config.episodes_per_task
 
     def run(self) -> int:
         """Play every episode; give the number of steps."""
@@ -107,7 +103,7 @@ class SideLoop(BareLoop):
         for _ in range(self.rounds):
             running = list(zip(self.environments, self.actions, strict=True))
             for episode, (environment, _) in enumerate(running):
-                environment.reset(seed=episode % EPISODES)
+                environment.reset(seed=episode % self.episodes)
             for time_step in range(self.horizon):
                 going_on = []
                 for environment, actions in running:
@@ -129,7 +125,7 @@ class ActingLoop(BareLoop):
         self.policy, self.action_map = ours.shard.policy, ours.shard.action_map
         self.noise = [
             torch.tensor(self.policy.draw_noise(np.random.default_rng(seed), config.horizon))
-            for seed in range(EPISODES)
+            for seed in range(self.episodes)
         ]
 
     @torch.no_grad()
@@ -181,7 +177,9 @@ class Ours:
     def __init__(self, config: Config) -> None:
         experiment = build_experiment(config)
         count = config.tasks_per_batch
-        self.shard = Shard(ShardSpec(config, experiment.policy, EPISODES, range(count)))
+        self.shard = Shard(
+            ShardSpec(config, experiment.policy, config.episodes_per_task, range(count))
+        )
         self.shard.tasks = sample_tasks(experiment.environment, config.seed, (0, 0), count)
         self.parameters = [self.shard.template] * count
         self.round = 0
@@ -198,10 +196,10 @@ class Ours:
         return [list(self.shard.action_map(of_episode)) for of_episode in taken]
 
 
-def compare(preset: str, tasks: int, rounds: int) -> dict[str, float]:
+def compare(preset: str, tasks: int, episodes: int, rounds: int) -> dict[str, float]:
     """Give the medians of env steps/s, and of our ratio to either loop."""
     config = dataclasses.replace(
-        load_preset(preset), tasks_per_batch=tasks, episodes_per_task=EPISODES
+        load_preset(preset), tasks_per_batch=tasks, episodes_per_task=episodes
     )
     ours = Ours(config)
     actions = ours.actions()
@@ -229,13 +227,13 @@ def compare(preset: str, tasks: int, rounds: int) -> dict[str, float]:
     return result
 
 
-def table(results: dict[str, dict[str, float]], command: str) -> str:
+def table(results: dict[str, dict[str, float]], episodes: int, written_by: str) -> str:
     lines = [
         "Env steps per second of processor time, one thread: in a worker, in a worker whose policy",
         "costs nothing (its actions are replayed), in bare loops over the same environments: with",
         "the checker that `gymnasium.make` adds, without it, without it over as many environments",
         "as the worker holds, stepped in turn, and one after the other with the policy called for",
-        f"each action; written by `{command}`;",
+        f"each action; written by `{written_by}`;",
         "versions in single_environments.json.",
         "",
         "| preset | tasks × episodes side by side | worker | without policy | bare loop "
@@ -246,7 +244,7 @@ def table(results: dict[str, dict[str, float]], command: str) -> str:
     for preset, result in results.items():
         rates = " | ".join(f"{result[f'{way}_env_steps_per_second']:,.0f}" for way in WAYS)
         ratios = " | ".join(f"{result[f'{one}_to_{other}']:.2f}" for one, other in RATIOS)
-        side = f"{result['tasks_at_once']:.0f} × {EPISODES}"
+        side = f"{result['tasks_at_once']:.0f} × {episodes}"
         lines.append(f"| {preset} | {side} | {rates} | {ratios} |")
     lines.append("")
     lines.append("The bare loops of the ratios are without checker.")
@@ -254,29 +252,26 @@ def table(results: dict[str, dict[str, float]], command: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    arguments = parser.parse_args()
+    made = parser(__doc__, BENCHMARKS)
+    made.add_argument("--rounds", type=int, default=15)
+    options = parse(made)
+    presets, episodes = (dict.fromkeys(PRESETS, 1), 1) if options.small else (PRESETS, EPISODES)
     warnings.filterwarnings("ignore")  # the checker recommends other spaces
     torch.set_num_threads(1)
-    command = f"python scripts/benchmark_single_environments.py --rounds {arguments.rounds}"
     results = {
-        preset: compare(preset, tasks, arguments.rounds) for preset, tasks in PRESETS.items()
+        preset: compare(preset, tasks, episodes, options.rounds)
+        for preset, tasks in presets.items()
     }
     packages = ("torch", "numpy", "gymnasium", "mujoco", "gymnasium-robotics", "minigrid")
     record = {
-        "command": command,
-        "versions": {name: version(name) for name in packages},
-        "python": platform.python_version(),
-        "machine": platform.machine(),
+        "command": command(options, "rounds"),
+        **ran_on(*packages),
         "cores": os.cpu_count(),
-        "rounds": arguments.rounds,
+        "rounds": options.rounds,
         "env steps/s and ratios by preset": results,
     }
-    FOLDER.mkdir(exist_ok=True)
-    (FOLDER / "single_environments.json").write_text(json.dumps(record, indent=2) + "\n")
-    (FOLDER / "single_environments.md").write_text(table(results, command))
-    print(table(results, command))
+    text = table(results, episodes, record["command"])
+    write(options.output, "single_environments", record, text)
 
 
 if __name__ == "__main__":

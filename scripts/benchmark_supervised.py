@@ -10,15 +10,13 @@ gradients are checked, in float64, to be the same before anything is timed.
     python scripts/benchmark_supervised.py --rounds 5
 """
 
-import argparse
 import dataclasses
-import json
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
+from shared import BENCHMARKS, command, parse, parser, write
 from torch.nn import functional
 
 from metarl.config.plugins import load_preset
@@ -39,7 +37,7 @@ CASES = {
     "5-way 1-shot, fully connected": ("characters-5-way-1-shot", FULLY_CONNECTED, 5),
     "5-way 5-shot, convolutional": ("characters-5-way-5-shot", {}, 1),
 }
-FILE = Path("benchmarks/supervised")
+SMALL = {"tasks_per_batch": 2}
 
 
 class ByHand:
@@ -226,24 +224,23 @@ def measure(preset, changes, repeats, rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=FILE)
-    options = parser.parse_args()
+    made = parser(__doc__, BENCHMARKS)
+    made.add_argument("--rounds", type=int, default=5)
+    options = parse(made)
     torch.set_num_threads(1)
     found = {}
     for name, (preset, changes, repeats) in CASES.items():
+        if options.small:
+            changes, repeats = changes | SMALL, 1
         found[name] = measure(preset, changes, repeats, options.rounds)
         print(name, found[name]["medians"], f"speed {found[name]['speed']:.2f}", flush=True)
     about = {"versions": versions(), "load": os.getloadavg()}
     result = {**about, "rounds": options.rounds, "cases": found}
-    options.output.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
     names = list(next(iter(found.values()))["medians"])
     lines = [
         "Milliseconds of one processor for a meta-iteration (second order, Adam), medians; and the",
         "speed of metarl in that of the faster one by hand.",
-        f"Written by `python scripts/benchmark_supervised.py --rounds {options.rounds}`; "
-        "versions in supervised.json.",
+        f"Written by `{command(options, 'rounds')}`; versions in supervised.json.",
         "",
         f"| | {' | '.join(names)} | speed |",
         "|---|" + "---|" * (len(names) + 1),
@@ -257,7 +254,7 @@ def main():
         f"{about['load'][0]:.1f} on {os.cpu_count()} cores. Rounds alternate, so that other work "
         "on the machine falls on all alike.",
     ]
-    options.output.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    write(options.output, "supervised", result, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

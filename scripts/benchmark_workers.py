@@ -8,16 +8,14 @@ carry what an iteration's do: nothing, a vector in parameter space to each task 
 Writes benchmarks/workers.json and a table beside it.
 """
 
-import argparse
 import contextlib
 import dataclasses
-import json
 import statistics
 import time
 from typing import Any
 
 import numpy as np
-from benchmark_iteration import FOLDER, versions
+from shared import BENCHMARKS, command, parse, parser, ran_on, write
 
 from metarl.config.plugins import load_preset
 from metarl.experiments.build import build_experiment
@@ -25,7 +23,7 @@ from metarl.workers.shards import Shard
 
 TASKS = 40
 PARAMETERS = 12_612  # of half-cheetah's policy with two hidden layers of 100
-KINDS: dict[str, int | str] = {"in this process": 1, "2 processes": 2, "2 actors of Ray": "ray"}
+KINDS: dict[str, int | str] = {"in this process": 0, "2 processes": 2, "2 actors of Ray": "ray"}
 
 
 def nothing(shard: Shard) -> list[None]:
@@ -48,9 +46,10 @@ CALLS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=200)
-    arguments = parser.parse_args()
+    made = parser(__doc__, BENCHMARKS)
+    made.add_argument("--rounds", type=int, default=200)
+    options = parse(made)
+    tasks = 2 if options.small else TASKS
     config = dataclasses.replace(
         load_preset("half-cheetah-dir"), hidden_sizes=(100, 100), episodes_per_task=1
     )
@@ -60,33 +59,32 @@ def main() -> None:
     }
     with contextlib.ExitStack() as stack:
         pools = {
-            kind: stack.enter_context(contextlib.closing(experiment.start_workers(count, TASKS, 1)))
+            kind: stack.enter_context(contextlib.closing(experiment.start_workers(count, tasks, 1)))
             for kind, count in KINDS.items()
         }
-        for number in range(arguments.rounds + 10):
-            for call, (function, arguments_of_call) in CALLS.items():
+        for number in range(options.rounds + 10):
+            for call, (function, arguments) in CALLS.items():
                 for kind, workers in pools.items():
                     started = time.perf_counter()
-                    workers.map(function, *arguments_of_call)
+                    workers.map(function, *arguments)
                     if number >= 10:
                         seconds[call][kind].append(time.perf_counter() - started)
     results = {
         call: {kind: 1000 * statistics.median(values) for kind, values in kinds.items()}
         for call, kinds in seconds.items()
     }
-    command = f"python scripts/benchmark_workers.py --rounds {arguments.rounds}"
+    written_by = command(options, "rounds")
     lines = [
-        f"A map's milliseconds, medians; written by `{command}`.",
+        f"A map's milliseconds, medians; written by `{written_by}`.",
         "",
         f"| the call carries | {' | '.join(KINDS)} |",
         "|---|" + "---|" * len(KINDS),
     ]
     for call, kinds in results.items():
         lines.append(f"| {call} | {' | '.join(f'{value:.2f}' for value in kinds.values())} |")
-    record = {"command": command, **versions(), "milliseconds": results}
-    (FOLDER / "workers.json").write_text(json.dumps(record, indent=2) + "\n")
-    (FOLDER / "workers.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    on = ran_on("torch", "mujoco", "gymnasium", "numpy")
+    record = {"command": written_by, **on, "milliseconds": results}
+    write(options.output, "workers", record, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,41 +8,44 @@ results/agents/: the learning curves and a figure of them, the evaluation with i
 Stopped, it goes on where it was: runs are resumed, whole ones are not repeated.
 """
 
-import argparse
 import json
-import subprocess
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from shared import ROOT, SMALL_EVALUATION, SMALL_TRAINING, metarl, parse, parser
 
 from metarl.foundation.versions import versions
 from metarl.runs.metrics import read_metrics
 
-RESULTS = Path(__file__).parent.parent / "results" / "agents"
 PRESET = "navigation-2d"
-AGENTS = ("maml-trpo", "fomaml-trpo", "e-maml-trpo", "meta-sgd-trpo", "promp", "reptile")
-SEEDS = (1, 2, 3)
-ITERATIONS = 100
 CURVES = {"before": "pre_adaptation_return", "after": "post_adaptation_return"}
 
 
-def metarl(*arguments):
-    command = [str(Path(sys.executable).parent / "metarl"), *map(str, arguments)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+@dataclass(frozen=True)
+class Size:
+    agents: tuple = ("maml-trpo", "fomaml-trpo", "e-maml-trpo", "meta-sgd-trpo", "promp", "reptile")
+    seeds: tuple = (1, 2, 3)
+    iterations: int = 100
+    training: tuple = ()
+    evaluation: tuple = ()
+    """Flags of `metarl train` and `metarl evaluate`."""
 
 
-def train(agent, seed, run, workers):
+SMALL = Size(("reptile",), (1, 2), 2, SMALL_TRAINING, SMALL_EVALUATION)
+
+
+def train(size, agent, seed, run, workers):
     """Train, or go on with what was trained; give the returns of each iteration."""
     command = ["train", PRESET, "--agent", agent, "--run-dir", run, "--workers", workers]
-    start = ["--resume"] if run.exists() else ["--seed", seed]
-    metarl(*command, "--iterations", ITERATIONS, "--no-tensorboard", *start)
+    start = ["--resume"] if run.exists() else ["--seed", seed, *size.training]
+    metarl(*command, "--iterations", size.iterations, "--no-tensorboard", *start)
     records = read_metrics(run)
     return {name: [record[key] for record in records] for name, key in CURVES.items()}
 
 
-def draw(curves):
+def draw(curves, seeds, file):
     """Draw every agent's returns: mean over seeds, and each seed faintly."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
@@ -59,18 +62,18 @@ def draw(curves):
     panels[0].set_ylim(-100, 0)
     panels[0].set_ylabel("mean return of the meta-batch")
     panels[1].legend(loc="lower right", frameon=False)
-    figure.suptitle(f"{PRESET}, {len(SEEDS)} seeds")
-    figure.savefig(RESULTS / "curves.png", dpi=110)
+    figure.suptitle(f"{PRESET}, {len(seeds)} seeds")
+    figure.savefig(file, dpi=110)
 
 
-def table(curves, evaluation):
+def table(curves, evaluation, size):
     """Say how each agent does on held-out tasks, and how it got there."""
-    steps = evaluation["curves"][AGENTS[0]]["adaptation_steps"]
+    steps = evaluation["curves"][size.agents[0]]["adaptation_steps"]
     lines = [
         f"# The agents on {PRESET}",
         "",
         "Written by `python scripts/compare_agents.py`: each agent with the preset's own settings",
-        f"and its defaults, {ITERATIONS} iterations, seeds {', '.join(map(str, SEEDS))}.",
+        f"and its defaults, {size.iterations} iterations, seeds {', '.join(map(str, size.seeds))}.",
         f"The returns are means over the same {len(evaluation['tasks'])} held-out tasks and three",
         "seeds; the interval is the 95 % interval of the mean after the last step over seeds. No",
         "agent's settings were tuned for this comparison: it shows that each learns, not which is",
@@ -89,26 +92,30 @@ def table(curves, evaluation):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--run-dir", type=Path, default=Path("runs/agents"))
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    runs = {agent: [options.run_dir / f"{agent}-{seed}" for seed in SEEDS] for agent in AGENTS}
+    made = parser(__doc__, ROOT / "results" / "agents")
+    made.add_argument("--run-dir", type=Path, default=Path("runs/agents"))
+    made.add_argument("--workers", type=int, default=2)
+    options = parse(made)
+    size, output = SMALL if options.small else Size(), options.output
+    output.mkdir(parents=True, exist_ok=True)
+    runs = {
+        agent: [options.run_dir / f"{agent}-{seed}" for seed in size.seeds] for agent in size.agents
+    }
     curves = {
         agent: [
-            train(agent, seed, run, options.workers)
-            for seed, run in zip(SEEDS, folders, strict=True)
+            train(size, agent, seed, run, options.workers)
+            for seed, run in zip(size.seeds, folders, strict=True)
         ]
         for agent, folders in runs.items()
     }
-    about = {"preset": PRESET, "seeds": SEEDS, "versions": versions(), "curves": curves}
-    (RESULTS / "curves.json").write_text(json.dumps(about) + "\n")
-    draw(curves)
+    about = {"preset": PRESET, "seeds": size.seeds, "versions": versions(), "curves": curves}
+    (output / "curves.json").write_text(json.dumps(about) + "\n")
+    draw(curves, size.seeds, output / "curves.png")
     folders = [run for of_agent in runs.values() for run in of_agent]
-    metarl("evaluate", *folders, "--output", RESULTS, "--workers", options.workers)
-    evaluation = json.loads((RESULTS / "evaluation.json").read_text())
-    (RESULTS / "README.md").write_text(table(curves, evaluation))
+    flags = ["--output", output, "--workers", options.workers, *size.evaluation]
+    metarl("evaluate", *folders, *flags)
+    evaluation = json.loads((output / "evaluation.json").read_text())
+    (output / "README.md").write_text(table(curves, evaluation, size))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ Stopped, it goes on where it was: runs are resumed, whole ones are not repeated.
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +18,37 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from shared import ROOT, SMALL_TRAINING, metarl, parse, parser
 
 from metarl.runs.metrics import read_metrics
 
-RESULTS = Path(__file__).parent.parent / "results" / "curvature-fraction"
 # Preset: fraction beside 1, iterations.
 STUDIES = {"navigation-2d": (0.1, 60), "half-cheetah-dir": (0.05, 25)}
 SEEDS = range(1, 6)
+SMALL_STUDIES, SMALL_SEEDS = {"navigation-2d": (0.1, 2)}, range(1, 3)
 T_975 = 2.776  # Student's t with 4 degrees of freedom: 95 % two-sided intervals of 5 seeds
 LAST = 10
 
 
-def curve(preset: str, fraction: float, seed: int, iterations: int, folder: Path) -> list[float]:
+def curve(
+    preset: str, fraction: float, seed: int, iterations: int, options: argparse.Namespace
+) -> list[float]:
     """Train, or read what was trained; give the post-adaptation return of each iteration."""
-    run = folder / f"{preset}-{fraction}-{seed}"
-    command = [str(Path(sys.executable).parent / "metarl"), "train", preset, "--run-dir", str(run)]
-    command += ["--iterations", str(iterations)]
+    run = options.run_dir / f"{preset}-{fraction}-{seed}"
+    flags = ["--run-dir", run, "--iterations", iterations, "--workers", options.workers]
     if run.exists():
-        command += ["--resume"]
+        flags += ["--resume"]
     else:
-        command += ["--seed", str(seed), "--curvature-fraction", str(fraction)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        flags += ["--seed", seed, "--curvature-fraction", fraction]
+        flags += SMALL_TRAINING if options.small else ()
+    metarl("train", preset, *flags)
     records = read_metrics(run)
     return [record["post_adaptation_return"] for record in records]
 
 
-def summary(preset: str, fraction: float, curves: dict[str, np.ndarray]) -> dict[str, Any]:
+def summary(
+    preset: str, fraction: float, seeds: list[int], curves: dict[str, np.ndarray]
+) -> dict[str, Any]:
     """Give the mean return of the last iterations, and the fraction's difference by seed."""
     last = {name: values[:, -LAST:].mean(1) for name, values in curves.items()}
     difference = last[str(fraction)] - last["1.0"]
@@ -53,7 +56,7 @@ def summary(preset: str, fraction: float, curves: dict[str, np.ndarray]) -> dict
     return {
         "preset": preset,
         "fraction": fraction,
-        "seeds": list(SEEDS),
+        "seeds": seeds,
         "mean return of the last iterations by seed": {k: v.tolist() for k, v in last.items()},
         "difference by seed": difference.tolist(),
         "mean difference": float(difference.mean()),
@@ -67,7 +70,9 @@ def draw(axes: Any, preset: str, curves: dict[str, np.ndarray]) -> None:
     for name, values in curves.items():
         iterations = np.arange(1, values.shape[1] + 1)
         label = "all steps" if name == "1.0" else f"{float(name):.0%} of the steps"
-        (line,) = axes.plot(iterations, values.mean(0), label=f"{label}, mean of 5 seeds")
+        (line,) = axes.plot(
+            iterations, values.mean(0), label=f"{label}, mean of {len(values)} seeds"
+        )
         for of_seed in values:
             axes.plot(iterations, of_seed, color=line.get_color(), alpha=0.25, linewidth=0.8)
     axes.set(title=preset, xlabel="iteration", ylabel="return after adaptation")
@@ -95,25 +100,28 @@ def table(summaries: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run-dir", type=Path, default=Path("runs/curvature-fraction"))
-    arguments = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    figure, panels = plt.subplots(1, len(STUDIES), figsize=(6 * len(STUDIES), 4))
+    made = parser(__doc__, ROOT / "results" / "curvature-fraction")
+    made.add_argument("--run-dir", type=Path, default=Path("runs/curvature-fraction"))
+    made.add_argument("--workers", type=int, default=2)
+    options = parse(made)
+    studies, seeds = (SMALL_STUDIES, SMALL_SEEDS) if options.small else (STUDIES, SEEDS)
+    output = options.output
+    output.mkdir(parents=True, exist_ok=True)
+    figure, panels = plt.subplots(1, len(studies), figsize=(6 * len(studies), 4), squeeze=False)
     summaries = []
-    for axes, (preset, (fraction, iterations)) in zip(panels, STUDIES.items(), strict=True):
+    for axes, (preset, (fraction, iterations)) in zip(panels[0], studies.items(), strict=True):
         by_seed = [
-            [curve(preset, one, seed, iterations, arguments.run_dir) for one in (1.0, fraction)]
-            for seed in SEEDS
+            [curve(preset, one, seed, iterations, options) for one in (1.0, fraction)]
+            for seed in seeds
         ]
         full, part = (np.array(values) for values in zip(*by_seed, strict=True))
         curves = {"1.0": full, str(fraction): part}
         draw(axes, preset, curves)
-        summaries.append(summary(preset, fraction, curves))
-        (RESULTS / f"{preset}.json").write_text(json.dumps(summaries[-1], indent=2) + "\n")
+        summaries.append(summary(preset, fraction, list(seeds), curves))
+        (output / f"{preset}.json").write_text(json.dumps(summaries[-1], indent=2) + "\n")
     figure.tight_layout()
-    figure.savefig(RESULTS / "curves.png", dpi=100)
-    (RESULTS / "README.md").write_text(table(summaries))
+    figure.savefig(output / "curves.png", dpi=100)
+    (output / "README.md").write_text(table(summaries))
     print(table(summaries))
 
 

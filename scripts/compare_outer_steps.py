@@ -10,7 +10,7 @@ candidate on two meta-batches that had no part in it, collected with the same θ
 
     python scripts/compare_outer_steps.py runs/half-cheetah-dir-finn2017
 
-Writes results/outer-steps/.
+Writes results/outer-steps/, or --output.
 """
 
 import argparse
@@ -148,7 +148,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run_dir", type=Path)
-    run_dir = parser.parse_args().run_dir
+    parser.add_argument("--output", type=Path, default=RESULTS, help="the folder to write into")
+    options = parser.parse_args()
+    run_dir, output = options.run_dir, options.output
     torch.set_num_threads(1)
     config = read_config(run_dir)
     experiment = build_experiment(config)
@@ -157,9 +159,9 @@ def main() -> None:
         load_newest_state(run_dir, experiment, "compare_outer_steps"),
     ]
     found = [compare(experiment, state) for state in places]
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "outer_steps.json").write_text(json.dumps(found, indent=2) + "\n")
-    (RESULTS / "README.md").write_text(table(found, config.preset))
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "outer_steps.json").write_text(json.dumps(found, indent=2) + "\n")
+    (output / "README.md").write_text(table(found, config.preset))
 
 
 if __name__ == "__main__":

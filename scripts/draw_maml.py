@@ -28,6 +28,7 @@ SCALES = np.array([[1.4, 0.5], [0.7, 0.6], [0.5, 1.2]])
 RATE = 0.25
 """α of the inner step."""
 EXAMPLES = 16
+ITERATIONS = 600
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,14 @@ class ThreeTasks:
         return Episodes(inputs, targets, inputs, targets)
 
 
-def learner(steps):
+def learner(steps, iterations=ITERATIONS):
     """A learner whose model is two numbers."""
     config = SupervisedConfig(
         preset="",
         description="",
         source="",
         problem="three-tasks",
-        iterations=600,
+        iterations=iterations,
         agent="maml" if steps else "pretrained",
         tasks_per_batch=3,
         inner_learning_rate=RATE,
@@ -67,9 +68,9 @@ def learner(steps):
     return Learner(config, ThreeTasks(), lambda theta, x: x @ theta["weights"][:, None], start)
 
 
-def run(steps):
+def run(steps, iterations=ITERATIONS):
     """Meta-train; give θ before, and after every tenth iteration."""
-    own = learner(steps)
+    own = learner(steps, iterations)
     states = [initial_state(own), *(state for state, _ in train(own, initial_state(own)))]
     return np.array([state.agent.theta for state in states])
 
@@ -138,8 +139,9 @@ def draw(runs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/images/maml.png"))
+    parser.add_argument("--iterations", type=int, default=ITERATIONS, help="of meta-training")
     options = parser.parse_args()
-    runs = {steps: run(steps) for steps in (1, 0)}
+    runs = {steps: run(steps, options.iterations) for steps in (1, 0)}
     for steps, path in runs.items():
         print(f"{steps} inner steps: θ = {path[-1]}, in closed form {best(steps)}")
     draw(runs).savefig(options.output, dpi=120)

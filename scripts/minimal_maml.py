@@ -11,7 +11,7 @@ Finn, Abbeel, Levine 2017 (arXiv 1703.03400), algorithm 3; hyperparameters of th
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import gymnasium as gym
 import numpy as np
@@ -217,11 +217,14 @@ def iterate(theta: list[Tensor], iteration: int, sizes: Sizes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--iterations", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    sizes = Sizes(seed=options.seed)
+    for field in fields(Sizes):
+        name = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(name, type=type(field.default), default=field.default)
+    options = vars(parser.parse_args())
+    iterations = options.pop("iterations")
+    sizes = Sizes(**options)
     theta = initial_parameters(sizes, torch.float32)
-    for iteration in range(1, options.iterations + 1):
+    for iteration in range(1, iterations + 1):
         theta, returns = iterate(theta, iteration, sizes)
         print(f"iteration {iteration}: return {returns[0]:.2f} before, {returns[-1]:.2f} after")
 

@@ -17,27 +17,22 @@ Stopped, it goes on where it was: runs are resumed, from their folders under --r
 these are gone, from the checkpoints under results/paper.
 """
 
-import argparse
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from shared import ROOT, SMALL_EVALUATION, SMALL_TRAINING, metarl, parse, parser
 
 from metarl.config.plugins import load_preset
 from metarl.runs.metrics import read_metrics
 
-ROOT = Path(__file__).parent.parent
-# From there, so that no recorded path is of this machine.
+# From ROOT, so that no recorded path is of this machine.
 RESULTS = Path("results") / "paper"
 TRAINED = Path("envs") / "metarl_envs" / "trained"
-GRACE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -50,9 +45,9 @@ class Experiment:
     published: str
     """Mean returns by adaptation step, or what else is known."""
     agent: str = "maml-trpo"
-    flags: tuple[str, ...] = ()
+    flags: tuple[object, ...] = ()
     """Of `metarl train`."""
-    evaluation_flags: tuple[str, ...] = ()
+    evaluation_flags: tuple[object, ...] = ()
     """Of `metarl evaluate`."""
     target: str = ""
 
@@ -113,27 +108,21 @@ PROMP = {
 EXPERIMENTS = FINN | PROMP
 
 
-def metarl(*arguments: object, deadline: float | None = None) -> bool:
-    """Run a command; give whether it came to its end before the deadline."""
-    command = [str(Path(sys.executable).parent / "metarl"), *map(str, arguments)]
-    print("$ metarl", *command[1:], flush=True)
-    process = subprocess.Popen(command)
-    try:
-        left = None if deadline is None else max(1.0, deadline - time.monotonic())
-        if process.wait(left):
-            raise SystemExit(process.returncode)
-        return True
-    except (subprocess.TimeoutExpired, KeyboardInterrupt) as reason:
-        process.send_signal(signal.SIGINT)
-        process.wait(GRACE_SECONDS)
-        if isinstance(reason, KeyboardInterrupt):
-            raise
-        return False
+def smaller(experiment: Experiment) -> Experiment:
+    """Give one that takes seconds."""
+    return replace(
+        experiment,
+        iterations=2,
+        seeds=experiment.seeds[:1],
+        flags=SMALL_TRAINING,
+        evaluation_flags=SMALL_EVALUATION,
+    )
 
 
-def train(name: str, seed: int, run: Path, workers: str, deadline: float | None) -> bool:
+def train(
+    experiment: Experiment, seed: int, run: Path, kept: Path, workers: str, deadline: float | None
+) -> bool:
     """Train one seed, or go on with it; give whether all iterations are done."""
-    experiment, kept = EXPERIMENTS[name], RESULTS / name / f"seed-{seed}"
     if not run.exists() and kept.exists():
         shutil.copytree(kept, run)
     common = ["--run-dir", run, "--workers", workers, "--iterations", experiment.iterations]
@@ -156,32 +145,29 @@ def keep(run: Path, kept: Path) -> None:
     shutil.copytree(newest, kept / "checkpoints" / newest.name)
 
 
-def ship(name: str) -> None:
+def ship(experiment: Experiment, folder: Path, trained: Path) -> None:
     """Copy the first seed's configuration and newest checkpoint into the package."""
-    experiment = EXPERIMENTS[name]
-    source = RESULTS / name / f"seed-{experiment.seeds[0]}"
+    source = folder / f"seed-{experiment.seeds[0]}"
     (newest,) = (source / "checkpoints").iterdir()
-    target = TRAINED / experiment.preset
+    target = trained / experiment.preset
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(newest, target / "checkpoints" / newest.name)
     shutil.copy2(source / "config.json", target)
 
 
-def evaluate(name: str, workers: str) -> None:
+def evaluate(experiment: Experiment, folder: Path, workers: str) -> None:
     """Evaluate all seeds of an experiment together."""
-    folder = RESULTS / name
     seeds = sorted(folder.glob("seed-*"))
-    flags = EXPERIMENTS[name].evaluation_flags
+    flags = experiment.evaluation_flags
     metarl("evaluate", *seeds, *flags, "--output", folder, "--workers", workers)
 
 
-def draw_learning(name: str) -> None:
+def draw_learning(experiment: Experiment, folder: Path) -> None:
     """Draw all seeds' learning curves, beside the published returns of the paper's experiments."""
-    experiment, figure = EXPERIMENTS[name], Figure((6.4, 4.4), layout="constrained")
+    figure = Figure((6.4, 4.4), layout="constrained")
     axes = figure.subplots()
     kinds = ("seed-*", "longer-seed-*")
-    folders = [folder for kind in kinds for folder in sorted((RESULTS / name).glob(kind))]
-    runs = [read_metrics(folder) for folder in folders]
+    runs = [read_metrics(run) for kind in kinds for run in sorted(folder.glob(kind))]
     for colour, column, label in (
         ("tab:gray", "pre_adaptation_return", "before adaptation"),
         ("tab:blue", "post_adaptation_return", "after one step"),
@@ -195,12 +181,12 @@ def draw_learning(name: str) -> None:
         axes.axhline(before, color="tab:gray", ls="--")
         axes.axhline(after, color="tab:blue", ls="--")
         axes.plot([], [], "k--", label="published, at the end")
-    axes.set(title=f"{name}, training", xlabel="million env steps", ylabel="mean return")
+    axes.set(title=f"{folder.name}, training", xlabel="million env steps", ylabel="mean return")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    figure.savefig(RESULTS / name / "learning.png", dpi=120)
+    figure.savefig(folder / "learning.png", dpi=120)
 
 
-def table() -> str:
+def table(results: Path) -> str:
     """Say how far each experiment came, beside the published numbers."""
     lines = [
         "# The paper's numbers",
@@ -216,7 +202,7 @@ def table() -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, experiment in EXPERIMENTS.items():
-        file, flags = RESULTS / name / "evaluation.json", f"`{' '.join(experiment.flags)}`"
+        file, flags = results / name / "evaluation.json", f"`{' '.join(experiment.flags)}`"
         flags = flags if experiment.flags else ""
         published = experiment.published or _from_the_preset(experiment.preset)
         if not file.exists():
@@ -227,7 +213,7 @@ def table() -> str:
             continue
         found = json.loads(file.read_text())
         curve = found.get("curves", {experiment.agent: found})[experiment.agent]  # one run: flat
-        last = [read_metrics(folder)[-1] for folder in sorted((RESULTS / name).glob("seed-*"))]
+        last = [read_metrics(folder)[-1] for folder in sorted((results / name).glob("seed-*"))]
         interval = curve.get("over_seeds", {}).get("mean_ci95", curve["ci95"])[1]
         here = " / ".join(f"{value:.1f}" for value in curve["mean_return"])
         iterations = ", ".join(str(record["iteration"]) for record in last)
@@ -238,7 +224,7 @@ def table() -> str:
             f"| {env_steps} M | {here} | [{interval[0]:.1f}, {interval[1]:.1f}] | {published} "
             f"| {experiment.target} |"
         )
-    done = [name for name in EXPERIMENTS if (RESULTS / name / "evaluation.png").exists()]
+    done = [name for name in EXPERIMENTS if (results / name / "evaluation.png").exists()]
     pictures = [
         f"![{name}, training]({name}/learning.png) ![{name}, held-out]({name}/evaluation.png)"
         for name in done
@@ -247,38 +233,40 @@ def table() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("experiments", nargs="*", help="default: all")
-    parser.add_argument("--seeds", type=int, nargs="*", help="default: the experiment's")
-    parser.add_argument("--minutes", type=float, help="stop training after so long")
-    parser.add_argument("--run-dir", type=Path, default=Path("runs/paper"))
-    parser.add_argument("--workers", default="2")
-    parser.add_argument("--list", action="store_true", help="say what there is")
-    parser.add_argument("--ship", action="store_true", help="put policies into the package")
-    options = parser.parse_args()
+    made = parser(__doc__, RESULTS)
+    made.add_argument("experiments", nargs="*", help="default: all")
+    made.add_argument("--seeds", type=int, nargs="*", help="default: the experiment's")
+    made.add_argument("--minutes", type=float, help="stop training after so long")
+    made.add_argument("--run-dir", type=Path, default=Path("runs/paper"))
+    made.add_argument("--workers", default="2")
+    made.add_argument("--list", action="store_true", help="say what there is")
+    made.add_argument("--ship", action="store_true", help="put policies into the package")
+    made.add_argument("--trained", type=Path, default=TRAINED, help="where --ship puts them")
+    options = parse(made)
     os.chdir(ROOT)
     names = options.experiments or list(EXPERIMENTS)
     if unknown := set(names) - set(EXPERIMENTS):
-        parser.error(f"no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}")
+        made.error(f"no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}")
     if options.list:
         for name in names:
             print(name, EXPERIMENTS[name])
         return
     if options.ship:
         for name in names:
-            ship(name)
+            ship(EXPERIMENTS[name], options.output / name, options.trained)
         return
     deadline = options.minutes and time.monotonic() + 60 * options.minutes
     for name in names:
-        for seed in options.seeds or EXPERIMENTS[name].seeds:
-            run = options.run_dir / name / f"seed-{seed}"
-            if not train(name, seed, run, options.workers, deadline):
+        experiment, folder = EXPERIMENTS[name], options.output / name
+        if options.small:
+            experiment = smaller(experiment)
+        for seed in options.seeds or experiment.seeds:
+            run, kept = options.run_dir / name / f"seed-{seed}", folder / f"seed-{seed}"
+            if not train(experiment, seed, run, kept, options.workers, deadline):
                 break
-        evaluate(name, options.workers)
-        draw_learning(name)
-        (RESULTS / "README.md").write_text(table())
+        evaluate(experiment, folder, options.workers)
+        draw_learning(experiment, folder)
+        (options.output / "README.md").write_text(table(options.output))
         if deadline and time.monotonic() > deadline:
             break
 

@@ -9,14 +9,15 @@ Runs that are there are resumed; what is finished is only evaluated. The iterati
 what was affordable on two shared cores, far from the paper's 60,000.
 """
 
-import argparse
 import json
 from pathlib import Path
 
-from metarl.cli import main as metarl
+from shared import metarl, parse, parser
 
-RESULTS = Path("results")
 TASKS = 600
+SMALL_ITERATIONS = 2
+SMALL_TRAINING = ["--tasks-per-batch", 2, "--record-interval", 1, "--checkpoint-interval", 1]
+SMALL_EVALUATION = ["--tasks", 2]
 SINUSOID_ITERATIONS = {"maml": 60_000, "pretrained": 40_000, "oracle": 40_000}
 FULLY_CONNECTED = ["--network", "fully-connected", "--hidden-sizes", "256", "128", "64", "64"]
 CELLS = {
@@ -32,38 +33,44 @@ CELLS = {
 }
 
 
-def train(preset, run_dir, iterations, options):
+def train(preset, run_dir, iterations, flags, small):
     """Start a run, or go on with it."""
-    arguments = ["train", preset, "--run-dir", str(run_dir), "--iterations", str(iterations)]
-    more = ["--resume"] if run_dir.exists() else options
-    if code := metarl([*arguments, *more, "--no-tensorboard"]):
-        raise SystemExit(code)
+    if small:
+        iterations, flags = SMALL_ITERATIONS, [*flags, *SMALL_TRAINING]
+    more = ["--resume"] if run_dir.exists() else flags
+    arguments = ["--run-dir", run_dir, "--iterations", iterations, *more, "--no-tensorboard"]
+    metarl("train", preset, *arguments)
 
 
-def sinusoid():
+def evaluate(run_dir, flags, small):
+    metarl("evaluate", run_dir, *flags, *(SMALL_EVALUATION if small else []))
+
+
+def sinusoid(results, small):
     """Train the sinusoid and its baselines, evaluate, draw, report."""
     for agent, iterations in SINUSOID_ITERATIONS.items():
-        folder = RESULTS / ("sinusoid" if agent == "maml" else f"sinusoid-{agent}")
-        train("sinusoid", folder, iterations, ["--agent", agent])
-    metarl(["evaluate", str(RESULTS / "sinusoid"), "--baselines"])
+        folder = results / ("sinusoid" if agent == "maml" else f"sinusoid-{agent}")
+        train("sinusoid", folder, iterations, ["--agent", agent], small)
+    evaluate(results / "sinusoid", ["--baselines"], small)
 
 
-def characters(cells):
+def characters(cells, results, small):
     """Train and evaluate some cells, then write the table of all."""
     for cell in cells:
         preset, network = cell.split("-shot-")
-        options = FULLY_CONNECTED if network == "fully-connected" else []
-        folder = RESULTS / "characters" / cell
-        train(f"characters-{preset}-shot", folder, CELLS[cell][0], options)
-        metarl(["evaluate", str(folder)])
-    write_table()
+        flags = FULLY_CONNECTED if network == "fully-connected" else []
+        folder = results / cell
+        train(f"characters-{preset}-shot", folder, CELLS[cell][0], flags, small)
+        evaluate(folder, [], small)
+    results.mkdir(parents=True, exist_ok=True)
+    write_table(results)
 
 
-def write_table():
-    """Write results/characters/README.md from what the cells' folders hold."""
+def write_table(results):
+    """Write the characters' README.md from what the cells' folders hold."""
     rows = []
     for cell, (_, published) in CELLS.items():
-        folder = RESULTS / "characters" / cell
+        folder = results / cell
         task, network = cell.split("-shot-")
         name = f"{task.replace('-way-', '-way ')}-shot, {network.replace('-', ' ')}"
         if not (folder / "evaluation.json").exists():
@@ -78,7 +85,7 @@ def write_table():
         before = f"{100 * curve['mean'][0]:.1f}"
         iterations = f"{curve['iteration']:,}"
         rows.append(f"| {name} | {accuracy} | {before} | {iterations} | {published} |")
-    (RESULTS / "characters" / "README.md").write_text(TEXT.format(rows="\n".join(rows)))
+    (results / "README.md").write_text(TEXT.format(rows="\n".join(rows)))
 
 
 TEXT = """\
@@ -104,14 +111,14 @@ The paper has no fully connected network for 20-way tasks.
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("problem", choices=["sinusoid", "characters"])
-    parser.add_argument("--cells", nargs="*", choices=list(CELLS), default=list(CELLS))
-    options = parser.parse_args()
+    made = parser(__doc__, Path("results"))
+    made.add_argument("problem", choices=["sinusoid", "characters"])
+    made.add_argument("--cells", nargs="*", choices=list(CELLS), default=list(CELLS))
+    options = parse(made)
     if options.problem == "sinusoid":
-        sinusoid()
+        sinusoid(options.output, options.small)
     else:
-        characters(options.cells)
+        characters(options.cells, options.output / "characters", options.small)
 
 
 if __name__ == "__main__":

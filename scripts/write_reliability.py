@@ -11,13 +11,13 @@ arguments must be literals, since the files are parsed and not imported. Groups 
     python scripts/write_reliability.py
 """
 
+import argparse
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "reliability.md"
 
 GROUPS = {
     "workers": "Workers",
@@ -148,6 +148,14 @@ def _table(faults: list[Fault]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    output = ROOT / "docs"
+    parser.add_argument("--output", type=Path, default=output, help="the folder to write into")
+    file = parser.parse_args().output / "reliability.md"
+    file.write_text(page(marked_faults()), encoding="utf-8")
+    print(f"written to {file}")
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(marked_faults()), encoding="utf-8")
-    print(f"written to {PAGE}")
+    main()

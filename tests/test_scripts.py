@@ -1,0 +1,186 @@
+"""What is committed can be run: every script, at a size that takes seconds."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = ROOT / "scripts"
+HELPERS = {"shared"}
+"""What no one runs; the scripts import it."""
+AGENTS = {"authors_curvature"}
+"""What `metarl train --agent` runs."""
+TRAINING = "--iterations 2 --tasks-per-batch 2 --episodes-per-task 2 --horizon 10 --test-tasks 2"
+TRAINING += " --workers 0 --no-tensorboard"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Words for a script, in a folder where a run lies in `run`, and the files that it promises."""
+
+    words: str
+    promised: tuple[str, ...] = ()
+    said: str = ""
+    """What it prints."""
+    needs: tuple[str, ...] = ()
+    """Modules without which it cannot run."""
+    given: str = ""
+    """A file of results/ that lies in the folder before."""
+
+
+def _benchmark(name: str, words: str, *more: str, needs: tuple[str, ...] = ()) -> Case:
+    files = (f"{name}.json", f"{name}.md", *(f"{name}{ending}" for ending in more))
+    return Case(f"--output . --small {words}", files, needs=needs)
+
+
+BATCH = ("mujoco.batch",)
+EVALUATION = ("evaluation.json", "evaluation.png")
+CASES = {
+    "authors_curvature": [
+        Case(
+            f"navigation-2d --agent authors_curvature:SPEC --run-dir theirs {TRAINING}",
+            ("theirs/config.json", "theirs/metrics.jsonl"),
+        )
+    ],
+    "benchmark_environments": [_benchmark("environments", "--rounds 1", needs=BATCH)],
+    "benchmark_iteration": [_benchmark("iteration", "--rounds 1", needs=BATCH)],
+    "benchmark_memory": [_benchmark("memory", "--iterations 2", needs=BATCH)],
+    "benchmark_scaling": [_benchmark("scaling", "--rounds 2", ".png", needs=BATCH)],
+    "benchmark_single_environments": [
+        _benchmark("single_environments", "--rounds 1", needs=("gymnasium_robotics", "minigrid"))
+    ],
+    "benchmark_supervised": [_benchmark("supervised", "--rounds 1")],
+    "benchmark_workers": [_benchmark("workers", "--rounds 1", needs=("ray",))],
+    "compare_agents": [
+        Case(
+            "--output . --small --workers 0",
+            ("README.md", "curves.json", "curves.png", *EVALUATION),
+        )
+    ],
+    "compare_curvature_fractions": [
+        Case("--output . --small --workers 0", ("README.md", "curves.png", "navigation-2d.json"))
+    ],
+    "compare_outer_steps": [Case("run --output .", ("README.md", "outer_steps.json"))],
+    "draw_maml": [Case("--iterations 20 -o maml.png", ("maml.png",), "in closed form")],
+    "evaluate_by_transitions": [Case("run --output counted.json", ("counted.json",))],
+    "evaluate_untrained": [
+        Case(
+            "half-cheetah-dir-finn2017 --learning-rates 1 --episodes-per-task 1 "
+            "--change friction-1.0",
+            said="standard error",
+        )
+    ],
+    "minimal_maml": [
+        Case("--iterations 1 --tasks 2 --episodes 2 --horizon 10", said="iteration 1: return")
+    ],
+    "plot_run": [Case("run -o drawn/run.png", ("drawn/run.png",))],
+    "reproduce_paper": [
+        Case(
+            "navigation-2d --output {folder} --small --workers 0",
+            (
+                "README.md",
+                "navigation-2d/learning.png",
+                *(f"navigation-2d/{file}" for file in EVALUATION),
+                "navigation-2d/seed-1/metrics.jsonl",
+            ),
+        ),
+        Case(
+            "half-cheetah-dir --ship --trained {folder}",
+            ("half-cheetah-dir-finn2017/config.json",),
+        ),
+    ],
+    "reproduce_supervised": [
+        Case("sinusoid --output . --small", tuple(f"sinusoid/{file}" for file in EVALUATION)),
+        # Its training is as the other's; the drawing of characters alone takes ten seconds.
+        Case(
+            "characters --output . --small --cells",
+            ("characters/README.md",),
+            given="characters/5-way-1-shot-convolutional/evaluation.json",
+        ),
+    ],
+    "write_reliability": [Case("--output .", ("reliability.md",))],
+}
+
+
+def python(words: list[str], folder: Path, *path: Path) -> str:
+    """Run Python in a folder; give what it prints."""
+    # Before what is installed: this checkout, as pytest itself found it.
+    found = map(str, (*path, ROOT, ROOT / "envs", ROOT / "agents"))
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        # One thread each, as in all tests: two that wait for each other are slower.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(found), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A trained and evaluated run."""
+    folder = tmp_path_factory.mktemp("trained")
+    training = f"-m metarl train navigation-2d --run-dir run {TRAINING}"
+    python(training.split(), folder)
+    python(["-m", "metarl", "evaluate", "run", "--workers", "0"], folder)
+    return folder / "run"
+
+
+def check(file: Path) -> None:
+    """Hold a file to what its name says."""
+    if file.suffix == ".json":
+        assert json.loads(file.read_text())
+    elif file.suffix == ".jsonl":
+        assert all(json.loads(line) for line in file.read_text().splitlines())
+    elif file.suffix == ".md":
+        assert "\n|---|" in file.read_text()
+    else:
+        assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def missing(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is None
+    except ModuleNotFoundError:  # the package around it
+        return True
+
+
+def test_every_script_has_a_case():
+    assert {file.stem for file in SCRIPTS.glob("*.py")} == set(CASES) | HELPERS
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        pytest.param(name, case, id=f"{name} {case.words.split()[0]}" if len(cases) > 1 else name)
+        for name, cases in CASES.items()
+        for case in cases
+    ],
+)
+def test_a_script_runs_and_writes_what_it_promises(name, case, request, tmp_path):
+    for module in case.needs:
+        if missing(module):
+            pytest.skip(f"needs {module}")
+    if case.given:
+        (tmp_path / case.given).parent.mkdir(parents=True)
+        shutil.copy(ROOT / "results" / case.given, tmp_path / case.given)
+    words = case.words.format(folder=tmp_path).split()
+    if words[0] == "run":
+        words[0] = str(request.getfixturevalue("run"))
+    command = ["-m", "metarl", "train"] if name in AGENTS else [str(SCRIPTS / f"{name}.py")]
+
+    said = python([*command, *words], tmp_path, SCRIPTS)
+
+    assert case.said in said
+    for file in case.promised:
+        check(tmp_path / file)
