@@ -26,13 +26,13 @@ import numpy as np
 from mujoco.batch import Batch
 from shared import BENCHMARKS, command, parse, parser, ran_on, write
 
-from metarl.agent.protocol import Record, TrainingState
+from metarl.agent.protocol import Record
 from metarl.config.plugins import load_preset
 from metarl.config.reinforcement import Config
 from metarl.experiments.build import build_experiment
 from metarl.foundation.seeding import Purpose, Split, integer_seed
 from metarl.training import train
-from metarl.workers.shards import Shard, to_vector
+from metarl.workers.shards import Shard
 
 W: dict[str, Any] = {
     "tasks_per_batch": 40,
@@ -108,11 +108,8 @@ class Runner:
 
     def __init__(self, config: Config, workers: int) -> None:
         experiment = build_experiment(config)
-        state = TrainingState(experiment.agent.initial_state(to_vector(experiment.initial)), 0, 0)
-        self.pool = experiment.start_workers(
-            workers, config.tasks_per_batch, config.episodes_per_task
-        )
-        self._loop = train(experiment.agent, experiment.environment, self.pool, state, config)
+        self.pool = experiment.start_workers(workers)
+        self._loop = train(experiment, self.pool, experiment.first_state())
 
     def iteration(self) -> Record:
         """Make the next iteration; give its metrics."""

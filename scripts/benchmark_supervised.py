@@ -149,12 +149,12 @@ class AllAtOnce(ByHand):
 
 
 class Ours:
-    """The step of `metarl.experiments.problem_learner.train`."""
+    """The step of `metarl.experiments.problem_learner.outer_steps`."""
 
     def __init__(self, learner):
         self.config = learner.config
         self.loss = loss_of(learner.model, learner.problem.loss)
-        self.outer = OuterOptimiser(learner, initial_state(learner).agent)
+        self.outer = OuterOptimiser(learner, initial_state(learner))
 
     def mean_loss(self, support, query):
         """Give the mean query loss after adaptation."""
@@ -206,9 +206,9 @@ def seconds(step, support, query, repeats):
 
 def measure(preset, changes, repeats, rounds):
     config = dataclasses.replace(load_preset(preset), **changes)
-    exact = build_learner(dataclasses.replace(config, dtype="float64"))
+    exact = build_experiment(dataclasses.replace(config, dtype="float64")).learner
     check(exact, *batches(exact))
-    learner = build_learner(config)
+    learner = build_experiment(config).learner
     support, query = batches(learner)
     runners = {"metarl": Ours, "by hand, one by one": OneByOne, "by hand, all at once": AllAtOnce}
     steps = {name: kind(learner).step for name, kind in runners.items()}

@@ -19,6 +19,7 @@ from shared import BENCHMARKS, command, parse, parser, ran_on, write
 
 from metarl.config.plugins import load_preset
 from metarl.experiments.build import build_experiment
+from metarl.workers.pools import start_workers
 from metarl.workers.shards import Shard
 
 TASKS = 40
@@ -59,7 +60,9 @@ def main() -> None:
     }
     with contextlib.ExitStack() as stack:
         pools = {
-            kind: stack.enter_context(contextlib.closing(experiment.start_workers(count, tasks, 1)))
+            kind: stack.enter_context(
+                contextlib.closing(start_workers(experiment.shards(tasks, 1), count))
+            )
             for kind, count in KINDS.items()
         }
         for number in range(options.rounds + 10):

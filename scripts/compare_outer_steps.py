@@ -50,7 +50,7 @@ def experience(
     tasks = sample_tasks(
         experiment.environment, config.seed, key, config.tasks_per_batch, config.train_range
     )
-    workers = experiment.start_workers(0, config.tasks_per_batch, config.episodes_per_task)
+    workers = experiment.start_workers(0)
     statistics = workers.map(
         collect_with_rates, state.agent.theta, tasks, key, config.learning_rates
     )

@@ -4,7 +4,7 @@
 
 The model is f(x) = θ₁ x₁ + θ₂ x₂. Each task has weights of its own to find, and inputs of its own
 scale, so that a gradient step goes a long way in one task and a short one in another. Both dots
-come from real runs of `metarl.experiments.problem_learner.train`: with one inner step, and with
+come from real runs of `metarl.experiments.problem_learner.outer_steps`: with one inner step, and
 none (all tasks learned together).
 """
 
@@ -18,7 +18,7 @@ import torch
 from matplotlib.figure import Figure
 
 from metarl.config.supervised import SupervisedConfig
-from metarl.experiments.problem_learner import Learner, initial_state, loss_of, train
+from metarl.experiments.problem_learner import Learner, initial_state, loss_of, outer_steps
 from metarl.learning.adaptation import adaptation_path
 from metarl.tasks.problems import Episodes
 
@@ -71,8 +71,10 @@ def learner(steps, iterations=ITERATIONS):
 def run(steps, iterations=ITERATIONS):
     """Meta-train; give θ before, and after every tenth iteration."""
     own = learner(steps, iterations)
-    states = [initial_state(own), *(state for state, _ in train(own, initial_state(own)))]
-    return np.array([state.agent.theta for state in states])
+    states = [initial_state(own)]
+    for first in range(1, iterations + 1, 10):
+        states.append(outer_steps(own, states[-1], range(first, first + 10))[0])
+    return np.array([state.theta for state in states])
 
 
 def best(steps):

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from metarl.experiments.evaluation import rates_at_test
 
+from metarl.agent.gradient import rates_of
 from metarl.experiments.build import build_experiment
 from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import inner_step
@@ -76,7 +76,7 @@ def evaluate(run_dir: Path, seed: int) -> dict[str, Any]:
     config = dataclasses.replace(read_config(run_dir), seed=seed)
     experiment = build_experiment(config)
     state = load_newest_state(run_dir, experiment, "evaluate_by_transitions")
-    rates = rates_at_test(state.agent, config)
+    rates = rates_of(state.agent, config, Split.TEST)
     tasks = sample_tasks(
         experiment.environment, seed, (Split.TEST, 0), config.test_tasks, config.train_range
     )

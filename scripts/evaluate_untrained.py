@@ -27,6 +27,7 @@ from metarl.foundation.seeding import Split
 from metarl.learning.returns import baseline_features, fit_linear_baseline
 from metarl.tasks.distribution import sample_tasks
 from metarl.workers import shards
+from metarl.workers.pools import start_workers
 
 SEEDS, TASKS = range(1, 9), 5
 FOLDS = 10
@@ -158,7 +159,7 @@ def measure(options: argparse.Namespace) -> None:
         experiment, key = build_experiment(config), (Split.TRAIN, 1)
         tasks = sample_tasks(experiment.environment, seed, key, TASKS, config.train_range)
         theta = untrained_state(config, seed).agent.theta
-        pool = experiment.start_workers(0, TASKS, config.episodes_per_task)
+        pool = start_workers(experiment.shards(TASKS, config.episodes_per_task), 0)
         with contextlib.closing(pool):
             statistics = pool.map(collect_with_rates, theta, tasks, key, options.learning_rates)
         returns += [task.mean_returns for task in statistics]
