@@ -4,7 +4,7 @@
 
 The model is f(x) = θ₁ x₁ + θ₂ x₂. Each task has weights of its own to find, and inputs of its own
 scale, so that a gradient step goes a long way in one task and a short one in another. Both dots
-come from real runs of `metarl.experiments.problem_learner.outer_steps`: with one inner step, and
+come from real runs of the supervised learner: with one inner step, and with
 none (all tasks learned together).
 """
 

@@ -94,6 +94,12 @@ class SupervisedConfig(ExperimentConfig):
             raise ConfigError("hidden_sizes = () leaves a convolutional network no convolution")
         steps_are_needed = self.agent == "maml" and self.adaptation_steps == 0
         require(self, "adaptation_steps", not steps_are_needed, "leaves agent maml no inner loop")
+        try:
+            for shots in self.published:
+                self.published_measures(int(shots))
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            reason = "must give by shots, and by agent, steps and as many measures"
+            raise ConfigError(f"published = {self.published!r} {reason}") from error
 
     @property
     def iterations_per_record(self) -> int:
@@ -109,6 +115,16 @@ class SupervisedConfig(ExperimentConfig):
         """Give α for each of `steps` inner steps of an evaluation."""
         rates = self.test_learning_rates or (self.inner_learning_rate,)
         return tuple(rates[min(step, len(rates) - 1)] for step in range(steps))
+
+    def published_measures(self, shots: int) -> dict[str, dict[int, float]]:
+        """Give the source's numbers for so many shots: by agent, and by adaptation steps."""
+        return {
+            agent: {
+                int(step): float(measure)
+                for step, measure in zip(numbers["steps"], numbers["measures"], strict=True)
+            }
+            for agent, numbers in self.published.get(str(shots), {}).items()
+        }
 
 
 _MINIMUM = {

@@ -1,5 +1,6 @@
 """Reinforcement learning on a task-distributed environment, as an experiment."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -265,9 +266,7 @@ class EnvironmentExperiment:
         """
         space = task_space(self.environment)
         try:
-            if space.contains(task):
-                return task
-            (read,) = space.from_jsonable([task.tolist() if hasattr(task, "tolist") else task])
+            (read,) = space.from_jsonable([json.loads(json.dumps(task, default=_plain))])
             inside = space.contains(read)
         except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
             raise ConfigError(f"task = {task!r} is not a task: {error}") from error
@@ -359,6 +358,10 @@ class EnvironmentExperiment:
                 number
             )
         return kinds if len(kinds) > 1 else {}
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
 def _as_json(found: EvaluatedAgent, kinds: Mapping[str, list[int]]) -> dict[str, Any]:

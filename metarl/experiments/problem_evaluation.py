@@ -129,3 +129,8 @@ def fits(
     episodes = held_out_episodes(learner.problem, seed, tasks, shots, queries)
     outputs = outputs_along_path(learner, theta, rates, episodes)
     return Fits(episodes, tuple(steps), outputs[:, list(steps)].double().cpu().numpy())
+
+
+def describe_shots(shots: int) -> str:
+    """Say how many examples are adapted to."""
+    return f"{shots} shot{'s' * (shots > 1)}"

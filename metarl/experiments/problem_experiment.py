@@ -19,7 +19,14 @@ from metarl.experiments.interface import (
     EvaluationSheet,
     Progress,
 )
-from metarl.experiments.problem_evaluation import MEASURES, Fits, evaluate, fits, parameters_at_test
+from metarl.experiments.problem_evaluation import (
+    MEASURES,
+    Fits,
+    describe_shots,
+    evaluate,
+    fits,
+    parameters_at_test,
+)
 from metarl.experiments.problem_learner import Learner, initial_state, outer_steps
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.memory import require_room
@@ -213,13 +220,12 @@ class ProblemExperiment:
             raise ConfigError(f"tasks of {config.trained_on} are data sets, and not to be listed")
         if wanted:
             raise ConfigError(f"there is no task range {wanted!r}: {config.trained_on} has none")
-        cases = tuple(EvaluationCase(_shots(count), count) for count in config.shots_at_test)
+        cases = tuple(
+            EvaluationCase(describe_shots(count), count) for count in config.shots_at_test
+        )
         published = {
-            _shots(int(count)): {
-                agent: dict(zip(numbers["steps"], numbers["measures"], strict=True))
-                for agent, numbers in table.items()
-            }
-            for count, table in config.published.items()
+            describe_shots(count): config.published_measures(count)
+            for count in config.shots_at_test
         }
         title = f"{config.preset}: {self.measure} on {config.test_tasks} held-out tasks"
         return [EvaluationSheet("", title, cases, published)]
@@ -278,10 +284,6 @@ def _as_json(found: EvaluatedAgent, shots: int) -> dict[str, Any]:
         described["over_seeds"] = {"mean_ci95": found.seeds.mean_ci95.tolist()}
         described["training_seeds"] = list(found.training_seeds)
     return described
-
-
-def _shots(count: int) -> str:
-    return f"{count} shot{'s' * (count > 1)}"
 
 
 def build_problem_experiment(config: SupervisedConfig) -> ProblemExperiment:

@@ -6,6 +6,7 @@ in any process.
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -21,52 +22,109 @@ _DOTS_PER_INCH = 130
 _METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 
-def adaptation_curves(
-    axes: Axes,
-    curves: Mapping[str, AdaptationCurve],
-    published: Mapping[str, Sequence[float]] | None = None,
-) -> None:
-    """Draw mean returns against adaptation steps, with a band for the 95 % interval over tasks.
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes: curves on the same held-out tasks."""
 
-    A policy that takes no step, as the oracle, is drawn as a horizontal line.
-
-    Args:
-        axes: where to draw.
-        curves: by the name that the legend gives them.
-        published: mean returns after 0, 1, … steps of some of the same names, drawn as crosses.
-
-    """
-    published = published or {}
-    last = max([1, *(len(curve.mean_return) - 1 for curve in curves.values())])
-    for number, (name, curve) in enumerate(curves.items()):
-        colour = f"C{number}"
-        steps, means, interval = range(len(curve.mean_return)), curve.mean_return, curve.ci95
-        if len(means) == 1:
-            steps, means, interval = range(last + 1), means.repeat(last + 1), interval.repeat(2, 0)
-            axes.plot(steps, means, color=colour, linestyle="--", label=f"{name} (no adaptation)")
-            axes.fill_between([0, last], *interval.T, color=colour, alpha=0.2, linewidth=0)
-        else:
-            axes.plot(steps, means, color=colour, marker="o", markersize=4, label=name)
-            axes.fill_between(steps, *interval.T, color=colour, alpha=0.2, linewidth=0)
-        numbers = published.get(name, ())[: last + 1]
-        axes.plot(range(len(numbers)), numbers, color=colour, marker="x", linestyle="none")
-    if any(name in published for name in curves):
-        axes.plot([], [], color="0.3", marker="x", linestyle="none", label="published")
-    axes.set(xlabel="adaptation steps (gradient updates)", ylabel="mean return")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend(loc="best", frameon=False)
+    title: str
+    """Empty: none."""
+    curves: Mapping[str, AdaptationCurve]
+    """By the name that the legend gives them."""
+    published: Mapping[str, Mapping[int, float]]
+    """By agent's name: the mean after so many units of adaptation."""
 
 
 def adaptation_figure(
-    curves: Mapping[str, AdaptationCurve], published: Mapping[str, Sequence[float]], title: str
+    panels: Sequence[Panel],
+    title: str,
+    measure: str = "mean return",
+    unit: str = "gradient step",
 ) -> Figure:
-    """Make a figure of adaptation curves alone; arguments as for `adaptation_curves`."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
-    adaptation_curves(axes, curves, published)
-    axes.set_title(title, fontsize="medium")
+    """Draw adaptation curves: one panel with its legend inside, or several above one legend.
+
+    Args:
+        panels: at least one; several stand side by side on the same vertical axis.
+        title: above all panels.
+        measure: what is measured; an error is drawn on a logarithmic axis.
+        unit: what is counted from one point to the next.
+
+    """
+    several = len(panels) > 1
+    size = (max(6.0, 2 + 3.6 * len(panels)), 4.4) if several else (6.0, 4.0)
+    figure = Figure(figsize=size, layout="constrained")
+    row = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, panel in zip(row, panels, strict=True):
+        adaptation_curves(axes, panel, unit, panels)
+        axes.set_title(plain(panel.title))
+    row[0].set_ylabel(plain(measure))
+    if "error" in measure:
+        row[0].set_yscale("log")
+    if several:
+        figure.suptitle(plain(title), fontsize="medium")
+        _legend_below(figure)
+    else:
+        both = "\n".join(filter(None, (title, panels[0].title)))
+        row[0].set_title(plain(both), fontsize="medium")
+        row[0].legend(loc="best", frameon=False)
     return figure
+
+
+def adaptation_curves(
+    axes: Axes, panel: Panel, unit: str = "gradient step", beside: Sequence[Panel] = ()
+) -> None:
+    """Draw one panel: means against adaptation, with a band for the 95 % interval over tasks.
+
+    A model that takes no step, as the oracle, is a horizontal line; published means are crosses.
+
+    Args:
+        axes: where to draw.
+        panel: what to draw.
+        unit: what is counted from one point to the next.
+        beside: the panels of the same figure, which have the same colours and steps.
+
+    """
+    drawn = [curves for each in beside or [panel] for curves in each.curves.items()]
+    colours = {name: f"C{number}" for number, name in enumerate(dict(drawn))}
+    last = max([1, *(len(curve.mean) - 1 for _, curve in drawn)])
+    for name, curve in panel.curves.items():
+        colour = colours[name]
+        steps, means, interval = range(len(curve.mean)), curve.mean, curve.ci95
+        if len(means) == 1:
+            steps, means, interval = range(last + 1), means.repeat(last + 1), interval.repeat(2, 0)
+            label = plain(f"{name} (no adaptation)")
+            axes.plot(steps, means, color=colour, linestyle="--", label=label)
+            axes.fill_between([0, last], *interval.T, color=colour, alpha=0.2, linewidth=0)
+        else:
+            axes.plot(steps, means, color=colour, marker="o", markersize=4, label=plain(name))
+            axes.fill_between(steps, *interval.T, color=colour, alpha=0.2, linewidth=0)
+        numbers = {at: mean for at, mean in panel.published.get(name, {}).items() if at <= last}
+        axes.plot(list(numbers), list(numbers.values()), "x", color=colour, markeredgewidth=1.5)
+    if any(name in panel.published for name in panel.curves):
+        axes.plot([], [], "x", color="0.3", markeredgewidth=1.5, label="published")
+    of_steps = unit == "gradient step"
+    axes.set_xlabel("adaptation steps (gradient updates)" if of_steps else f"{unit}s of adaptation")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+
+
+def plain(text: str) -> str:
+    """Give text of others as matplotlib draws it sign by sign, not as a formula between dollars."""
+    return text.replace("$", r"\$")
+
+
+def _legend_below(figure: Figure) -> None:
+    named = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        named.values(),
+        named.keys(),
+        loc="outside lower center",
+        ncols=min(len(named), 2 * len(figure.axes)),
+        frameon=False,
+    )
 
 
 def save_figure(figure: Figure, stem: Path) -> list[Path]:

@@ -67,10 +67,11 @@ class NotebookDisplay:
 
     def begin(self, experiment: Experiment, state: TrainingState) -> None:
         """Be told what is trained, and from where on."""
-        from IPython.display import display
+        from IPython import display
 
+        show: Any = display.display
         self._lines.begin(experiment, state)
-        self._shown = display({"text/plain": "starting workers"}, raw=True, display_id=True)
+        self._shown = show({"text/plain": "starting workers"}, raw=True, display_id=True)
 
     def update(self, record: Record) -> None:
         """Show the metrics of a record in place of those before."""

@@ -1,11 +1,11 @@
 """A page about one run or several, complete in itself: figures and videos are part of the file."""
 
 import base64
+import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,27 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from metarl import __version__
 from metarl.config.plugins import published_returns
 from metarl.config.reinforcement import Config
-from metarl.experiments.curves import AdaptationCurve, SuccessCurve
+from metarl.config.supervised import SupervisedConfig
+from metarl.experiments.curves import AdaptationCurve
 from metarl.foundation.errors import RunFolderError
-from metarl.foundation.files import MEBIBYTE, read_bytes, read_json, write_whole
+from metarl.foundation.files import MEBIBYTE, read_bytes, write_whole
+from metarl.foundation.versions import OWN_VERSION
 from metarl.reports import report_figures
-from metarl.reports.figures import adaptation_figure
+from metarl.reports.evaluations import Evaluation, panels_by_shots, range_of, read_evaluation
+from metarl.reports.figures import Panel, adaptation_figure
 from metarl.runs.checkpoints import Checkpoints
 from metarl.runs.metrics import read_metrics
 from metarl.runs.provenance import read_sessions, summary_of
 from metarl.runs.run_folder import read_config
-from metarl.tasks.distribution import describe_range
 
-_LARGEST_EVALUATION = 256 * MEBIBYTE
+_LARGEST_DRAWING = 64 * MEBIBYTE
 _LARGEST_VIDEO = 256 * MEBIBYTE
 _VIDEO_TYPES = {".mp4": "video/mp4", ".webp": "image/webp", ".gif": "image/gif"}
+_TRAINING = "training"
+_MAY_DIFFER = ("seed", "iterations", "checkpoint_interval", "description", "source", "published")
+"""Settings in which seeds of one experiment may differ."""
 
 
 @dataclass(frozen=True)
@@ -38,38 +42,62 @@ class Run:
     """What a run folder holds, as far as a page shows it."""
 
     run_dir: Path
-    config: Config
+    config: Config | SupervisedConfig
     records: list[dict[str, Any]]
-    """One of each iteration."""
+    """One of each iteration, or of each interval of them."""
     versions: dict[str, str]
     """Of what wrote the newest checkpoint; empty: there is none."""
-    evaluations: dict[str, dict[str, Any]]
+    evaluations: dict[str, Evaluation]
     """By task range; the range of training is called training."""
+    examples: bytes
+    """What `metarl evaluate` drew of single tasks of a problem, as SVG; empty: nothing."""
     videos: list[Path]
     sessions: list[str]
     """Start and resumes, a line each."""
 
     @property
-    def group(self) -> tuple[str, str]:
-        """What runs that differ in their seed have in common."""
-        return self.config.name, self.config.agent
+    def of_problem(self) -> bool:
+        """Whether it trains on a supervised problem, not on an environment."""
+        return isinstance(self.config, SupervisedConfig)
+
+    @property
+    def agent(self) -> str:
+        """The agent, and what of a problem's makes it another."""
+        if not isinstance(self.config, SupervisedConfig):
+            return self.config.agent
+        first_order = ", first order" if self.config.first_order else ""
+        learned = ", learned α" if self.config.learn_step_sizes else ""
+        return f"{self.config.agent}{first_order}{learned}"
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """What runs that differ in their seed have in common: preset, agent and settings."""
+        settings = dataclasses.asdict(self.config)
+        for name in _MAY_DIFFER:
+            del settings[name]
+        return self.config.name, self.agent, json.dumps(settings)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the recorded iterations took."""
+        each = [record.get("iteration_seconds") or 0.0 for record in self.records]
+        interval = self.config.record_interval if isinstance(self.config, SupervisedConfig) else 1
+        return interval * sum(each, 0.0)
 
 
 @dataclass(frozen=True)
 class EvaluatedTasks:
-    """Adaptation curves on the same held-out tasks."""
+    """Adaptation curves on the same held-out tasks, whichever runs they are of."""
 
     preset: str
-    which: str
-    """Which held-out tasks, and how many."""
-    tasks: Any
-    curves: dict[str, AdaptationCurve]
-    published: dict[str, list[float]]
+    first: Evaluation
+    """One that says what was measured, and of which tasks."""
+    panels: list[Panel]
 
-    @cached_property
+    @property
     def title(self) -> str:
         """Name preset, number of tasks and range."""
-        return f"{self.preset}: {self.which}"
+        return f"{self.preset}: {self.first.which}"
 
 
 @dataclass(frozen=True)
@@ -83,23 +111,23 @@ class Picture:
 
 
 def read_run(run_dir: Path) -> Run:
-    """Read a run folder.
+    """Read a run folder, whatever it trains on.
 
     Raises:
         RunFolderError: it is none, or something in it cannot be read.
 
     """
     config = read_config(run_dir)
-    evaluations = {}
-    for file in sorted(run_dir.glob("evaluation*.json")):
-        name = file.stem.removeprefix("evaluation").removeprefix("-") or "training"
-        evaluations[name] = read_evaluation(file)
+    files = sorted(run_dir.glob("evaluation*.json"))
+    drawn = run_dir / "examples.svg"
+    there = drawn.exists() or drawn.is_symlink()
     return Run(
         run_dir=run_dir,
         config=config,
         records=read_metrics(run_dir),
         versions=Checkpoints(run_dir).newest_versions(),
-        evaluations=evaluations,
+        evaluations={range_of(file) or _TRAINING: read_evaluation(file) for file in files},
+        examples=read_bytes(drawn, _LARGEST_DRAWING) if there else b"",
         videos=sorted(it for it in run_dir.glob("videos/*") if it.suffix in _VIDEO_TYPES),
         sessions=[summary_of(session) for session in read_sessions(run_dir)],
     )
@@ -119,16 +147,7 @@ def write_report(
         RunFolderError: the file cannot be written.
 
     """
-    write_page(file, render_page(runs, paths))
-
-
-def write_page(file: Path, page: str) -> None:
-    """Write a page that is there; it appears whole or not at all.
-
-    Raises:
-        RunFolderError: the file cannot be written.
-
-    """
+    page = render_page(runs, paths)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -147,40 +166,37 @@ def render_page(runs: Sequence[Run], paths: Sequence[report_figures.TaskPaths] =
     )
     evaluated = evaluated_tasks(runs)
     trained = [run for run in runs if run.records]
-    groups = {
+    records = {
         label: [run.records for run in members] for label, members in _groups(trained).items()
     }
+    times = {str(run.run_dir): run.records for run in trained}
     return environment.get_template("report.html").render(
-        version=__version__,
+        version=OWN_VERSION,
         runs=runs,
+        of_environments=[run for run in runs if not run.of_problem],
+        of_problems=[run for run in runs if run.of_problem],
         title=" and ".join(dict.fromkeys(run.config.name for run in runs)),
+        sources=list(dict.fromkeys((run.config.name, run.config.source) for run in runs)),
         learning=[
-            picture(figure, text) for figure, text in report_figures.learning_figures(groups)
+            picture(figure, text) for figure, text in report_figures.learning_figures(records)
         ],
         update=_optional(
-            report_figures.update_figure(groups),
+            report_figures.update_figure(records),
             "KL divergence and candidates of the line search against meta-iterations",
         ),
-        shares=_optional(
-            report_figures.time_figure({str(run.run_dir): run.records for run in trained}),
-            "Shares of an iteration's time",
-        ),
-        evaluated=[
-            {
-                "title": it.title,
-                "rows": _rows(it),
-                "steps": max(len(curve.mean_return) for curve in it.curves.values()),
-                "published": {name: values for name, values in it.published.items() if values},
-                "curves": picture(
-                    adaptation_figure(it.curves, it.published, it.title),
-                    f"Mean return against adaptation steps; {it.title}",
-                ),
-                "tasks": _optional(
-                    report_figures.task_figure(it.tasks, it.curves),
-                    f"Return on each task; {it.title}",
-                ),
-            }
-            for it in evaluated
+        shares=_optional(report_figures.time_figure(times), "Shares of an iteration's time"),
+        evaluated=[_section(it) for it in evaluated],
+        not_evaluated=[
+            run
+            for run in runs
+            if not run.evaluations and run.config.name not in {it.preset for it in evaluated}
+        ],
+        examples=[
+            Picture(
+                data_uri(run.examples, "image/svg+xml"), f"Single held-out tasks of {run.run_dir}"
+            )
+            for run in runs
+            if run.examples
         ],
         paths=[
             picture(
@@ -189,43 +205,31 @@ def render_page(runs: Sequence[Run], paths: Sequence[report_figures.TaskPaths] =
             )
             for each in paths
         ],
-        videos=[
-            {
-                "source": data_uri(read_bytes(file, _LARGEST_VIDEO), _VIDEO_TYPES[file.suffix]),
-                "moves": file.suffix == ".mp4",
-                "name": str(file),
-            }
-            for run in runs
-            for file in run.videos
-        ],
-        sources=list(dict.fromkeys((run.config.name, run.config.source) for run in runs)),
+        videos=[_video(file) for run in runs for file in run.videos],
     )
 
 
 def evaluated_tasks(runs: Sequence[Run]) -> list[EvaluatedTasks]:
     """Join what evaluations say of the same held-out tasks, whichever run's folder it lies in."""
-    seeds = {label: len(members) for label, members in _groups(runs).items()}
-    found: dict[str, EvaluatedTasks] = {}
+    found: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         for name, evaluation in run.evaluations.items():
-            key = json.dumps([run.config.name, name, evaluation["tasks"]])
-            published = published_returns(run.config) if name == "training" else {}
-            which = describe_range(
-                "" if name == "training" else name,
-                evaluation.get("task_range", {}),
-                _number_of_tasks(evaluation),
-            )
-            it = found.setdefault(
-                key,
-                EvaluatedTasks(run.config.name, which, evaluation["tasks"], {}, published),
-            )
-            alone = run.config.agent
-            if seeds.get(_label(run, runs), 1) > 1:
-                alone = f"{alone}, seed {run.config.seed}"
-            curves = evaluation.get("curves", {alone: evaluation})
-            for label, curve in curves.items():
-                it.curves.setdefault(label, _curve(curve))
-    return list(found.values())
+            found.setdefault((run.config.name, name, evaluation.identity), []).append(run)
+    seeds = {run.run_dir: members for members in _groups(runs).values() for run in members}
+    joined = []
+    for (preset, range_name, _), members in found.items():
+        curves: dict[int, dict[str, AdaptationCurve]] = {}
+        for run in members:
+            several = len(seeds[run.run_dir]) > 1
+            alone = f"{run.config.agent}, seed {run.config.seed}" if several else run.config.agent
+            for shots, by_agent in run.evaluations[range_name].curves.items():
+                there = curves.setdefault(shots, {})
+                for agent, curve in by_agent.items():
+                    there.setdefault(_free_name(there, agent or alone, curve, run), curve)
+        first = members[0]
+        panels = _panels(first.config, range_name, curves)
+        joined.append(EvaluatedTasks(preset, first.evaluations[range_name], panels))
+    return joined
 
 
 def picture(figure: Figure, text: str) -> Picture:
@@ -245,103 +249,104 @@ def _optional(figure: Figure | None, text: str) -> Picture | None:
     return picture(figure, text) if figure else None
 
 
-def _label(run: Run, runs: Sequence[Run]) -> str:
-    """Name a run's group: by its agent, with the preset where there are several."""
-    several = len({each.config.name for each in runs}) > 1
-    return " · ".join(run.group) if several else run.config.agent
+def _video(file: Path) -> dict[str, Any]:
+    source = data_uri(read_bytes(file, _LARGEST_VIDEO), _VIDEO_TYPES[file.suffix])
+    return {"source": source, "moves": file.suffix == ".mp4", "name": str(file)}
 
 
 def _groups(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    groups: dict[str, list[Run]] = {}
+    """Give the runs of each group, by a name: that of the agent and of what tells it from others.
+
+    That is the preset where there are several, and the run folder where settings differ.
+    """
+    members: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
-        groups.setdefault(_label(run, runs), []).append(run)
+        members.setdefault(run.group, []).append(run)
+    several = len({preset for preset, _, _ in members}) > 1
+    groups: dict[str, list[Run]] = {}
+    for (preset, agent, _), found in members.items():
+        name = f"{preset} · {agent}" if several else agent
+        groups[f"{name}, {found[0].run_dir}" if name in groups else name] = found
     return groups
 
 
-def _rows(evaluated: EvaluatedTasks) -> list[dict[str, Any]]:
+def _free_name(
+    taken: Mapping[str, AdaptationCurve], name: str, curve: AdaptationCurve, run: Run
+) -> str:
+    """Give a name that no other numbers have: its own, or with the run's folder."""
+    same = name not in taken or np.array_equal(taken[name].mean, curve.mean, equal_nan=True)
+    return name if same else f"{name}, {run.run_dir}"
+
+
+def _panels(
+    config: Config | SupervisedConfig,
+    range_name: str,
+    curves: Mapping[int, Mapping[str, AdaptationCurve]],
+) -> list[Panel]:
+    if isinstance(config, SupervisedConfig):
+        return panels_by_shots(curves, config)
+    returns = published_returns(config) if range_name == _TRAINING else {}
+    published = {agent: dict(enumerate(means)) for agent, means in returns.items() if means}
+    return [Panel("", by_agent, published) for by_agent in curves.values()]
+
+
+def _section(evaluated: EvaluatedTasks) -> dict[str, Any]:
+    """Give what the page shows of the same held-out tasks."""
+    first, panels, title = evaluated.first, evaluated.panels, evaluated.title
+    measure = first.measure[:1].upper() + first.measure[1:]
+    tasks = None
+    if first.tasks:
+        figure = report_figures.task_figure(first.tasks, panels[0].curves)
+        tasks = picture(figure, f"Return on each task; {title}")
+    return {
+        "title": title,
+        "measure": measure,
+        "of_returns": first.of_returns,
+        "adapted_to": any(panel.title for panel in panels),
+        "has_gain": any(
+            np.isfinite(curve.gain_ci95).all()
+            for panel in panels
+            for curve in panel.curves.values()
+        ),
+        "steps": _steps(panels),
+        "rows": _rows(panels, digits=2 if first.of_returns else 3),
+        "curves": picture(
+            adaptation_figure(panels, title, first.measure),
+            f"{measure} against adaptation steps; {title}",
+        ),
+        "tasks": tasks,
+    }
+
+
+def _steps(panels: Sequence[Panel]) -> int:
+    return max(len(curve.mean) for panel in panels for curve in panel.curves.values())
+
+
+def _rows(panels: Sequence[Panel], digits: int) -> list[dict[str, Any]]:
     """Give a table's rows: the mean and its interval after each step, and the gain."""
-    return [
-        {
-            "name": name,
-            "means": [
-                f"{mean:.2f} [{low:.2f}, {high:.2f}]" + _success(curve, step)
-                for step, (mean, (low, high)) in enumerate(
-                    zip(curve.mean_return, curve.ci95, strict=True)
-                )
-            ],
-            "gain": "{:+.2f} [{:.2f}, {:.2f}]".format(curve.gain, *curve.gain_ci95)
-            if len(curve.mean_return) > 1
-            else "takes no step",
-        }
-        for name, curve in evaluated.curves.items()
-    ]
+    rows = []
+    steps = range(_steps(panels))
+    for panel in panels:
+        for name, curve in panel.curves.items():
+            means = [_mean(curve, step, digits) for step in range(len(curve.mean))]
+            means += [""] * (len(steps) - len(means))
+            row = {"means": means, "gain": _gain(curve, digits)}
+            rows.append({"name": name, "adapted_to": panel.title, **row})
+        for name, numbers in panel.published.items():
+            means = [f"{numbers[step]:g}" if step in numbers else "" for step in steps]
+            row = {"means": means, "gain": ""}
+            rows.append({"name": f"{name}, published", "adapted_to": panel.title, **row})
+    return rows
 
 
-def _success(curve: AdaptationCurve, step: int) -> str:
-    return "" if curve.success is None else f", success {curve.success.mean[step]:.1%}"
+def _mean(curve: AdaptationCurve, step: int, digits: int) -> str:
+    low, high = curve.ci95[step]
+    rate = f", success {curve.success.mean[step]:.1%}" if curve.success else ""
+    return f"{curve.mean[step]:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]{rate}"
 
 
-def _number_of_tasks(evaluation: dict[str, Any]) -> int:
-    curves = evaluation.get("curves", {"": evaluation})
-    return len(next(iter(curves.values()))["per_task_return"])
-
-
-def _curve(described: dict[str, Any]) -> AdaptationCurve:
-    def numbers(name: str) -> np.ndarray:
-        return np.array(described[name], dtype=np.float64)
-
-    return AdaptationCurve(
-        per_task_return=numbers("per_task_return"),
-        mean_return=numbers("mean_return"),
-        ci95=numbers("ci95"),
-        gain=float(described["gain"]),
-        gain_ci95=numbers("gain_ci95"),
-        env_steps=int(described["env_steps"]),
-        success=SuccessCurve(
-            per_task=numbers("per_task_success"),
-            mean=numbers("mean_success"),
-            ci95=numbers("success_ci95"),
-        )
-        if "mean_success" in described
-        else None,
-    )
-
-
-def read_evaluation(file: Path) -> dict[str, Any]:
-    """Read what `metarl evaluate` wrote, as far as a page shows it.
-
-    Raises:
-        RunFolderError: it cannot be read, or is no evaluation.
-
-    """
-    found = read_json(file, _LARGEST_EVALUATION)
-    try:
-        number = len(found["tasks"])
-        for curve in found.get("curves", {"": found}).values():
-            _check_curve(_curve(curve), number)
-        describe_range("", found.get("task_range", {}), number)
-        json.dumps(found["tasks"])
-    except Exception as error:  # what somebody else wrote may break its reader anywhere
-        raise RunFolderError(
-            f"{file} is no evaluation: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        ) from error
-    return dict(found)
-
-
-def _check_curve(curve: AdaptationCurve, tasks: int) -> None:
-    steps = len(curve.mean_return)
-    shapes = [
-        (curve.per_task_return.shape, (tasks, steps)),
-        (curve.mean_return.shape, (steps,)),
-        (curve.ci95.shape, (steps, 2)),
-        (curve.gain_ci95.shape, (2,)),
-    ]
-    if curve.success is not None:
-        shapes += [
-            (curve.success.per_task.shape, (tasks, steps)),
-            (curve.success.mean.shape, (steps,)),
-            (curve.success.ci95.shape, (steps, 2)),
-        ]
-    for found, expected in shapes:
-        if found != expected or not steps:
-            raise ValueError(f"an array has the shape {found}, not {expected}")
+def _gain(curve: AdaptationCurve, digits: int) -> str:
+    if len(curve.mean) == 1:
+        return "takes no step"
+    low, high = curve.gain_ci95
+    return f"{curve.gain:+.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

@@ -10,9 +10,17 @@ from matplotlib.figure import Figure
 
 from metarl.agent.protocol import Record
 from metarl.experiments.curves import AdaptationCurve
+from metarl.reports.figures import plain
 
 Groups = Mapping[str, Sequence[Sequence[Record]]]
 """The records of each run of each group."""
+
+_LEARNED = {
+    "return": ("mean return of the meta-batch", "Mean return"),
+    "loss": ("loss on the query sets of training", "Loss on the query sets of training"),
+    "success": ("share of episodes that succeeded", "Success"),
+}
+"""What records have before and after adaptation: its axis, and its name in words."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +34,37 @@ class TaskPaths:
 
 
 def learning_figures(groups: Groups) -> Iterator[tuple[Figure, str]]:
-    """Draw returns before and after adaptation, their difference, and success where it is known."""
-    returns = "pre_adaptation_return", "post_adaptation_return"
-    successes = "pre_adaptation_success", "post_adaptation_success"
-    if not groups:
-        return
-    figure = _before_and_after(groups, returns, "mean return of the meta-batch")
-    yield figure, "Mean return before and after adaptation against meta-iterations"
+    """Draw returns and their gain, losses, and success, each where some record has it."""
+    for metric, (ylabel, text) in _LEARNED.items():
+        figure = _before_and_after(groups, metric, ylabel)
+        if not figure.axes[0].lines:
+            continue
+        if metric == "loss":
+            figure.axes[0].set_yscale("log")
+        if metric == "success":
+            figure.axes[0].set_ylim(-0.02, 1.02)
+        yield figure, f"{text} before and after adaptation against meta-iterations"
+        gain = _gain_figure(groups) if metric == "return" else None
+        if gain:
+            yield gain, "Gain of adaptation against meta-iterations"
 
+
+def _before_and_after(groups: Groups, metric: str, ylabel: str) -> Figure:
+    """Draw a metric before adaptation and after it."""
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (label, runs) in enumerate(groups.items()):
+        for phase, name, style in (("pre", "before", "--"), ("post", "after", "-")):
+            line = f"{label}, {name} adaptation"
+            _mean_and_range(axes, runs, f"{phase}_adaptation_{metric}", line, f"C{number}", style)
+    axes.set(xlabel="meta-iteration", ylabel=ylabel)
+    _finish(axes, legend=bool(axes.lines))
+    return figure
+
+
+def _gain_figure(groups: Groups) -> Figure | None:
+    """Draw the return after adaptation minus that before, where records have both."""
+    before, after = "pre_adaptation_return", "post_adaptation_return"
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     axes = figure.add_subplot()
     for number, (label, runs) in enumerate(groups.items()):
@@ -43,32 +74,14 @@ def learning_figures(groups: Groups) -> Iterator[tuple[Figure, str]]:
                 for record in run
                 if record.get(before) is not None and record.get(after) is not None
             ]
-            for before, after in [returns]
             for run in runs
         ]
         _mean_and_range(axes, with_gain, "gain", label, f"C{number}", "-")
-    if axes.lines:
-        axes.axhline(0, color="0.5", linewidth=0.8)
-        axes.set(xlabel="meta-iteration", ylabel="gain of adaptation (after − before)")
-        _finish(axes)
-        yield figure, "Gain of adaptation against meta-iterations"
-
-    figure = _before_and_after(groups, successes, "share of episodes that succeeded")
-    if figure.axes[0].lines:
-        figure.axes[0].set_ylim(-0.02, 1.02)
-        yield figure, "Success before and after adaptation against meta-iterations"
-
-
-def _before_and_after(groups: Groups, metrics: tuple[str, str], ylabel: str) -> Figure:
-    """Draw a metric before adaptation and the one after it."""
-    figure = Figure(figsize=(6, 3.8), layout="constrained")
-    axes = figure.add_subplot()
-    for number, (label, runs) in enumerate(groups.items()):
-        for phase, metric, style in zip(("before", "after"), metrics, ("--", "-"), strict=True):
-            name = f"{label}, {phase} adaptation"
-            _mean_and_range(axes, runs, metric, name, f"C{number}", style)
-    axes.set(xlabel="meta-iteration", ylabel=ylabel)
-    _finish(axes, legend=bool(axes.lines))
+    if not axes.lines:
+        return None
+    axes.axhline(0, color="0.5", linewidth=0.8)
+    axes.set(xlabel="meta-iteration", ylabel="gain of adaptation (after − before)")
+    _finish(axes)
     return figure
 
 
@@ -103,37 +116,38 @@ def time_figure(runs: Mapping[str, Sequence[Record]]) -> Figure | None:
     left = np.zeros(len(shares))
     for number, phase in enumerate(phases):
         widths = np.array([100 * share.get(phase, 0.0) for share in shares.values()])
-        label = f"{phase.replace('_', ' ')} ({widths.mean():.0f} %)"
+        label = plain(f"{phase.replace('_', ' ')} ({widths.mean():.0f} %)")
         colour = f"C{number}" if number < 10 else "0.7"
-        axes.barh(list(shares), widths, left=left, label=label, color=colour, height=0.6)
+        axes.barh(range(len(shares)), widths, left=left, label=label, color=colour, height=0.6)
         left += widths
     axes.set(xlabel="% of an iteration", xlim=(0, 100))
+    axes.set_yticks(range(len(shares)), [plain(name) for name in shares])
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
     return figure
 
 
-def task_figure(tasks: Sequence[Any], curves: Mapping[str, AdaptationCurve]) -> Figure | None:
+def task_figure(tasks: Any, curves: Mapping[str, AdaptationCurve]) -> Figure:
     """Draw each task's return: against its value, or as colour in the plane of two values.
 
     Tasks that are neither have their return after adaptation drawn against that before.
     """
-    values = _values(tasks)
+    values = _values(tasks, len(next(iter(curves.values())).per_task))
     if values is not None and values.shape[1] == 2:
         return _plane_of_tasks(values, curves)
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     for number, (label, curve) in enumerate(curves.items()):
-        before, after = curve.per_task_return[:, 0], curve.per_task_return[:, -1]
-        last = curve.per_task_return.shape[1] - 1
+        before, after = curve.per_task[:, 0], curve.per_task[:, -1]
+        last = curve.per_task.shape[1] - 1
         colour = f"C{number}"
         if values is None:
-            axes.scatter(before, after, s=18, color=colour, label=label)
+            axes.scatter(before, after, s=18, color=colour, label=plain(label))
             axes.set(xlabel="return before adaptation", ylabel="return after the last step")
             continue
         if last:
             axes.scatter(values, before, s=18, facecolors="none", edgecolors=colour)
-        axes.scatter(values, after, s=18, color=colour, label=f"{label}, after {last} steps")
+        axes.scatter(values, after, s=18, color=colour, label=plain(f"{label}, after {last} steps"))
         axes.set(xlabel="the task's value", ylabel="return (open: before adaptation)")
     _finish(axes)
     return figure
@@ -169,12 +183,12 @@ def _plane_of_tasks(
     rows = -(-len(curves) // columns)
     figure = Figure(figsize=(6, 4.2 if columns == 1 else 2.9 * rows), layout="constrained")
     squares = figure.subplots(rows, columns, squeeze=False).ravel()
-    returns = [curve.per_task_return[:, -1] for curve in curves.values()]
+    returns = [curve.per_task[:, -1] for curve in curves.values()]
     low, high = min(map(np.min, returns)), max(map(np.max, returns))
     for axes, (label, curve), last in zip(squares, curves.items(), returns, strict=False):
-        steps = curve.per_task_return.shape[1] - 1
+        steps = curve.per_task.shape[1] - 1
         points = axes.scatter(*values.T, c=last, vmin=low, vmax=high, s=30, cmap="viridis")
-        axes.set(title=f"{label}, after {steps} steps", aspect="equal")
+        axes.set(title=plain(f"{label}, after {steps} steps"), aspect="equal")
         axes.grid(alpha=0.3)
     for axes in squares[len(curves) :]:
         axes.axis("off")
@@ -198,7 +212,7 @@ def _mean_and_range(
     iterations = [iteration for iteration, _ in values[0][:shortest]]
     numbers = np.array([[value for _, value in run[:shortest]] for run in values])
     name = f"{label} ({len(values)} seeds)" if len(values) > 1 else label
-    axes.plot(iterations, numbers.mean(0), style, color=colour, label=name, linewidth=1.4)
+    axes.plot(iterations, numbers.mean(0), style, color=colour, label=plain(name), linewidth=1.4)
     if len(values) > 1:
         ends = numbers.min(0), numbers.max(0)
         axes.fill_between(iterations, *ends, color=colour, alpha=0.15, linewidth=0)
@@ -218,14 +232,14 @@ def _shares(records: Sequence[Record]) -> dict[str, float]:
     return {**shares, "everything else": max(0.0, 1 - sum(shares.values()))}
 
 
-def _values(tasks: Sequence[Any]) -> Float[np.ndarray, "task value"] | None:
-    """Give tasks of one or two numbers as rows; None for others."""
+def _values(tasks: Any, count: int) -> Float[np.ndarray, "task value"] | None:
+    """Give so many tasks of one or two numbers as rows; None for others."""
     try:
         values = np.array(tasks, dtype=np.float64)
-    except (TypeError, ValueError):
+        rows: np.ndarray = values.reshape(count, -1)
+    except (OverflowError, TypeError, ValueError):
         return None
-    rows: np.ndarray = values.reshape(len(tasks), -1)
-    return rows if rows.shape[1] in (1, 2) else None
+    return rows if values.shape[:1] == (count,) and rows.shape[1] in (1, 2) else None
 
 
 def _finish(axes: Any, legend: bool = True) -> None:

@@ -28,13 +28,20 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from metarl.learning.adaptation import Parameters, unflatten
-from metarl.agent.protocol import AgentState
+from metarl.agent.protocol import AgentState, TrainingState
 from metarl.foundation.errors import RunFolderError
-from metarl.foundation.files import MEBIBYTE, PARTIAL, flush_folder, read_bytes, read_json, reason, write_new
+from metarl.foundation.files import (
+    MEBIBYTE,
+    PARTIAL,
+    flush_folder,
+    read_bytes,
+    read_json,
+    reason,
+    write_new,
+)
+from metarl.learning.adaptation import Parameters, unflatten
 from metarl.runs.metrics import LARGEST_COUNT
 from metarl.workers.shards import Vector, to_vector
-from metarl.agent.protocol import TrainingState
 
 FORMAT = 1
 KEPT = 3

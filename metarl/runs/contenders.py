@@ -85,9 +85,7 @@ def with_baselines(contenders: Sequence[Contender], beside: Path) -> list[Conten
                 f"`metarl train {first.config.start} --agent {baseline.agent} --run-dir {folder}`"
             )
         else:
-            config = dataclasses.replace(
-                first.config, agent=baseline.agent, **baseline.changes
-            )
+            config = dataclasses.replace(first.config, agent=baseline.agent, **baseline.changes)
             added.append(Contender(config, (None,) * len(first.seeds), first.seeds))
     if missing:
         raise ConfigError(f"baselines are not trained yet; first: {' and '.join(missing)}")

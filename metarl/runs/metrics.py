@@ -17,7 +17,7 @@ LARGEST_FILE = 4096 * MEBIBYTE
 LARGEST_LINE = MEBIBYTE
 LARGEST_COUNT = 2**53
 _COUNTS = ("iteration", "env_steps", "line_search_steps")
-_NUMBERS = ("_seconds", "_return", "_success", "kl")
+_NUMBERS = ("_seconds", "_return", "_loss", "_success", "kl")
 _SCALAR = int | float | str | None
 
 
@@ -194,6 +194,8 @@ def _read_record(line: bytes) -> Record | str:
             return f"{name} = {value!r}"
         if not isinstance(value, int | float | None if name.endswith(_NUMBERS) else _SCALAR):
             return f"{name} is no number"
+        if isinstance(value, int) and abs(value) >= LARGEST_COUNT:
+            return f"{name} is too large"
     if "iteration" not in record:
         return "it has no iteration"
     return record

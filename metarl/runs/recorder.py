@@ -7,11 +7,11 @@ wait in memory, checkpoints are tried again.
 
 from collections.abc import Callable, Mapping
 
+from metarl.agent.protocol import Record, TrainingState
+from metarl.foundation.errors import RunFolderError
 from metarl.learning.adaptation import Parameters
 from metarl.runs.checkpoints import Checkpoints
-from metarl.foundation.errors import RunFolderError
 from metarl.runs.metrics import MetricsFile
-from metarl.agent.protocol import Record, TrainingState
 
 FAILED_CHECKPOINTS = 10
 """So many scheduled checkpoints in a row that cannot be written end the run."""

@@ -2,18 +2,14 @@
 
 import contextlib
 import json
-import os
-import platform
-from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from metarl.config.base import ExperimentConfig
 from metarl.config.reinforcement import Config
+from metarl.config.supervised import SupervisedConfig, read_either
 from metarl.foundation.errors import ConfigError, RunFolderError
 from metarl.foundation.files import PARTIAL, read_json, write_whole
-from metarl.config.supervised import SupervisedConfig, read_either
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"

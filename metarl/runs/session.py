@@ -18,10 +18,10 @@ from metarl.foundation.versions import physics_warning, versions
 from metarl.runs.checkpoints import Checkpoints
 from metarl.runs.interruptions import Interrupted, Interruptions
 from metarl.runs.metrics import MetricsFile
+from metarl.runs.provenance import record_session
 from metarl.runs.recorder import RunRecorder
 from metarl.runs.run_folder import make_run_folder, require_no_run, sweep, write_config
 from metarl.runs.run_lock import locked
-from metarl.runs.provenance import record_session
 from metarl.runs.trackers import require_wandb, start_trackers
 from metarl.training import train
 from metarl.workers.cores import checked_workers

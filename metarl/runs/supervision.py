@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from metarl.foundation.messages import say
 from metarl.foundation.errors import RunFolderError, WorkerError
+from metarl.foundation.messages import say
 from metarl.tasks.failed_episodes import FailedEpisode
 from metarl.workers.process_pool import Supervision
 

@@ -15,10 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from metarl.agent.protocol import Record
 from metarl.config.base import ExperimentConfig
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.files import read_bytes, write_whole
-from metarl.agent.protocol import Record
 
 _WANDB_IDENTITY = "wandb-id.txt"
 _LONGEST_IDENTITY = 128

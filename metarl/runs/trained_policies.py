@@ -9,9 +9,9 @@ import tempfile
 from importlib.resources import as_file
 from pathlib import Path
 
-from metarl.foundation.messages import say
 from metarl.config.plugins import trained_policies
 from metarl.foundation.errors import RunFolderError
+from metarl.foundation.messages import say
 
 FOLDER = Path("runs") / "trained"
 
