@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from metarl.config.plugins import load_preset
 from metarl.experiments.curves import summarise
-from metarl.reports.figures import adaptation_curves
+from metarl.reports.figures import Panel, adaptation_curves
 from metarl.runs.metrics import read_metrics
 
 
@@ -40,9 +40,13 @@ def main():
     learning_curve(left, read_metrics(options.run_dir))
     returns = np.array(evaluation["per_task_return"])
     curve = summarise(returns, evaluation["env_steps"], evaluation["seed"])
-    published = load_preset(evaluation["preset"]).published
-    adaptation_curves(right, {"maml-trpo": curve}, published)
-    right.set_title(f"{len(returns)} held-out tasks")
+    published = {
+        agent: dict(enumerate(means))
+        for agent, means in load_preset(evaluation["preset"]).published.items()
+    }
+    adaptation_curves(right, Panel("", {"maml-trpo": curve}, published))
+    right.set(title=f"{len(returns)} held-out tasks", ylabel="mean return")
+    right.legend(loc="best", frameon=False)
     figure.suptitle(f"{evaluation['preset']}, seed {evaluation['seed']}")
     options.output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.output, dpi=130)

@@ -12,9 +12,11 @@ import pytest
 
 from metarl.cli import main
 from metarl.experiments.curves import summarise
+from metarl.reports.evaluations import read_evaluation
 from metarl.reports.report import evaluated_tasks, read_run, render_page
-from metarl.reports.report_figures import task_figure, time_figure
+from metarl.reports.report_figures import learning_figures, task_figure, time_figure
 
+RESULTS = Path(__file__).parent.parent / "results"
 SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--horizon", "5", "--workers", "0"]
 SMALL += ["--hidden-sizes", "4", "--test-tasks", "4", "--test-episodes-per-task", "2"]
 SMALL += ["--no-tensorboard"]
@@ -28,6 +30,21 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 def train(run_dir, *arguments, preset="navigation-2d", iterations=2):
     options = ["--iterations", str(iterations), "--run-dir", run_dir, *arguments]
     assert main(["train", preset, *SMALL, *options]) == 0
+
+
+def train_on_a_problem(run_dir):
+    options = [
+        "--tasks-per-batch",
+        "3",
+        "--hidden-sizes",
+        "4",
+        "--iterations",
+        "2",
+        "--first-order",
+    ]
+    options += ["--record-interval", "1", "--checkpoint-interval", "1", "--batch-norm"]
+    options += ["--test-tasks", "5", "--test-queries", "7", "--test-adaptation-steps", "2"]
+    assert main(["train", "sinusoid", *options, "--no-tensorboard", "--run-dir", run_dir]) == 0
 
 
 def one_line_error(capsys):
@@ -102,13 +119,85 @@ def test_several_runs_compare_on_one_page():
     assert main(["evaluate", "random", "--workers", "0"]) == 0
     names = ["seed-1", "seed-2", "random"]
     (it,) = evaluated_tasks([read_run(Path(name)) for name in names])
-    assert list(it.curves) == ["maml-trpo, seed 1", "maml-trpo, seed 2", "random"]
-    for name, curve in zip(names, it.curves.values(), strict=True):
+    (panel,) = it.panels
+    assert list(panel.curves) == ["maml-trpo, seed 1", "maml-trpo, seed 2", "random"]
+    for name, curve in zip(names, panel.curves.values(), strict=True):
         found = json.loads(Path(name, "evaluation.json").read_text())["per_task_return"]
         np.testing.assert_array_equal(curve.per_task_return, found)
     assert main(["report", *names, "-o", "page.html"]) == 0
     text = Page("page.html").text
-    assert all(name in text for name in [*names, *it.curves])
+    assert all(name in text for name in [*names, *panel.curves])
+
+
+def test_runs_of_one_seed_and_other_settings_are_told_apart():
+    for name, rate in (("small", "0.05"), ("large", "0.5")):
+        train(name, "--inner-learning-rate", rate)
+        assert main(["evaluate", name, "--workers", "0"]) == 0
+    runs = [read_run(Path("small")), read_run(Path("large"))]
+    (it,) = evaluated_tasks(runs)
+    assert list(it.panels[0].curves) == ["maml-trpo", "maml-trpo, large"]
+    assert main(["report", "small", "large", "-o", "page.html"]) == 0
+    assert "seeds" not in Page("page.html").text
+
+
+def test_a_page_holds_runs_of_both_kinds():
+    train("r")
+    assert main(["evaluate", "r", "--workers", "0"]) == 0
+    train_on_a_problem("s")
+    assert main(["evaluate", "s"]) == 0
+    assert main(["report", "s", "r", "-o", "page.html"]) == 0
+    page = Page("page.html")
+    assert not page.without_text
+    found = json.loads(Path("s/evaluation.json").read_text())
+    for curve in found["curves"]:
+        for mean, (low, high) in zip(curve["mean"], curve["ci95"], strict=True):
+            assert f"{mean:.3f} [{low:.3f}, {high:.3f}]" in page.text
+    gain = json.loads(Path("r/evaluation.json").read_text())["gain"]
+    for words in (
+        "sinusoid and navigation-2d",
+        "env steps",
+        "network",
+        "fully-connected 4",
+        "maml, first order",
+        "s normalises by the statistics of the batch",
+        "sinusoid: mean squared error on 5 held-out tasks",
+        "adapted to",
+        "maml, published",
+        "0.67",
+        "Single held-out tasks of s",
+        "navigation-2d: 4 held-out tasks",
+        f"{gain:+.2f} [",
+        "metarl render r",
+        "Where the time went",
+    ):
+        assert words in page.text, words
+    drawings = base64.b64encode(Path("s/examples.svg").read_bytes()).decode()
+    assert f"data:image/svg+xml;base64,{drawings}" in page.sources
+
+
+def test_losses_are_drawn_as_returns_are_on_a_logarithmic_axis():
+    records = [
+        {"iteration": n, "pre_adaptation_loss": 8.0 / n, "post_adaptation_loss": 4.0 / n}
+        for n in (2, 4)
+    ]
+    ((figure, text),) = learning_figures({"maml": [records]})
+    (axes,) = figure.axes
+    assert text.startswith("Loss")
+    assert axes.get_yscale() == "log"
+    lines = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
+    assert lines == {
+        "maml, before adaptation": [4.0, 2.0],
+        "maml, after adaptation": [2.0, 1.0],
+    }
+
+
+def test_of_a_problem_alone_nothing_of_environments_is_said():
+    train_on_a_problem("s")
+    assert main(["report", "s"]) == 0
+    page = Page("s/report.html")
+    assert "metarl evaluate s" in page.text
+    for words in ("env steps", "Videos", "Where the time went", "metarl render"):
+        assert words not in page.text
 
 
 def test_names_are_text_and_never_markup():
@@ -165,6 +254,22 @@ def test_tasks_of_one_value_of_two_and_of_neither_are_drawn():
     np.testing.assert_allclose(plane.get_array(), [2, 5])
     (other,) = task_figure([{"a": 1}, {"a": 2}], curves).axes
     np.testing.assert_allclose(other.collections[0].get_offsets(), returns)
+
+
+def test_every_committed_evaluation_is_read_and_drawn():
+    files = sorted(RESULTS.rglob("evaluation*.json"))
+    assert files
+    parts = 0
+    for file in files:
+        found = read_evaluation(file)
+        for curves in found.curves.values():
+            assert all(len(curve.mean) for curve in curves.values())
+        if isinstance(found.tasks, dict):  # of several parts: each written by itself
+            parts += 1
+            (curve,) = found.curves[0].values()
+            (axes,) = task_figure(found.tasks, {"it": curve}).axes
+            assert axes.get_xlabel() == "return before adaptation"
+    assert parts
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")

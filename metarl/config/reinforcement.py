@@ -170,11 +170,19 @@ class Config(ExperimentConfig):
         return tuple(rates[min(step, len(rates) - 1)] for step in range(steps))
 
 
+def current_env_id(env_id: str) -> str:
+    """Give the id of today for one that files of version 0.1 name."""
+    module, colon, name = env_id.partition(":")
+    return f"{_MOVED.get(module, module)}{colon}{name}"
+
+
 def environment_name(env_id: str) -> str:
     """Give the last part of an environment's id: of package:namespace/Name-v0, Name-v0."""
     return env_id.rpartition(":")[2].rpartition("/")[2]
 
 
+_MOVED = {"metarl.wrapped": "metarl.tasks"}
+"""Modules that register environments, and where they are now."""
 _MINIMUM = {
     "horizon": 1,
     "iterations": 1,

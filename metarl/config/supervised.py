@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from metarl.config.base import ExperimentConfig
 from metarl.config.fields import NotAFlag, read_fields, require
-from metarl.config.reinforcement import Config
+from metarl.config.reinforcement import Config, current_env_id
 from metarl.foundation.errors import ConfigError
 
 
@@ -155,6 +155,8 @@ def read_either(table: Mapping[str, Any], origin: str) -> Config | SupervisedCon
 
     """
     supervised = isinstance(table, Mapping) and "problem" in table
+    if isinstance(table, Mapping) and isinstance(table.get("env_id"), str):
+        table = {**table, "env_id": current_env_id(table["env_id"])}
     config: Config | SupervisedConfig
     config = read_fields(SupervisedConfig if supervised else Config, table, origin)
     return config

@@ -1,1 +1,1 @@
-"""What stays on disk of a run, and a run that is going on. It draws nothing and prints nothing by itself."""
+"""What stays on disk of a run, and a run that is going on. It draws nothing."""

@@ -29,6 +29,7 @@ import torch
 from safetensors.torch import load, save
 
 from metarl.agent.protocol import AgentState, TrainingState
+from metarl.config.reinforcement import current_env_id
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import (
     MEBIBYTE,
@@ -222,7 +223,10 @@ def _load(
     if summary["format"] != FORMAT:
         raise ValueError(f"checkpoint format {summary['format']}, this metarl reads {FORMAT}")
     for kind, wanted in about.items():
-        if summary.get(kind, wanted) != wanted:  # older ones do not say
+        said = summary.get(kind, wanted)  # older ones do not say
+        if kind == "environment" and isinstance(said, str):
+            said = current_env_id(said)
+        if said != wanted:
             raise ValueError(f"it is of {kind} {summary[kind]!r}, not of {wanted!r}")
     for name in ("iteration", "env_steps"):
         if type(summary[name]) is not int or not 0 <= summary[name] < LARGEST_COUNT:

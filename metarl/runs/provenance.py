@@ -18,6 +18,8 @@ import torch
 from metarl.foundation.files import MEBIBYTE, opened_within
 
 SESSIONS_FILE = "sessions.jsonl"
+_NAMED_BEFORE = "sittings.jsonl"
+"""By metarl 0.1."""
 _LARGEST_FILE = 16 * MEBIBYTE
 _GIT_SECONDS = 5.0
 
@@ -100,7 +102,10 @@ def read_sessions(run_dir: Path) -> list[dict[str, Any]]:
         RunFolderError: the file is no regular file, or too large.
 
     """
-    file = run_dir / SESSIONS_FILE
+    return [session for name in (_NAMED_BEFORE, SESSIONS_FILE) for session in _read(run_dir / name)]
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
     if not (file.exists() or file.is_symlink()):
         return []
     sessions = []

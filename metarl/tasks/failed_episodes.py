@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metarl.config.fields import read_fields
+from metarl.config.reinforcement import current_env_id
 from metarl.foundation.errors import ConfigError, RunFolderError, TaskError
 from metarl.foundation.files import MEBIBYTE, read_json, write_whole
 
@@ -88,7 +89,7 @@ def read_episode(file: Path) -> FailedEpisode:
         episode: FailedEpisode = read_fields(FailedEpisode, dict(table), str(file))
     except (ValueError, ConfigError, RunFolderError) as error:
         raise RunFolderError(f"{file} is no failed episode: {error}") from error
-    return episode
+    return replace(episode, env_id=current_env_id(episode.env_id))
 
 
 def _plain(value: Any) -> Any:
