@@ -96,7 +96,7 @@ def example_figure(
         return None
     problem, last = first.learner.problem, first.config.test_adaptation_steps
     if problem.input_shape == (1,) and problem.outputs == 1:
-        shown = {}
+        shown: dict[str, Fits] = {}
         for each, at in trained:
             assert isinstance(each, ProblemExperiment)
             steps = [step for step in _DRAWN_STEPS if step <= each.learner.steps_at_test]

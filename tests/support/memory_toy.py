@@ -1,8 +1,8 @@
 """A toy agent of the memory family in one file: RL² (Duan et al. 2016) on a handful of numbers.
 
-A trial is `adaptation_steps + 1` episodes of one task, through which a recurrent network carries its
-hidden state; it sees what it did last, what that paid, and whether an episode has ended. REINFORCE
-on the whole trial, by Adam. Nothing else of the project knows of it.
+A trial is `adaptation_steps + 1` episodes of one task, through which a recurrent network carries
+its hidden state; it sees what it did last, what that paid, and whether an episode has ended.
+REINFORCE on the whole trial, by Adam. Nothing else of the project knows of it.
 """
 
 import gymnasium as gym
@@ -34,7 +34,7 @@ def outputs_of(policy):
 
 
 def initial_parameters(policy, config):
-    """A gated recurrent unit (Cho et al. 2014) on (observation, action, reward, end), and logits."""
+    """A gated recurrent unit (Cho et al. 2014) on what was seen and done last, and logits."""
     choices = outputs_of(policy)
     inputs = policy.observation_space.shape[0] + choices + 2
     shapes = {
