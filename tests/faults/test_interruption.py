@@ -288,7 +288,7 @@ def test_two_runs_never_write_one_folder(zygote):
     "environment variables",
     group="platform",
 )
-def test_every_sitting_is_recorded(zygote):
+def test_every_session_is_recorded(zygote):
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
     for arguments in (["init", "-q"], ["add", "code.py"], ["commit", "-q", "-m", "first"]):
         Path("code.py").write_text("1")
