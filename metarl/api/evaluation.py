@@ -237,6 +237,7 @@ def _evaluated(
         found.append(
             EvaluatedAgent(
                 agent=config.agent,
+                unit=experiment.agent.family.unit,
                 case=case.label,
                 run_dirs=tuple(str(it) if it else None for it in contender.run_dirs),
                 training_seeds=contender.seeds,

@@ -1,13 +1,16 @@
 """What the command line prints to: a terminal or file that may be gone or full."""
 
 import contextlib
+import math
 import os
-import sys
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 
 from rich.console import Console
 from rich.progress import Progress
+
+from metarl.foundation.messages import say
 
 WIDTH_WITHOUT_TERMINAL = 120
 
@@ -49,29 +52,31 @@ class Forgiving:
         return getattr(self._stream, name)
 
 
+_MANY = 100
+"""Tasks from which on lines are said where there is no terminal."""
+_SECONDS = 5.0
+"""Between two such lines."""
+
+
 class TaskProgress:
     """A bar on a terminal for work on many tasks; elsewhere a line on standard error at times."""
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(console=console, disable=not console.is_terminal)
         self._task = self._bar.add_task("starting", total=None)
-        self._quiet = not console.is_terminal
-        self._said = 0
+        self._says_lines = not console.is_terminal
+        self._said_at = -math.inf
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show what is being done, and how many of how many tasks are."""
         self._bar.update(self._task, description=what, completed=done, total=total)
-        if self._quiet and total > _MANY and done - self._said >= total / _LINES:
-            self._said = done
-            print(f"{what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+        now = time.monotonic()
+        if self._says_lines and total > _MANY and now - self._said_at >= _SECONDS:
+            self._said_at = now
+            say(f"{what}: {done:,} of {total:,} tasks done")
 
     @contextlib.contextmanager
     def shown(self) -> Iterator["TaskProgress"]:
         """Show it inside."""
         with self._bar:
             yield self
-
-
-_MANY = 100
-"""Tasks from which on lines are said where there is no terminal."""
-_LINES = 20

@@ -16,6 +16,7 @@ from metarl.config.fields import read_fields
 from metarl.config.plugins import AgentSpec, load_agent, published_returns
 from metarl.config.reinforcement import Config
 from metarl.experiments.curves import AdaptationCurve, bootstrap_bytes, summarise
+from metarl.experiments.evaluation_record import record_of_returns
 from metarl.experiments.interface import (
     EvaluatedAgent,
     EvaluationCase,
@@ -29,7 +30,7 @@ from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics
-from metarl.tasks.distribution import Task, describe_range, sample_tasks, task_space, to_json
+from metarl.tasks.distribution import Task, describe_range, sample_tasks, task_space
 from metarl.tasks.environment_packages import environment_packages
 from metarl.tasks.observations import observation_layout, unflattened
 from metarl.tasks.policy_environment import observed_environment
@@ -119,7 +120,6 @@ class EnvironmentExperiment:
     def start_workers(self, count: int | str, supervision: Supervision | None = None) -> Workers:
         """Start the pool over a meta-batch; this process alone where the agent needs no other."""
         config = self.config
-        self.require_memory(count)
         if not self.agent.family.collects_in_shards:
             count = 0
         return start_workers(
@@ -327,94 +327,14 @@ class EnvironmentExperiment:
     def evaluation_record(
         self, sheet: EvaluationSheet, found: Sequence[EvaluatedAgent]
     ) -> dict[str, Any]:
-        """Give an evaluation as JSON holds it: flat for one run, else under `curves` by agent."""
-        config, (case,) = self.config, sheet.cases
-        tasks = self.held_out_tasks(case.tasks, config.test_tasks)
-        query = {"query_episodes": config.test_query_episodes} if config.test_query_episodes else {}
-        evaluation = {
-            "preset": config.name,
-            "seed": config.seed,
-            "episodes_per_task": config.test_episodes_per_task,
-            **query,
-            "task_range": {} if isinstance(case.tasks, list) else case.tasks,
-            "tasks": to_json(task_space(self.environment), tasks),
-            "unit": self.agent.family.unit,
-        }
-        kinds = self.kinds_of(tasks)
-        described = {one.agent: _as_json(one, kinds) for one in found}
-        first = found[0]
-        if len(found) == 1 and len(first.curves) == 1:
-            alone = {"agent": first.agent, "iteration": first.iterations[0]}
-            return {**evaluation, **alone, **described[first.agent]}
-        return {**evaluation, "curves": described}
-
-    def kinds_of(self, tasks: Sequence[Task]) -> dict[str, list[int]]:
-        """Give the tasks of each kind, by their numbers; nothing where there are fewer than two."""
-        if not self.environment.has_wrapper_attr("task_group"):
-            return {}
-        kinds: dict[str, list[int]] = {}
-        for number, task in enumerate(tasks):
-            kinds.setdefault(self.environment.get_wrapper_attr("task_group")(task), []).append(
-                number
-            )
-        return kinds if len(kinds) > 1 else {}
+        """Give an evaluation as JSON holds it."""
+        (case,) = sheet.cases
+        tasks = self.held_out_tasks(case.tasks, self.config.test_tasks)
+        return record_of_returns(self.config, self.environment, case, tasks, found)
 
 
 def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
-
-
-def _as_json(found: EvaluatedAgent, kinds: Mapping[str, list[int]]) -> dict[str, Any]:
-    joint = found.joint
-    described: dict[str, Any] = {
-        "learning_rates": list(found.learning_rates),
-        "adaptation_steps": list(range(len(joint.mean))),
-        "mean_return": joint.mean.tolist(),
-        "ci95": joint.ci95.tolist(),
-        "gain": joint.gain,
-        "gain_ci95": joint.gain_ci95.tolist(),
-        "per_task_return": joint.per_task.tolist(),
-        "env_steps": joint.env_steps,
-        "phase_env_steps": list(joint.phase_env_steps),
-    }
-    if joint.success is not None:
-        described["mean_success"] = joint.success.mean.tolist()
-        described["success_ci95"] = joint.success.ci95.tolist()
-        described["per_task_success"] = joint.success.per_task.tolist()
-    if kinds:
-        described["groups"] = means_of_kinds(joint, kinds)
-    if found.seeds is None:
-        return described
-    described["over_seeds"] = {
-        "mean_ci95": found.seeds.mean_ci95.tolist(),
-        "iqm": found.seeds.iqm.tolist(),
-        "iqm_ci95": found.seeds.iqm_ci95.tolist(),
-    }
-    described["runs"] = [
-        {
-            "run_dir": run_dir,
-            "training_seed": seed,
-            "iteration": iteration,
-            "mean_return": curve.mean.tolist(),
-            "per_task_return": curve.per_task.tolist(),
-        }
-        for run_dir, seed, iteration, curve in zip(
-            found.run_dirs, found.training_seeds, found.iterations, found.curves, strict=True
-        )
-    ]
-    return described
-
-
-def means_of_kinds(
-    curve: AdaptationCurve, kinds: Mapping[str, list[int]]
-) -> dict[str, dict[str, Any]]:
-    """Give each kind's number of tasks and its means after 0, 1, … units of adaptation."""
-    means: dict[str, dict[str, Any]] = {}
-    for kind, own in kinds.items():
-        means[kind] = {"tasks": len(own), "mean_return": curve.per_task[own].mean(0).tolist()}
-        if curve.success is not None:
-            means[kind]["mean_success"] = curve.success.per_task[own].mean(0).tolist()
-    return means
 
 
 def build_environment_experiment(

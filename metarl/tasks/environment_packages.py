@@ -2,7 +2,12 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points, packages_distributions
+from importlib.metadata import (
+    PackageNotFoundError,
+    distribution,
+    entry_points,
+    packages_distributions,
+)
 from typing import Any
 
 import gymnasium as gym
@@ -28,13 +33,32 @@ def environment_packages(
     while layer is not None:
         modules |= {kind.__module__.partition(".")[0] for kind in type(layer).__mro__}
         layer = layer.env if isinstance(layer, gym.Wrapper) else None
-    known = packages_distributions()
-    names = {name for module in modules for name in known.get(module, ())}
+    names, unknown = set(), set()
     # What is installed to be edited says nothing of its modules but by its entry points.
     for entry in entry_points(group="metarl.environments"):
-        if entry.dist is not None and entry.value.partition(".")[0] in modules:
+        module = entry.value.partition(".")[0]
+        if entry.dist is not None and module in modules:
             names.add(entry.dist.name)
+            modules.discard(module)
+    for module in modules - sys.stdlib_module_names - {"metarl"}:
+        if (name := _namesake(module)) is None:
+            unknown.add(module)
+        else:
+            names.add(name)
+    if unknown:  # all that is installed has to be read through, which takes a while
+        known = packages_distributions()
+        names |= {name for module in unknown for name in known.get(module, ())}
     return sorted(names)
+
+
+def _namesake(module: str) -> str | None:
+    """Give the distribution that has a module's name and the module."""
+    try:
+        found = distribution(module)
+    except (PackageNotFoundError, ValueError):
+        return None
+    files = found.files or []
+    return found.name if any(file.parts[0] == module for file in files) else None
 
 
 def _module_of(text: str) -> list[str]:
