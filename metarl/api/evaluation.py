@@ -42,8 +42,6 @@ class Evaluation:
     """What is measured, on which tasks."""
     measure: str
     """What is measured, in words."""
-    unit: str
-    """Of adaptation: a gradient step, or an episode."""
     found: tuple[EvaluatedAgent, ...]
     """Each agent, or each agent and number of examples."""
     record: dict[str, Any]
@@ -58,6 +56,11 @@ class Evaluation:
     def curve(self) -> AdaptationCurve:
         """The first agent's curve: the mean over its seeds, if there are several."""
         return self.found[0].joint
+
+    @property
+    def unit(self) -> str:
+        """Of adaptation: a gradient step, or an episode."""
+        return self.curve.unit
 
     @property
     def mean_return(self) -> Float[np.ndarray, " step"]:
@@ -192,7 +195,6 @@ def evaluate(
         Evaluation(
             sheet.title,
             first.measure,
-            first.agent.family.unit,
             tuple(found[name]),
             first.evaluation_record(sheet, found[name]),
             sheet,
@@ -237,7 +239,6 @@ def _evaluated(
         found.append(
             EvaluatedAgent(
                 agent=config.agent,
-                unit=experiment.agent.family.unit,
                 case=case.label,
                 run_dirs=tuple(str(it) if it else None for it in contender.run_dirs),
                 training_seeds=contender.seeds,

@@ -43,7 +43,11 @@ def _over_tasks(evaluation: Evaluation) -> Table:
     """Make the table of means over tasks, and of the gain, with a section for each agent."""
     several = len(evaluation.sheet.cases) > 1
     cases = ["adapted to"] * several
-    headings = ["adaptation steps", evaluation.measure, "95 % interval over tasks"]
+    headings = [
+        f"adaptation {evaluation.curve.unit_word}s",
+        evaluation.measure,
+        "95 % interval over tasks",
+    ]
     if any(one.joint.success is not None for one in evaluation.found):
         headings += ["success", "95 % interval"]
     table = _new_table(evaluation.title, *cases, *headings)

@@ -11,6 +11,8 @@ from scipy import stats
 from metarl.foundation.seeding import Purpose, stream
 
 BOOTSTRAP_SAMPLES = 10_000
+GRADIENT_STEP = "gradient step"
+"""The unit of adaptation of the gradient family."""
 TRIMMED_FROM_EACH_END = 0.25
 
 
@@ -38,6 +40,13 @@ class AdaptationCurve:
     """Where the environment says of success."""
     phase_env_steps: tuple[float, ...] = ()
     """Environment steps in a task before adaptation and after each unit, means over tasks."""
+    unit: str = GRADIENT_STEP
+    """Of adaptation, in the singular."""
+
+    @property
+    def unit_word(self) -> str:
+        """The unit in one word: step, or episode."""
+        return self.unit.rpartition(" ")[2]
 
     @property
     def per_task_return(self) -> Float[np.ndarray, "task step"]:
@@ -80,6 +89,7 @@ def summarise(
     seed: int,
     per_task_success: Float[np.ndarray, "task step"] | None = None,
     phase_env_steps: tuple[float, ...] = (),
+    unit: str = GRADIENT_STEP,
 ) -> AdaptationCurve:
     """Give mean, gain and their intervals over tasks; `seed` seeds the bootstrap."""
     per_task_gain = per_task[:, -1:] - per_task[:, :1]
@@ -95,6 +105,7 @@ def summarise(
         env_steps=env_steps,
         success=None if per_task_success is None else _success_curve(per_task_success, seed),
         phase_env_steps=phase_env_steps,
+        unit=unit,
     )
 
 
@@ -119,6 +130,7 @@ def join_seeds(curves: Sequence[AdaptationCurve], seed: int) -> AdaptationCurve:
         seed,
         np.mean(successes, axis=0) if len(successes) == len(curves) else None,
         curves[0].phase_env_steps,
+        curves[0].unit,
     )
 
 

@@ -318,6 +318,7 @@ class EnvironmentExperiment:
             self.config.seed,
             None if None in successes else np.array(successes),
             tuple(np.mean([task.phase_env_steps for task in statistics], axis=0).tolist()),
+            self.agent.family.unit,
         )
 
     def learning_rates_at_test(self, state: AgentState, case: EvaluationCase) -> tuple[float, ...]:

@@ -59,7 +59,7 @@ def kinds_of(environment: gym.Env[Any, Any], tasks: Sequence[Task]) -> dict[str,
 def _as_json(found: EvaluatedAgent, kinds: Mapping[str, list[int]]) -> dict[str, Any]:
     joint = found.joint
     described: dict[str, Any] = {
-        "unit": found.unit,
+        "unit": joint.unit,
         "learning_rates": list(found.learning_rates),
         "adaptation_steps": list(range(len(joint.mean))),
         "mean_return": joint.mean.tolist(),

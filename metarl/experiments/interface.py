@@ -47,8 +47,6 @@ class EvaluatedAgent:
     """One agent on one case: the curve of each run, and of all of them together."""
 
     agent: str
-    unit: str
-    """Of adaptation."""
     case: str
     """The case's label."""
     run_dirs: tuple[str | None, ...]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from metarl.config.supervised import SupervisedConfig
-from metarl.experiments.curves import AdaptationCurve, SuccessCurve
+from metarl.experiments.curves import GRADIENT_STEP, AdaptationCurve, SuccessCurve
 from metarl.experiments.problem_evaluation import describe_shots
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import MEBIBYTE, read_json
@@ -157,6 +157,7 @@ def _curve_of_returns(described: Mapping[str, Any]) -> AdaptationCurve:
         gain=float(described["gain"]),
         gain_ci95=_numbers(described, "gain_ci95"),
         env_steps=int(described["env_steps"]),
+        unit=str(described.get("unit", GRADIENT_STEP)),
         success=success,
     )
 

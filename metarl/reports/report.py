@@ -293,6 +293,7 @@ def _panels(
 def _section(evaluated: EvaluatedTasks) -> dict[str, Any]:
     """Give what the page shows of the same held-out tasks."""
     first, panels, title = evaluated.first, evaluated.panels, evaluated.title
+    curve = next(iter(panels[0].curves.values()))
     measure = first.measure[:1].upper() + first.measure[1:]
     tasks = None
     if first.tasks:
@@ -309,10 +310,11 @@ def _section(evaluated: EvaluatedTasks) -> dict[str, Any]:
             for curve in panel.curves.values()
         ),
         "steps": _steps(panels),
+        "unit_word": curve.unit_word,
         "rows": _rows(panels, digits=2 if first.of_returns else 3),
         "curves": picture(
-            adaptation_figure(panels, title, first.measure),
-            f"{measure} against adaptation steps; {title}",
+            adaptation_figure(panels, title, first.measure, curve.unit),
+            f"{measure} against {curve.unit_word}s of adaptation; {title}",
         ),
         "tasks": tasks,
     }

@@ -143,11 +143,17 @@ def task_figure(tasks: Any, curves: Mapping[str, AdaptationCurve]) -> Figure:
         colour = f"C{number}"
         if values is None:
             axes.scatter(before, after, s=18, color=colour, label=plain(label))
-            axes.set(xlabel="return before adaptation", ylabel="return after the last step")
+            axes.set(xlabel="return before adaptation", ylabel="return at last")
             continue
         if last:
             axes.scatter(values, before, s=18, facecolors="none", edgecolors=colour)
-        axes.scatter(values, after, s=18, color=colour, label=plain(f"{label}, after {last} steps"))
+        axes.scatter(
+            values,
+            after,
+            s=18,
+            color=colour,
+            label=plain(f"{label}, after {last} {curve.unit_word}s"),
+        )
         axes.set(xlabel="the task's value", ylabel="return (open: before adaptation)")
     _finish(axes)
     return figure
@@ -188,7 +194,7 @@ def _plane_of_tasks(
     for axes, (label, curve), last in zip(squares, curves.items(), returns, strict=False):
         steps = curve.per_task.shape[1] - 1
         points = axes.scatter(*values.T, c=last, vmin=low, vmax=high, s=30, cmap="viridis")
-        axes.set(title=plain(f"{label}, after {steps} steps"), aspect="equal")
+        axes.set(title=plain(f"{label}, after {steps} {curve.unit_word}s"), aspect="equal")
         axes.grid(alpha=0.3)
     for axes in squares[len(curves) :]:
         axes.axis("off")

@@ -43,6 +43,8 @@ class Recording:
     frames: list[Frame]
     """The picture after the reset and after each step: one more than rewards."""
     rewards: list[float]
+    unit: str = "step"
+    """Of adaptation, in one word."""
 
 
 def draw_tasks(
@@ -130,13 +132,14 @@ def record_task(
     config = experiment.config
     seed = integer_seed(config.seed, Purpose.RESET, Split.TEST, number)
     action_map = ActionMap(experiment.environment.action_space, config.action_scale)
+    unit = experiment.agent.family.unit.rpartition(" ")[2]
     recordings = []
     for state in states:
         frames, rewards = [], []
         for _, reward in play(experiment.actor(state), action_map, environment, task, seed):
             frames.append(render(environment))
             rewards.append(reward)
-        recordings.append(Recording(frames, rewards[1:]))
+        recordings.append(Recording(frames, rewards[1:], unit))
     return recordings
 
 
@@ -154,7 +157,7 @@ def compose(recordings: Sequence[Recording], task: Task) -> list[Frame]:
 def captions(recording: Recording, task: Task, phase: int, time: int) -> tuple[str, str, str]:
     """Give the three lines above one phase's picture at a time."""
     reached = min(time, len(recording.rewards))
-    heading = ("before adaptation", "after 1 step")[phase] if phase < 2 else f"after {phase} steps"
+    heading = f"after {phase} {recording.unit}{'s' * (phase > 1)}" if phase else "before adaptation"
     ended = "  ended" if time > reached else ""
     so_far = sum(recording.rewards[:reached])
     # A task may be a table of numbers; a caption is one line.
