@@ -20,6 +20,7 @@ from shared import BENCHMARKS, command, parse, parser, write
 from torch.nn import functional
 
 from metarl.config.plugins import load_preset
+from metarl.experiments.build import build_experiment
 from metarl.experiments.problem_learner import (
     OuterOptimiser,
     initial_state,

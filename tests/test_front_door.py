@@ -277,7 +277,7 @@ def test_a_supervised_problem_goes_through_the_same_door():
     assert curve.measure == "mean squared error"
     assert curve.curve.mean.shape == (3,)
     for verb in (run.adapt, run.render):
-        with pytest.raises(metarl.MetarlError, match="a supervised problem: nothing acts there"):
+        with pytest.raises(metarl.MetarlError, match="not of an environment: nothing acts there"):
             verb()
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from metarl.api import catalogue
 from metarl.api.catalogue import describe_space
-from metarl.cli import listing, main
+from metarl.cli import main
+from metarl.cli.output import WIDTH_WITHOUT_TERMINAL
 from metarl.config.plugins import Origin, environment_ids, preset_names
 
 BOUNDED_APART = spaces.Box(np.array([5.0, 0.5]), np.array([15.0, 1.5]), (2,), np.float64)
@@ -44,7 +46,7 @@ def test_presets_and_environments_are_all_listed(capsys: pytest.CaptureFixture[s
     words = printed[start : printed.index(" navigation-corners ")]
     for part in ("[-0.5, 0.5]^2", "horizon 100", "20 × 20", "α 0.5", "100 iterations"):
         assert part in words
-    assert max(map(len, printed.splitlines())) <= listing.WIDTH_WITHOUT_TERMINAL
+    assert max(map(len, printed.splitlines())) <= WIDTH_WITHOUT_TERMINAL
 
     assert main(["list", "--sources"]) == 0
     assert "1703.03400" in capsys.readouterr().out.partition("environments of")[0]
@@ -57,7 +59,7 @@ def test_a_plug_in_that_fails_spoils_no_listing(
         raise RuntimeError("no [simulator]")
 
     gym.register("tests/Broken-v0", entry_point=broken)
-    monkeypatch.setattr(listing, "environment_ids", lambda: [Origin("tests/Broken-v0", "theirs")])
+    monkeypatch.setattr(catalogue, "environment_ids", lambda: [Origin("tests/Broken-v0", "theirs")])
     assert main(["list"]) == 0
     del gym.registry["tests/Broken-v0"]
     assert "cannot be made: no [simulator]" in capsys.readouterr().out

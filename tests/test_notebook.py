@@ -65,6 +65,6 @@ def test_train_in_one_cell_see_progress_interrupt_and_go_on(kernel, tmp_path, wo
     code = f"run = metarl.train({arguments}, iterations={done + 2}, resume=True)\nprint(run)"
     lines, error = execute(client, code)
     assert error == ""
-    assert lines[-1].strip() == "<metarl.Run r: maml-trpo on navigation-2d>"
+    assert lines[-1].splitlines()[-1] == "<metarl.Run r: maml-trpo on navigation-2d>"
     records = Path(tmp_path, "r/metrics.jsonl").read_text().splitlines()
     assert len(records) == done + 2

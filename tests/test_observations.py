@@ -8,8 +8,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from strange_spaces import Cells, Line, OnlyWords, Parts, Picture, WrongChoice, WrongShape, identify
 
-from metarl.cli import runs
 from metarl.experiments.build import build_experiment
+from metarl.foundation import messages
 from metarl.foundation.errors import ConfigError, TaskError
 from metarl.tasks.distribution import make_environment
 from metarl.tasks.environment_batches import SingleEnvironments, make_batch
@@ -73,7 +73,7 @@ def test_each_number_knows_its_part_and_its_place_there():
 
 
 def test_what_is_no_number_is_left_out_and_said_once(capsys, monkeypatch):
-    monkeypatch.setattr(runs, "_said", set())
+    monkeypatch.setattr(messages, "_said", set())
     config = tiny_config(env_id=identify(Parts))
     for _ in range(2):
         experiment = build_experiment(config)

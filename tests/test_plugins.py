@@ -116,7 +116,8 @@ def test_who_asks_for_a_broken_agent_is_told_why():
         plugins.load_agent("broken")
     with pytest.raises(ConfigError, match="stranger_agents:WRONG is no AgentSpec but int"):
         plugins.load_agent("wrong")
-    assert plugins.baseline_names() == ["oracle", "pretrained", "random"]
+    baselines = plugins.baselines_of(plugins.load_preset("navigation-2d"))
+    assert [each.agent for each in baselines] == ["oracle", "pretrained", "random"]
 
 
 def test_a_broken_package_spoils_no_listing(capsys):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from building import run, tiny_config
 
-from metarl import training
 from metarl.cli import main
 from metarl.config.plugins import load_preset
 from metarl.config.reinforcement import Config
+from metarl.experiments import environment_experiment
 from metarl.foundation.errors import ConfigError
 from metarl.tasks.distribution import make_environment, sample_tasks
 
@@ -86,7 +86,7 @@ def test_training_draws_from_its_range(monkeypatch):
         drawn.extend(tasks)
         return tasks
 
-    monkeypatch.setattr(training, "sample_tasks", record)
+    monkeypatch.setattr(environment_experiment, "sample_tasks", record)
     run(tiny_config("navigation-2d-halves", iterations=2, tasks_per_batch=10, episodes_per_task=2))
     assert len(drawn) == 20
     assert np.max(drawn, axis=0)[0] <= 0

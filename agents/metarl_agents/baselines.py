@@ -34,6 +34,7 @@ from metarl.config.reinforcement import Config
 from metarl.config.settings import NoSettings
 from metarl.foundation.errors import ConfigError, RunFolderError, TaskError
 from metarl.foundation.seeding import Purpose, Split, integer_seed
+from metarl.foundation.threads import threads_of_the_start
 from metarl.learning.adaptation import Parameters, unflatten
 from metarl.learning.trajectories import TaskStatistics
 from metarl.tasks.distribution import Tasks
@@ -96,6 +97,12 @@ class StableBaselines:
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Collect one rollout and take one update, by stable-baselines3."""
         ((iteration, template),) = workers.map(iteration_and_template)[:1]
+        with threads_of_the_start():
+            return self._learn(state, iteration, template)
+
+    def _learn(
+        self, state: AgentState, iteration: int, template: Parameters
+    ) -> tuple[AgentState, Metrics]:
         model = self._kept or self._model()
         self._kept = model
         _restore(model, state, template)

@@ -194,7 +194,9 @@ def policy_actor(spec: PolicySpec, config: Config, state: AgentState) -> PolicyA
     template = parameters_of(policy)
     like = next(iter(template.values()))
     theta = torch.tensor(state.theta, dtype=like.dtype, device=like.device)
-    return PolicyActor(policy, unflatten(theta, template))
+    # Each in memory of its own, as the inner step makes them: last bits of products depend on it.
+    parameters = {name: value.clone() for name, value in unflatten(theta, template).items()}
+    return PolicyActor(policy, parameters)
 
 
 GRADIENT = Family(

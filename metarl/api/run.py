@@ -16,6 +16,7 @@ from metarl.api.policy import AdaptedPolicy
 from metarl.config.base import ExperimentConfig
 from metarl.config.plugins import trained_policies
 from metarl.config.reinforcement import Config
+from metarl.config.supervised import SupervisedConfig
 from metarl.experiments.build import build_experiment
 from metarl.experiments.environment_experiment import TRAINING_RANGE, EnvironmentExperiment
 from metarl.experiments.interface import Experiment
@@ -204,11 +205,12 @@ class Run:
 
         """
         config: ExperimentConfig = self.config
-        if not isinstance(config, Config):
+        if isinstance(config, SupervisedConfig):
             raise ConfigError(
-                f"{self.run_dir} is a run of {config.trained_on}, a supervised problem: nothing "
-                "acts there"
+                f"{self.run_dir} is a run of problem {config.problem!r}, not of an environment: "
+                "nothing acts there"
             )
+        assert isinstance(config, Config)
         given = {name: value for name, value in changes.items() if value is not None}
         if config.never_adapts:
             given["test_adaptation_steps"] = 0

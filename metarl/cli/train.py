@@ -9,7 +9,7 @@ Examples:
   metarl train navigation-2d
   metarl train half-cheetah-dir --iterations 200 --workers 2 --run-dir runs/cheetah
   metarl train --env-id my_package:MyEnv-v0                 an environment without a preset
-  metarl train navigation-2d --seed 7 --max-kl 0.02 --adaptation-steps 2 --run-dir runs/other
+  metarl train navigation-2d --seed 7 --adaptation-steps 2 --run-dir runs/other
   metarl train navigation-2d --iterations 500 --resume      go on with runs/navigation-2d
   metarl train --run-dir runs/other --resume                go on with any run
   metarl train navigation-2d --agent pretrained             a baseline: one policy for all tasks

@@ -31,6 +31,7 @@ from metarl.experiments.problem_learner import Learner, initial_state, outer_ste
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.memory import require_room
 from metarl.foundation.stopwatch import PhaseSeconds
+from metarl.foundation.threads import one_thread
 from metarl.learning.adaptation import Parameters
 from metarl.learning.networks import network_of
 from metarl.tasks.problems import training_episodes
@@ -163,7 +164,8 @@ class ProblemExperiment:
         """
         config = self.config
         # Data that are not there are told before the run folder is made.
-        training_episodes(self.learner.problem, config.seed, 0, 1, config.shots, config.queries)
+        with one_thread():
+            training_episodes(self.learner.problem, config.seed, 0, 1, config.shots, config.queries)
         return TrainingState(initial_state(self.learner), 0, 0)
 
     def require_memory(self, workers: int | str) -> None:

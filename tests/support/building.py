@@ -62,7 +62,10 @@ def run(
 def adapted_parameters(shard, experiment, state, task):
     """The policy's parameters on a task, after 0, 1, … inner steps of an evaluation."""
     (states,) = experiment.states_after(shard, state, [task])
-    return [shard.parameters(each.theta) for each in states]
+    return [
+        {name: value.clone() for name, value in shard.parameters(each.theta).items()}
+        for each in states
+    ]
 
 
 class ToldWorkers:
