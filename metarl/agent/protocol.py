@@ -122,8 +122,9 @@ class Family:
             a configuration; θ is the vector of them.
         meet: runs in a shard: collects on the shard's tasks before adaptation and after each unit,
             and gives statistics of each task. How many units there are is the configuration's
-            `adaptation_steps`, or `test_adaptation_steps` where the key begins with Split.TEST. It
-            begins with `Shard.begin`, and is marked by `metarl.workers.shards.starts_anew`.
+            `adaptation_steps`, or `test_adaptation_steps` where the key begins with Split.TEST.
+            Where `Shard.adapts_alone` says so, nothing is collected after the last unit. It begins
+            with `Shard.begin`, and is marked by `metarl.workers.shards.starts_anew`.
         adapted: gives for each task that the shard has met the state after 0, 1, … K units, from
             what `meet` has left in the shard and the state it was given.
         actor: gives what acts by a state.

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from damage import damaged
 from safetensors.numpy import load_file, save_file
 from sessions import SMALL
 
@@ -29,7 +30,6 @@ from metarl.runs.session import load_newest_state
 
 NEWEST = "checkpoints/iteration-000004"
 TIMES = 150
-INSERTED = [b"9" * 400, b"[" * 100_000, b"-", b'"', b"null", b"1e999"]
 
 
 @pytest.fixture(scope="module")
@@ -71,29 +71,6 @@ READERS = {
     f"{NEWEST}/state.json": load,
     f"{NEWEST}/parameters.safetensors": load,
 }
-
-
-def damaged(content, chance):
-    """Cut a file, flip a bit, or replace, insert or repeat some of its bytes."""
-    content = bytearray(content)
-    at, end = sorted(chance.randrange(len(content) + 1) for _ in range(2))
-    match chance.randrange(6):
-        case 0:
-            return content[:at]
-        case 1:
-            for _ in range(chance.randint(1, 4)):
-                content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
-        case 2:
-            content[chance.randrange(len(content))] = chance.choice(b'0919eE-"[]{},:.\\tnu\0\xff')
-        case 3:
-            content[at:at] = chance.choice(
-                [b"9" * 400, b"[" * 100_000, b"-", b'"', b"null", b"1e999"]
-            )
-        case 4:
-            content[at:end] = b""
-        case 5:
-            content[at:at] = content[at:end]
-    return content
 
 
 @pytest.mark.fault(
@@ -146,97 +123,6 @@ def test_the_same_damage_ends_the_commands_with_one_line(run_dir, capsys):
     assert error.count("\n") == 6
     assert "evaluation.json is no evaluation" in error
     assert "config.json cannot be read" in error
-
-
-@pytest.fixture(scope="module")
-def good_problem(tmp_path_factory):
-    """A run folder of a supervised problem, trained and evaluated."""
-    run_dir = tmp_path_factory.mktemp("good") / "s"
-    options = ["--iterations", "2", "--record-interval", "1", "--checkpoint-interval", "1"]
-    options += ["--tasks-per-batch", "2", "--hidden-sizes", "4", "--test-tasks", "3"]
-    options += ["--test-queries", "5", "--test-adaptation-steps", "1", "--no-tensorboard"]
-    assert main(["train", "sinusoid", *options, "--run-dir", str(run_dir)]) == 0
-    assert main(["evaluate", str(run_dir)]) == 0
-    return run_dir
-
-
-@pytest.fixture
-def problem_dir(good_problem, tmp_path):
-    return Path(shutil.copytree(good_problem, tmp_path / "s"))
-
-
-def changed(**changes):
-    """Change the first curve of a problem's evaluation."""
-
-    def change(file):
-        found = json.loads(file.read_text())
-        found["curves"][0].update(changes)
-        file.write_text(json.dumps(found))
-
-    return change
-
-
-DAMAGED_EVALUATIONS = {
-    "cut off": (lambda file: file.write_bytes(file.read_bytes()[:-9]), "cannot be read"),
-    "no curves": (
-        lambda file: file.write_text('{"measure": "accuracy", "tasks": 3, "curves": []}'),
-        "is no evaluation: ValueError: it has no curves",
-    ),
-    "no table": (lambda file: file.write_text("3"), "is no evaluation: TypeError"),
-    "no numbers": (changed(mean=["a", "b"]), "is no evaluation: ValueError"),
-    "a giant number": (changed(mean=[10**400, 1]), "is no evaluation: OverflowError"),
-    "no interval": (changed(ci95=[[0, 1]]), "is no evaluation:"),
-    "no shots": (changed(shots=-5), "shots = -5 is no positive whole number"),
-    "a link": (
-        lambda file: (file.rename(f"{file}.kept"), file.symlink_to(f"{file}.kept")),
-        "it is a symbolic link",
-    ),
-    "a pipe": (lambda file: (file.unlink(), os.mkfifo(file)), "is not a regular file"),
-}
-
-
-@pytest.mark.parametrize("how", DAMAGED_EVALUATIONS)
-def test_a_damaged_evaluation_of_a_problem_is_told_in_one_line(problem_dir, how, capsys):
-    damage, reason = DAMAGED_EVALUATIONS[how]
-    file = problem_dir / "evaluation.json"
-    damage(file)
-    assert main(["report", str(problem_dir)]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert str(file) in error
-    assert reason in error
-
-
-def test_other_damage_of_a_problems_run_is_told_in_one_line(problem_dir, capsys):
-    (problem_dir / "examples.svg").rename(problem_dir / "kept.svg")
-    (problem_dir / "examples.svg").symlink_to(problem_dir / "kept.svg")
-    assert main(["report", str(problem_dir)]) == 2
-    assert "examples.svg cannot be read: it is a symbolic link" in capsys.readouterr().err
-    (problem_dir / "examples.svg").unlink()
-    with (problem_dir / "metrics.jsonl").open("a") as metrics:
-        metrics.write('{"iteration": 3, "pre_adaptation_loss": "small"}\n')
-    assert main(["report", str(problem_dir)]) == 2
-    assert "pre_adaptation_loss is no number" in capsys.readouterr().err
-    config = json.loads((problem_dir / "config.json").read_text())
-    config["published"] = {"5": {"maml": {"steps": [1, 5], "measures": [0.67]}}}
-    (problem_dir / "config.json").write_text(json.dumps(config))
-    assert main(["report", str(problem_dir)]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "must give by shots, and by agent, steps and as many measures" in error
-
-
-def test_damage_of_a_problems_evaluation_is_read_and_drawn_or_refused(problem_dir):
-    file, outcomes = problem_dir / "evaluation.json", set()
-    content = file.read_bytes()
-    for seed in range(TIMES):
-        file.write_bytes(damaged(content, random.Random(seed)))
-        try:
-            read_evaluation(file)
-            outcomes.add("read")
-        except RunFolderError:
-            outcomes.add("refused")
-    assert outcomes == {"read", "refused"}
 
 
 def rewrite(folder, name, content):
@@ -462,6 +348,20 @@ def test_the_environments_package_is_among_the_versions(run_dir, experiment, cap
     assert physics_warning({"": "1"}) is not None
 
 
-def test_old_folders_without_sittings_are_read(run_dir):
-    (run_dir / "sessions.jsonl").unlink()
+def test_folders_of_older_versions_are_read(run_dir):
+    sessions = run_dir / "sessions.jsonl"
+    found = read_sessions(run_dir)
+    sessions.rename(run_dir / "sittings.jsonl")  # its name in version 0.1
+    assert read_sessions(run_dir) == found
+    sessions.write_text('{"seed": 7}\n')
+    assert read_sessions(run_dir) == [*found, {"seed": 7}]
+    for file in (sessions, run_dir / "sittings.jsonl"):
+        file.unlink()
     assert read_sessions(run_dir) == []
+
+
+def test_environments_that_version_0_1_named_otherwise_are_found():
+    folder = Path(__file__).parents[2] / "results" / "pendulum-wrapped"
+    assert '"metarl.wrapped:metarl/Wrapped-v0"' in (folder / "config.json").read_text()
+    experiment = build_experiment(read_config(folder))
+    assert load_newest_state(folder, experiment, "test").iteration == 25

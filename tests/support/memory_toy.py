@@ -124,6 +124,7 @@ def meet(shard, state, tasks, key):
 def play_trials(shard, state, key):
     config = shard.config
     units = config.test_adaptation_steps if key[0] == Split.TEST else config.adaptation_steps
+    episodes = units + (not shard.adapts_alone)
     shard.experience, shard.adapted, statistics = [], [], []
     at_once, slots = shard.environments.tasks_at_once, shard.slots_per_task
     for first in range(0, len(shard.tasks), at_once):
@@ -133,7 +134,7 @@ def play_trials(shard, state, key):
         trials = [{"inputs": [], "actions": [], "rewards": []} for _ in positions]
         after = [[memory] for memory in memories]
         owners = [shard.tasks[position] for position in positions for _ in range(slots)]
-        for episode in range(units + 1):
+        for episode in range(episodes):
             names = [
                 (*key, episode, shard.task_indices[position], slot)
                 for position in positions
@@ -165,12 +166,12 @@ def play_trials(shard, state, key):
                 after[number].append(memory)
         for number in range(len(positions)):
             trial = {name: np.stack(parts) for name, parts in trials[number].items()}
-            per_episode = trial["rewards"].reshape(units + 1, config.horizon, slots).sum(1)
+            per_episode = trial["rewards"].reshape(episodes, config.horizon, slots).sum(1)
             shard.experience.append(trial)
             shard.adapted.append(after[number][: units + 1])
             statistics.append(
                 TaskStatistics(
-                    tuple(per_episode.mean(1).tolist()), (config.horizon * slots,) * (units + 1)
+                    tuple(per_episode.mean(1).tolist()), (config.horizon * slots,) * episodes
                 )
             )
     return statistics
