@@ -1,14 +1,19 @@
 """Work on very many tasks shows that it goes on, can be interrupted, or is refused beforehand."""
 
+import contextlib
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from metarl.cli import main
+from metarl.cli.output import TaskProgress, new_console
+from metarl.runs.interruptions import Interrupted
 
 RUN = str(Path(__file__).parent.parent / "results" / "navigation-2d")
 
@@ -54,3 +59,19 @@ def test_what_cannot_fit_is_refused_in_a_line(arguments, tmp_path, monkeypatch, 
     (error,) = [line for line in capsys.readouterr().err.splitlines() if "physics may" not in line]
     assert re.search(r"would take about [\d.]+ TB of memory, and .* are free here; take f", error)
     assert not Path("runs").exists()
+
+
+def interrupted_without_notice(went_on):
+    with TaskProgress(new_console()).shown() as progress:
+        with contextlib.suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        progress("drawing", 1, 2)
+        went_on.append(True)
+
+
+def test_a_signal_that_a_library_swallowed_ends_the_work_at_the_next_sign_of_progress():
+    went_on = []
+    with pytest.raises(Interrupted):
+        interrupted_without_notice(went_on)
+    assert went_on == []

@@ -10,6 +10,7 @@ from importlib import import_module
 
 from metarl import __version__
 from metarl.foundation.errors import MetarlError
+from metarl.runs.interruptions import Interrupted
 
 _VERBS = {
     "train": ("metarl.cli.train", "meta-train a policy from a preset"),
@@ -56,6 +57,8 @@ def _run(verb: str, arguments: list[str]) -> int:
         code: int = module.run(arguments)
     except MetarlError as error:
         return _complain(f"metarl {verb}", str(error), error.exit_code)
+    except Interrupted as interruption:
+        return _complain(f"metarl {verb}", "interrupted", interruption.exit_code)
     except KeyboardInterrupt:
         return _complain(f"metarl {verb}", "interrupted", 130)
     except BrokenPipeError:  # the reader of our output has left, as `head` does

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from metarl.foundation.messages import say
+from metarl.runs.interruptions import Interruptions
 
 WIDTH_WITHOUT_TERMINAL = 120
 
@@ -66,9 +67,16 @@ class TaskProgress:
         self._task = self._bar.add_task("starting", total=None)
         self._says_lines = not console.is_terminal
         self._said_at = -math.inf
+        self._interruptions = Interruptions()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Show what is being done, and how many of how many tasks are."""
+        """Show what is being done, and how many of how many tasks are.
+
+        Raises:
+            Interrupted: the user has had enough.
+
+        """
+        self._interruptions.raise_if_any()
         self._bar.update(self._task, description=what, completed=done, total=total)
         now = time.monotonic()
         if self._says_lines and total > _MANY and now - self._said_at >= _SECONDS:
@@ -77,6 +85,6 @@ class TaskProgress:
 
     @contextlib.contextmanager
     def shown(self) -> Iterator["TaskProgress"]:
-        """Show it inside."""
-        with self._bar:
+        """Show it inside, where a signal ends the work."""
+        with self._interruptions, self._interruptions.allowed(), self._bar:
             yield self

@@ -66,13 +66,14 @@ class Interruptions(contextlib.AbstractContextManager["Interruptions"]):
         """
         self._allowed = True
         try:
-            self._raise_if_any()
+            self.raise_if_any()
             yield
         finally:
             self._allowed = False
-        self._raise_if_any()
+        self.raise_if_any()
 
-    def _raise_if_any(self) -> None:
+    def raise_if_any(self) -> None:
+        """Raise Interrupted if a signal has come, also where a library swallowed the exception."""
         if self._came is not None:
             raise Interrupted(self._came)
 
