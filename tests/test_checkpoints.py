@@ -41,6 +41,20 @@ def test_a_checkpoint_gives_back_every_bit(tmp_path):
     assert skipped == []
 
 
+def test_whatever_else_an_agent_carries_comes_back(tmp_path):
+    theta = state(1).agent.theta
+    others = {"hidden": np.arange(6.0).reshape(2, 3), "seen": np.array(7), "step_sizes": 2 * theta}
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(TrainingState(AgentState(theta, {}, others), 1, 0), TEMPLATE, {})
+    tensors = load_file(tmp_path / "checkpoints/iteration-000001/parameters.safetensors")
+    assert tensors["step_sizes/mean.weight"].shape == (2, 3)  # as the parameters, by layer
+    loaded, _, _ = checkpoints.load_newest(TEMPLATE)
+    assert loaded.agent.others.keys() == others.keys()
+    for name, array in others.items():
+        assert np.array_equal(loaded.agent.others[name], array)
+        assert loaded.agent.others[name].dtype == array.dtype
+
+
 def test_the_parameters_lie_there_by_name(tmp_path):
     saved(tmp_path, 1)
     tensors = load_file(tmp_path / "checkpoints/iteration-000001/parameters.safetensors")
