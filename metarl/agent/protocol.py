@@ -130,6 +130,8 @@ class Family:
         actor: gives what acts by a state.
         collects_in_shards: False: in training the agent steps environments of its own, in this
             process, and no worker is started for it.
+        tasks_together: in training, tasks that lie in one shard because the agent computes on them
+            as one; more workers than there are such groups are not started.
 
     """
 
@@ -140,6 +142,7 @@ class Family:
     adapted: Callable[[Shard, AgentState], list[list[AgentState]]]
     actor: Callable[[PolicySpec, Config, AgentState], Actor]
     collects_in_shards: bool = True
+    tasks_together: int = 1
 
 
 @runtime_checkable

@@ -122,9 +122,9 @@ class EnvironmentExperiment:
         config = self.config
         if not self.agent.family.collects_in_shards:
             count = 0
-        return start_workers(
-            self.shards(config.tasks_per_batch, config.episodes_per_task), count, supervision
-        )
+        spec = self.shards(config.tasks_per_batch, config.episodes_per_task)
+        spec = replace(spec, tasks_together=self.agent.family.tasks_together)
+        return start_workers(spec, count, supervision)
 
     def start_test_workers(
         self, count: int | str, supervision: Supervision | None = None

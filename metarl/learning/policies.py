@@ -67,6 +67,10 @@ class Policy(nn.Module, ABC):
         """Give KL(old ‖ new)."""
 
     @abstractmethod
+    def entropy(self, distribution: Distribution) -> Float[Tensor, " *batch"]:
+        """Give the entropy, in nats."""
+
+    @abstractmethod
     def fisher_product(self, distribution: Distribution, tangent: Distribution) -> Distribution:
         """Multiply with the Fisher information in the space of the distribution's parameters."""
 
@@ -132,6 +136,10 @@ class GaussianPolicy(Policy):
         shift = ((old_mean - mean) * torch.exp(-log_std)) ** 2
         return (log_std - old_log_std + 0.5 * (ratio + shift) - 0.5).sum(-1)
 
+    def entropy(self, distribution: Distribution) -> Float[Tensor, " *batch"]:
+        """Give Σ log σ + ½ log(2πe)."""
+        return (distribution[1] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+
     def fisher_product(self, distribution: Distribution, tangent: Distribution) -> Distribution:
         """Multiply with diag(1/σ²) in μ and diag(2) in log σ."""
         return tangent[0] * torch.exp(-2 * distribution[1]), 2 * tangent[1]
@@ -186,6 +194,11 @@ class CategoricalPolicy(Policy):
         old_log_probs = torch.log_softmax(old[0], dim=-1)
         log_probs = torch.log_softmax(new[0], dim=-1)
         return (torch.exp(old_log_probs) * (old_log_probs - log_probs)).sum(-1)
+
+    def entropy(self, distribution: Distribution) -> Float[Tensor, " *batch"]:
+        """Give −Σ p log p."""
+        log_probs = torch.log_softmax(distribution[0], dim=-1)
+        return -(torch.exp(log_probs) * log_probs).sum(-1)
 
     def fisher_product(self, distribution: Distribution, tangent: Distribution) -> Distribution:
         """Multiply with diag(p) − p pᵀ in the logits."""

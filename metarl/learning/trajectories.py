@@ -21,8 +21,8 @@ steps; the data of phase K are the query batch of the outer loss.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Bool, Float, Shaped
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from metarl.learning.adaptation import Parameters
@@ -75,6 +75,35 @@ def joined(parts: Sequence[Trajectories]) -> Trajectories:
         torch.cat(successes) if len(successes) == len(parts) else None,
         sum(part.unstable_episodes for part in parts),
     )
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Trials of several tasks side by side: whole episodes of one task, one after the other.
+
+    Only steps that were taken are there, without gaps where an episode ended early: each trial's
+    steps are a prefix of the time axis, and padded entries behind them are 0 and masked out.
+    Trials stand in (task, slot) order. Time is first: each step of all trials is one block.
+    """
+
+    observations: Float[np.ndarray, "time trial obs"]
+    """What was seen before each action."""
+    actions: Shaped[np.ndarray, "time trial *act"]
+    """What the policy chose, before scaling and clipping (int64 for discrete actions)."""
+    rewards: Float[np.ndarray, "time trial"]
+    """The reward that followed the action of the same time; float64."""
+    ended: Bool[np.ndarray, "time trial"]
+    """True where the step was the last of an episode."""
+    mask: Bool[np.ndarray, "time trial"]
+    """True where a step was taken."""
+
+    def __len__(self) -> int:
+        return self.rewards.shape[1]
+
+    def __getitem__(self, chosen: slice | Int[np.ndarray, " chosen"]) -> "Trials":
+        """Give some of the trials."""
+        columns = (self.observations, self.actions, self.rewards, self.ended, self.mask)
+        return Trials(*(np.ascontiguousarray(column[:, chosen]) for column in columns))
 
 
 @dataclass(frozen=True)

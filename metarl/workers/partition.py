@@ -14,9 +14,13 @@ def partition(tasks: int, workers: int) -> list[range]:
 
 
 def cut(spec: ShardSpec, workers: int) -> list[ShardSpec]:
-    """Cut the tasks into a shard for each worker, at most one for each task."""
-    ranges = partition(len(spec.task_indices), min(workers, len(spec.task_indices)))
-    return [replace(spec, task_indices=part) for part in ranges]
+    """Cut the tasks into a shard for each worker, at most one for each group of tasks."""
+    tasks, size = len(spec.task_indices), spec.tasks_together
+    groups = -(-tasks // size)
+    return [
+        replace(spec, task_indices=range(part.start * size, min(part.stop * size, tasks)))
+        for part in partition(groups, min(workers, groups))
+    ]
 
 
 def worker_name(worker: int, tasks: range) -> str:

@@ -128,12 +128,12 @@ def _run(
         for time in range(horizon):
             here[STEP], here[SLOT] = time, -1
             chosen = None
-            _require_finite(environments, observation, active, f"an observation before step {time}")
+            require_finite(environments, observation, active, f"an observation before step {time}")
             with stopwatch.phase("policy"):
                 chosen = actors(observation, draws[time]).numpy()
             with stopwatch.phase("physics"):
                 following, reward, ended = environments.step(action_map(chosen), active)
-            _require_finite(environments, reward, active, f"the reward of step {time}")
+            require_finite(environments, reward, active, f"the reward of step {time}")
             record.add(time, active, observation, chosen, reward)
             observation = following
             active = active & ~ended
@@ -261,12 +261,18 @@ class _Record:
         return found
 
 
-def _require_finite(
+def require_finite(
     environments: EnvironmentBatch,
     values: Float[np.ndarray, "slot ..."],
     active: Shaped[np.ndarray, " slot"],
     what: str,
 ) -> None:
+    """Refuse numbers of active slots that are not finite.
+
+    Raises:
+        EpisodeError: there are some; `what` says what they are.
+
+    """
     if math.isfinite(np.vdot(values, values)):  # one call, where isfinite and all are two
         return
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(-1) & active

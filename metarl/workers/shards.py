@@ -33,6 +33,7 @@ from metarl.learning.trajectories import (
     Experience,
     TaskStatistics,
     Trajectories,
+    Trials,
     joined,
 )
 from metarl.tasks.action_map import ActionMap
@@ -91,6 +92,8 @@ class ShardSpec:
     """Episodes per task of the last phase; 0: as many as of the others."""
     most_tasks: int = 0
     """Tasks that are met at once, where fewer than all are; 0: all."""
+    tasks_together: int = 1
+    """Tasks that lie in one shard: the first so many, the next so many, …"""
     adapts_alone: bool = False
     """Nothing is collected after the last unit of adaptation: no one asks how well it went."""
 
@@ -163,12 +166,16 @@ class Shard:
         """The key of the random streams of the latest experience."""
         self.tasks: list[Task] = []
         self.experience: list[Experience] = []
+        self.trials: Trials | None = None
+        """The experience of agents that meet a task in trials of several episodes."""
         self.statistics: list[TaskStatistics] = []
         """Of the latest experience."""
         self.adapted: list[Any] = []
         """What a family keeps of each task for `metarl.agent.protocol.Family.adapted`."""
         self.scratch: list[Any] = []
         """What an agent keeps for each task between two of its maps."""
+        self.kept: dict[str, Any] = {}
+        """What an agent builds once, such as a network, by a name of its own."""
 
     def _make_environments(self) -> EnvironmentBatch:
         with _working_directory_kept():
@@ -257,10 +264,11 @@ class Shard:
                     )
                 )
         except EpisodeError as error:
-            raise self._failed(error, key) from error
+            raise self.failed(error, key) from error
         return [joined(parts) for parts in zip(*rounds, strict=True)]
 
-    def _failed(self, error: EpisodeError, key: tuple[int, ...]) -> TaskFailed:
+    def failed(self, error: EpisodeError, key: tuple[int, ...]) -> TaskFailed:
+        """Say which task an environment failed with, and how to repeat its episode."""
         position = error.slot // self.slots_per_task
         index, task = self.task_indices[position], self.tasks[position]
         text = f"task {index} ({describe_task(task)}): {error} (reset seed {error.seed})"

@@ -1,0 +1,148 @@
+"""The memory family: what changes during a task is what is remembered; a unit is an episode.
+
+A trial is `adaptation_steps + 1` episodes of one task, `test_adaptation_steps + 1` in evaluations:
+R_k is the return of the episode after k episodes. `episodes_per_task` trials of a task run side by
+side. Whoever acts here is a `metarl.workers.trials.TrialActor`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from metarl.agent.protocol import AgentState, Memory
+from metarl.config.reinforcement import Config
+from metarl.foundation.seeding import Split
+from metarl.learning.adaptation import Parameters
+from metarl.learning.policies import PolicySpec
+from metarl.learning.trajectories import TaskStatistics
+from metarl.tasks.distribution import Tasks
+from metarl.workers.shards import Shard, on_own_tasks
+from metarl.workers.trials import TrialActor, play_trials
+
+UNIT = "episode"
+_PREFIX = "memory/"
+
+ActorOf = Callable[[PolicySpec, Config, AgentState], TrialActor]
+
+
+class MemoryActor:
+    """What actors with a memory have in common: the start that a state gives, and single steps.
+
+    A subclass gives `blank` (the memory of so many trials at their start), `draw_noise`, `choose`
+    and `observe`; see `metarl.workers.trials.TrialActor`.
+
+    Args:
+        state: what the agent has become; a trial begins with what it remembers, if it does.
+
+    """
+
+    def __init__(self, state: AgentState) -> None:
+        names = sorted(name for name in state.others if name.startswith(_PREFIX))
+        self._remembered = tuple(state.others[name] for name in names)
+
+    def blank(self, rows: int) -> Memory:
+        """Give the memory of so many trials that have seen nothing."""
+        raise NotImplementedError
+
+    def draw_noise(
+        self, generator: np.random.Generator, steps: int
+    ) -> Float[np.ndarray, "time *noise"]:
+        """Draw the noise of one episode's actions."""
+        raise NotImplementedError
+
+    def choose(
+        self,
+        observations: Float[np.ndarray, "row obs"],
+        memory: Memory,
+        noise: Float[np.ndarray, "row *noise"] | None,
+    ) -> tuple[Shaped[np.ndarray, "row *act"], Memory]:
+        """Choose an action in each trial; without noise the most likely ones."""
+        raise NotImplementedError
+
+    def observe(
+        self,
+        memory: Memory,
+        rewards: Float[np.ndarray, " row"],
+        ended: Bool[np.ndarray, " row"],
+    ) -> Memory:
+        """Take in what the actions brought."""
+        raise NotImplementedError
+
+    def begin(self, rows: int) -> Memory:
+        """Give the memory before the first step."""
+        if not self._remembered:
+            return self.blank(rows)
+        return tuple(np.repeat(part, rows, axis=0) for part in self._remembered)
+
+    def act(
+        self,
+        observations: Float[np.ndarray, "row obs"],
+        memory: Memory,
+        generator: np.random.Generator | None = None,
+    ) -> tuple[Shaped[np.ndarray, "row *act"], Memory]:
+        """Choose an action in each row, with noise from one generator."""
+        if generator is None:
+            return self.choose(observations, memory, None)
+        noise = np.stack([self.draw_noise(generator, 1)[0] for _ in observations])
+        return self.choose(observations, memory, noise)
+
+    @property
+    def plain_policy(self) -> Parameters | None:
+        """None: a plain policy has no memory."""
+        return None
+
+
+def meet_in_trials(
+    actor_of: ActorOf, shard: Shard, state: AgentState, tasks: Tasks, key: tuple[int, ...]
+) -> list[TaskStatistics]:
+    """Play trials on the shard's tasks; leave them in `shard.trials`.
+
+    For `Family.meet`: a top-level function that is marked by `metarl.workers.shards.starts_anew`
+    calls it.
+
+    Args:
+        actor_of: makes who acts.
+        shard: the worker's shard.
+        state: what the agent has become.
+        tasks: all tasks of the meta-batch; the shard takes its own.
+        key: the key of the random streams, such as (Split.TRAIN, iteration).
+
+    """
+    return on_own_tasks(shard, tasks, key, lambda: _play(actor_of, shard, state, key))
+
+
+def _play(
+    actor_of: ActorOf, shard: Shard, state: AgentState, key: tuple[int, ...]
+) -> list[TaskStatistics]:
+    shard.scratch, shard.trials, shard.adapted, shard.statistics = [], None, [], []
+    if not shard.tasks:
+        return []
+    config = shard.config
+    units = config.test_adaptation_steps if key[0] == Split.TEST else config.adaptation_steps
+    actor = actor_of(shard.spec.policy, config, state)
+    episodes = units + (not shard.adapts_alone)
+    if not episodes:  # nothing is collected after the last unit, and there is none
+        shard.adapted = [[actor.begin(1)] for _ in shard.tasks]
+        return []
+    played = play_trials(shard, actor, key, episodes)
+    shard.trials, shard.statistics = played.trials, played.statistics
+    shard.adapted = [memories[: units + 1] for memories in played.memories]
+    return played.statistics
+
+
+def states_along_trial(shard: Shard, state: AgentState) -> list[list[AgentState]]:
+    """Give for each task the state before its first trial, and after each episode of it."""
+    return [
+        [
+            AgentState(
+                state.theta,
+                others={
+                    **state.others,
+                    **{f"{_PREFIX}{number:02}": part for number, part in enumerate(memory)},
+                },
+            )
+            for memory in memories
+        ]
+        for memories in shard.adapted
+    ]

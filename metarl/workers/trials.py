@@ -1,0 +1,301 @@
+"""Trials: several episodes of one task, through which whoever acts carries a memory.
+
+Duan et al. 2016 (RL²) call it a trial. The memory begins anew with a trial and never with an
+episode; the step after an episode's last still sees what that paid, and that it was the last.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped
+
+from metarl.foundation.rollout_location import SLOT, STEP
+from metarl.foundation.seeding import Purpose, integer_seed, stream
+from metarl.learning.trajectories import TaskStatistics, Trials
+from metarl.tasks.distribution import describe_task
+from metarl.tasks.failed_episodes import EpisodeError
+from metarl.workers.rollout import require_finite
+from metarl.workers.shards import Shard
+
+Memory = tuple[np.ndarray, ...]
+"""What is carried from step to step, a row for each trial."""
+
+
+class TrialActor(Protocol):
+    """Acts in trials; it is an `metarl.agent.protocol.Actor` that is given its noise.
+
+    A row's action and memory must not depend on the other rows, to the last bit.
+    """
+
+    def begin(self, rows: int) -> Memory:
+        """Give the memory before the first step, for so many trials side by side."""
+
+    def draw_noise(
+        self, generator: np.random.Generator, steps: int
+    ) -> Float[np.ndarray, "time *noise"]:
+        """Draw the noise of one episode's actions."""
+
+    def choose(
+        self,
+        observations: Float[np.ndarray, "row obs"],
+        memory: Memory,
+        noise: Float[np.ndarray, "row *noise"] | None,
+    ) -> tuple[Shaped[np.ndarray, "row *act"], Memory]:
+        """Choose an action in each trial; without noise the most likely ones."""
+
+    def observe(
+        self,
+        memory: Memory,
+        rewards: Float[np.ndarray, " row"],
+        ended: Bool[np.ndarray, " row"],
+    ) -> Memory:
+        """Take in what the actions brought: each row's reward, and whether its episode ended."""
+
+
+@dataclass(frozen=True)
+class PlayedTrials:
+    """Trials of a shard's tasks, and what came of them."""
+
+    trials: Trials
+    statistics: list[TaskStatistics]
+    """Of each task."""
+    memories: list[list[Memory]]
+    """For each task what its first trial remembered before the first episode, and after each."""
+
+
+def play_trials(
+    shard: Shard, actor: TrialActor, key: tuple[int, ...], episodes: int
+) -> PlayedTrials:
+    """Play trials on the tasks that the shard has begun with, one in each slot.
+
+    Args:
+        shard: the worker's shard.
+        actor: acts.
+        key: of the random streams; each episode of each trial has streams of its own.
+        episodes: of a trial.
+
+    Raises:
+        TaskFailed: an environment failed.
+
+    """
+    parts = []
+    at_once = shard.environments.tasks_at_once
+    for first in range(0, len(shard.tasks), at_once):
+        part = range(first, min(first + at_once, len(shard.tasks)))
+        parts.append(_play(shard, actor, key, episodes, part))
+    return PlayedTrials(
+        _side_by_side([part.trials for part in parts]),
+        [statistics for part in parts for statistics in part.statistics],
+        [memories for part in parts for memories in part.memories],
+    )
+
+
+def _play(
+    shard: Shard, actor: TrialActor, key: tuple[int, ...], episodes: int, part: range
+) -> PlayedTrials:
+    """Play trials on some tasks side by side."""
+    config, slots = shard.config, shard.slots_per_task
+    rows = len(part) * slots
+    owners = [shard.tasks[position] for position in part for _ in range(slots)]
+    names = [
+        f"task {shard.task_indices[position]} ({describe_task(shard.tasks[position])})"
+        for position in part
+    ]
+    memory = actor.begin(rows)
+    first_trials = np.arange(0, rows, slots)
+    remembered = [_rows_of(memory, first_trials)]
+    record = _Record(rows, episodes, config.horizon, getattr(torch, config.dtype))
+    for episode in range(episodes):
+        keys = [
+            (*key, episode, shard.task_indices[position], slot)
+            for position in part
+            for slot in range(slots)
+        ]
+        seeds = [integer_seed(config.seed, Purpose.RESET, *own) for own in keys]
+        noise = np.stack(
+            [
+                actor.draw_noise(stream(config.seed, Purpose.ACTION, *own), config.horizon)
+                for own in keys
+            ],
+            axis=1,
+        )
+        shard.location.enter(names, episode, slots)
+        try:
+            memory = _play_episode(shard, actor, memory, owners, seeds, noise, record, episode)
+        except EpisodeError as error:
+            error.seed = seeds[error.slot]
+            error.slot += part.start * slots
+            raise shard.failed(error, (*key, episode)) from error
+        shard.location.leave()
+        remembered.append(_rows_of(memory, first_trials))
+    memories = [
+        [_rows_of(memory, np.array([task])) for memory in remembered] for task in range(len(part))
+    ]
+    return PlayedTrials(record.trials(), record.statistics(len(part)), memories)
+
+
+def _play_episode(
+    shard: Shard,
+    actor: TrialActor,
+    memory: Memory,
+    owners: list[object],
+    seeds: list[int],
+    noise: Float[np.ndarray, "time row *noise"],
+    record: "_Record",
+    episode: int,
+) -> Memory:
+    """Play one episode of every trial to its end; give the memory afterwards."""
+    environments, here = shard.environments, shard.location.numbers
+    observation = environments.reset(owners, seeds)
+    active = np.ones(len(owners), dtype=bool)
+    record.begin_episode()
+    try:
+        for time in range(shard.config.horizon):
+            here[STEP], here[SLOT] = time, -1
+            require_finite(environments, observation, active, f"an observation before step {time}")
+            with shard.stopwatch.phase("policy"):
+                chosen, thought = actor.choose(observation, memory, noise[time])
+            record.choose(active, observation, chosen)
+            with shard.stopwatch.phase("physics"):
+                following, reward, over = environments.step(shard.action_map(chosen), active)
+            require_finite(environments, reward, active, f"the reward of step {time}")
+            ended = over | (time == shard.config.horizon - 1)
+            record.observe(active, reward, ended, episode)
+            with shard.stopwatch.phase("policy"):
+                learned = actor.observe(thought, reward, ended)
+            memory = learned if active.all() else _where(active, learned, memory)
+            observation, active = following, active & ~over
+            if not active.any():
+                break
+    except EpisodeError as error:
+        error.actions = shard.action_map(record.chosen_in_episode(error.slot)).tolist()
+        raise
+    record.end_episode(episode, environments.succeeded, environments.unstable)
+    return memory
+
+
+class _Record:
+    """What the trials saw, did and got, without gaps where episodes ended early. Time first."""
+
+    def __init__(self, rows: int, episodes: int, horizon: int, dtype: torch.dtype) -> None:
+        self._kind = torch.empty(0, dtype=dtype).numpy().dtype
+        self._shape = (episodes * horizon, rows)
+        self._rewards = np.zeros(self._shape)
+        self._ended = np.zeros(self._shape, dtype=bool)
+        self._observations: np.ndarray | None = None
+        self._actions: np.ndarray | None = None
+        self._steps = np.zeros(rows, dtype=np.int64)
+        """Taken in each trial so far."""
+        self._episode_began = self._steps.copy()
+        self._chosen = False
+        self._returns = np.zeros((episodes, rows))
+        self._episode_steps = np.zeros((episodes, rows), dtype=np.int64)
+        self._successes: list[np.ndarray | None] = []
+        self._unstable = np.zeros(rows, dtype=np.int64)
+
+    def begin_episode(self) -> None:
+        self._episode_began = self._steps.copy()
+        self._chosen = False
+
+    def choose(
+        self,
+        active: Bool[np.ndarray, " row"],
+        observations: Float[np.ndarray, "row obs"],
+        actions: Shaped[np.ndarray, "row *act"],
+    ) -> None:
+        """Record what the active trials saw and chose."""
+        if self._observations is None or self._actions is None:
+            self._observations = np.zeros((*self._shape, observations.shape[1]), self._kind)
+            self._actions = np.zeros((*self._shape, *actions.shape[1:]), actions.dtype)
+        place = self._steps[active], np.flatnonzero(active)
+        self._observations[place] = observations[active]
+        self._actions[place] = actions[active]
+        self._chosen = True
+
+    def observe(
+        self,
+        active: Bool[np.ndarray, " row"],
+        rewards: Float[np.ndarray, " row"],
+        ended: Bool[np.ndarray, " row"],
+        episode: int,
+    ) -> None:
+        """Record what it brought them."""
+        place = self._steps[active], np.flatnonzero(active)
+        self._rewards[place] = rewards[active]
+        self._ended[place] = ended[active]
+        self._returns[episode, active] += rewards[active]
+        self._steps[active] += 1
+        self._chosen = False
+
+    def end_episode(
+        self,
+        episode: int,
+        succeeded: Bool[np.ndarray, " row"] | None,
+        unstable: Bool[np.ndarray, " row"],
+    ) -> None:
+        self._episode_steps[episode] = self._steps - self._episode_began
+        self._successes.append(None if succeeded is None else succeeded.copy())
+        self._unstable += unstable
+
+    def chosen_in_episode(self, row: int) -> Shaped[np.ndarray, "step *act"]:
+        """Give what was chosen in one trial since its last reset, the step under way included."""
+        if self._actions is None:
+            return np.zeros((0, 1))
+        stop = self._steps[row] + self._chosen
+        chosen: np.ndarray = self._actions[self._episode_began[row] : stop, row]
+        return chosen
+
+    def trials(self) -> Trials:
+        """Give the trials, cut off after the longest."""
+        assert self._observations is not None and self._actions is not None
+        longest = int(self._steps.max())
+        mask = np.arange(longest)[:, None] < self._steps
+        columns = (self._observations, self._actions, self._rewards, self._ended)
+        return Trials(*(column[:longest] for column in columns), mask)
+
+    def statistics(self, tasks: int) -> list[TaskStatistics]:
+        """Give the statistics of each task."""
+        returns = self._returns.reshape(len(self._returns), tasks, -1).mean(-1)
+        steps = self._episode_steps.reshape(len(returns), tasks, -1).sum(-1)
+        said = [success for success in self._successes if success is not None]
+        rates = np.array(said).reshape(len(said), tasks, -1).mean(-1)
+        unstable = self._unstable.reshape(tasks, -1).sum(-1)
+        return [
+            TaskStatistics(
+                tuple(returns[:, task].tolist()),
+                tuple(steps[:, task].tolist()),
+                tuple(rates[:, task].tolist()) if len(said) == len(returns) else None,
+                int(unstable[task]),
+            )
+            for task in range(tasks)
+        ]
+
+
+def _side_by_side(parts: list[Trials]) -> Trials:
+    """Put trials beside each other, filled up to the longest."""
+    if len(parts) == 1:
+        return parts[0]
+    longest = max(len(part.rewards) for part in parts)
+
+    def joined(name: str) -> np.ndarray:
+        columns = [getattr(part, name) for part in parts]
+        filled = [
+            np.pad(column, [(0, longest - len(column)), *[(0, 0)] * (column.ndim - 1)])
+            for column in columns
+        ]
+        return np.concatenate(filled, axis=1)
+
+    return Trials(*map(joined, ("observations", "actions", "rewards", "ended", "mask")))
+
+
+def _rows_of(memory: Memory, rows: np.ndarray) -> Memory:
+    return tuple(part[rows].copy() for part in memory)
+
+
+def _where(active: Bool[np.ndarray, " row"], new: Memory, old: Memory) -> Memory:
+    return tuple(
+        np.where(active.reshape(-1, *[1] * (one.ndim - 1)), one, other)
+        for one, other in zip(new, old, strict=True)
+    )
