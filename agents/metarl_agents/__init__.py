@@ -5,7 +5,12 @@ Nothing here imports torch, so that help and errors come at once.
 
 from metarl.config.plugins import AgentSpec
 from metarl.config.settings import NoSettings, TrustRegionSettings
-from metarl_agents.settings import ProMPSettings, ReptileSettings, StableBaselinesSettings
+from metarl_agents.settings import (
+    ProMPSettings,
+    ReptileSettings,
+    RL2Settings,
+    StableBaselinesSettings,
+)
 
 MAML_TRPO = AgentSpec(
     entry_point="metarl_agents.maml_trpo:MamlTrpo",
@@ -48,6 +53,13 @@ REPTILE = AgentSpec(
     settings=ReptileSettings,
     description="moves towards the adapted parameters, without an outer gradient",
     source="Nichol, Achiam, Schulman 2018 (arXiv 1803.02999)",
+)
+
+RL2 = AgentSpec(
+    entry_point="metarl_agents.rl2:RL2",
+    settings=RL2Settings,
+    description="a recurrent policy that adapts by what it remembers of a trial; trained by PPO",
+    source="Duan et al. 2016 (arXiv 1611.02779), Wang et al. 2016 (arXiv 1611.05763)",
 )
 
 _PAPER = "baseline of Finn, Abbeel, Levine 2017, section 5.3"

@@ -66,3 +66,100 @@ class ReptileSettings:
     def __post_init__(self) -> None:
         name = "outer_learning_rate"
         require(self, name, 0 < self.outer_learning_rate < math.inf, "must be positive and finite")
+
+
+@dataclass(frozen=True)
+class PPOSettings:
+    """Proximal policy optimisation on whole trials (Schulman et al. 2017)."""
+
+    learning_rate: float = 7e-4
+    """Adam's step size."""
+    final_learning_rate: float = 0.0
+    """What the step size falls to, in a straight line over `decay_iterations`."""
+    decay_iterations: int = 0
+    """Iterations over which step size and entropy weight fall to their final values; 0: never."""
+    epochs: int = 2
+    """Passes over an iteration's trials."""
+    minibatches: int = 4
+    """Minibatches of each pass, of whole trials."""
+    clip_ratio: float = 0.1
+    """ε: how far the policy's ratios count."""
+    value_weight: float = 0.5
+    """Weight of the value's loss."""
+    value_clip: float = 0.0
+    """How far a value counts as moved in one update; 0: however far."""
+    value_huber: float = 0.0
+    """Error of a value above which it counts linearly and not squared; 0: never."""
+    entropy_weight: float = 0.01
+    """Weight of the policy's entropy."""
+    final_entropy_weight: float = 0.0
+    """What that weight falls to, likewise."""
+    max_gradient_norm: float = 0.5
+    """Longer gradients are shortened to that."""
+    standardise_advantages: bool = True
+    """Divide advantages by their standard deviation, after their mean is subtracted."""
+    normalise_observations: bool = False
+    """Subtract the running mean of observations and divide by their running standard deviation."""
+    normalise_rewards: bool = False
+    """Divide rewards by running standard deviations: by their own where the policy sees them, by
+    that of discounted returns where it learns from them."""
+    gradient_parts: int = 8
+    """Parts of the meta-batch whose gradients are computed apart: more workers than that have
+    nothing to do. Another number changes last bits."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "clip_ratio", "max_gradient_norm"):
+            require(self, name, 0 < getattr(self, name) < math.inf, "must be positive and finite")
+        for name in (
+            "final_learning_rate",
+            "value_weight",
+            "value_clip",
+            "value_huber",
+            "entropy_weight",
+            "final_entropy_weight",
+        ):
+            require(self, name, 0 <= getattr(self, name) < math.inf, "must be 0 or more, finite")
+        require(self, "decay_iterations", self.decay_iterations >= 0, "must be 0 or more")
+        for name in ("epochs", "minibatches", "gradient_parts"):
+            require(self, name, getattr(self, name) >= 1, "must be at least 1")
+
+    def at(self, iteration: int) -> tuple[float, float]:
+        """Give step size and entropy weight of an iteration."""
+        if not self.decay_iterations:
+            return self.learning_rate, self.entropy_weight
+        share = min(1.0, iteration / self.decay_iterations)
+        return (
+            self.learning_rate + share * (self.final_learning_rate - self.learning_rate),
+            self.entropy_weight + share * (self.final_entropy_weight - self.entropy_weight),
+        )
+
+
+@dataclass(frozen=True)
+class RL2Settings(PPOSettings):
+    """RL²: a policy with a memory, and the update that trains it."""
+
+    memory_size: int = 128
+    """Numbers in the hidden state."""
+    observation_embedding: int = 0
+    """Width of the layer that reads observations; 0: they go into the memory as they are."""
+    action_embedding: int = 0
+    """Width of the layer that reads the last action, likewise."""
+    reward_embedding: int = 0
+    """Width of the layer that reads the last reward, likewise."""
+    observe_directly: bool = True
+    """Show the observation to policy and value beside the memory; the paper does not."""
+    truncation: int = 0
+    """Steps after which gradients through time are cut off; 0: they go through whole trials."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, "memory_size", self.memory_size >= 1, "must be at least 1")
+        for name in (
+            "memory_size",
+            "observation_embedding",
+            "action_embedding",
+            "reward_embedding",
+        ):
+            size = getattr(self, name)
+            require(self, name, size >= 0 and size % 4 == 0, "must be a multiple of 4")
+        require(self, "truncation", self.truncation >= 0, "must be 0 or more")

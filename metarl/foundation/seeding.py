@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     ACTION = 3
     BOOTSTRAP = 4
     CURVATURE = 5
+    MINIBATCH = 6
 
 
 def seed_sequence(seed: int, purpose: Purpose, *key: int) -> np.random.SeedSequence:

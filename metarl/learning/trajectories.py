@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from metarl.learning.adaptation import Parameters
@@ -100,10 +100,11 @@ class Trials:
     def __len__(self) -> int:
         return self.rewards.shape[1]
 
-    def __getitem__(self, chosen: slice | Int[np.ndarray, " chosen"]) -> "Trials":
-        """Give some of the trials."""
+    def of(self, chosen: slice) -> "Trials":
+        """Give some of the trials, cut off after the longest of them."""
+        longest = int(self.mask[:, chosen].sum(0).max())
         columns = (self.observations, self.actions, self.rewards, self.ended, self.mask)
-        return Trials(*(np.ascontiguousarray(column[:, chosen]) for column in columns))
+        return Trials(*(np.ascontiguousarray(column[:longest, chosen]) for column in columns))
 
 
 @dataclass(frozen=True)

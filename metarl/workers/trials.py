@@ -260,13 +260,15 @@ class _Record:
         returns = self._returns.reshape(len(self._returns), tasks, -1).mean(-1)
         steps = self._episode_steps.reshape(len(returns), tasks, -1).sum(-1)
         said = [success for success in self._successes if success is not None]
-        rates = np.array(said).reshape(len(said), tasks, -1).mean(-1)
+        rates = None
+        if len(said) == len(returns):
+            rates = np.array(said).reshape(len(said), tasks, -1).mean(-1)
         unstable = self._unstable.reshape(tasks, -1).sum(-1)
         return [
             TaskStatistics(
                 tuple(returns[:, task].tolist()),
                 tuple(steps[:, task].tolist()),
-                tuple(rates[:, task].tolist()) if len(said) == len(returns) else None,
+                None if rates is None else tuple(rates[:, task].tolist()),
                 int(unstable[task]),
             )
             for task in range(tasks)

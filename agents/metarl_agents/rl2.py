@@ -1,0 +1,176 @@
+"""RL²: a policy whose memory learns to learn (Duan et al. 2016; Wang et al. 2016).
+
+A recurrent network sees, beside the observation, what it did last, what that paid and whether an
+episode has ended. Its memory goes through all episodes of a trial and begins anew with the next
+trial. It is trained to make the most of the whole trial, by PPO; so exploring in one episode is
+paid for in the next.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped
+
+from metarl.agent.memory import UNIT, MemoryActor, meet_in_trials, states_along_trial
+from metarl.agent.protocol import AgentState, Family, Memory, Metrics
+from metarl.config.fields import read_fields
+from metarl.config.reinforcement import Config
+from metarl.learning.adaptation import Parameters
+from metarl.learning.memory_policy import (
+    MemoryPolicy,
+    action_numbers,
+    initialise,
+    told_actions,
+    what_came_before,
+)
+from metarl.learning.policies import PolicySpec
+from metarl.learning.stacking import whole_blocks
+from metarl.learning.trajectories import TaskStatistics, Trials
+from metarl.tasks.distribution import Tasks
+from metarl.workers.shards import Shard, Vector, Workers, starts_anew
+from metarl_agents.settings import RL2Settings
+from metarl_agents.trial_ppo import (
+    Learner,
+    put,
+    require_even,
+    require_visible_episodes,
+    scales_of,
+    tasks_of_a_part,
+    update,
+)
+
+
+def settings_in(config: Config) -> RL2Settings:
+    """Give the settings that a configuration has."""
+    settings: RL2Settings = read_fields(RL2Settings, config.agent_settings, "agent rl2")
+    return settings
+
+
+def network_of(spec: PolicySpec, config: Config) -> MemoryPolicy:
+    """Build the network of policy and value, its weights drawn from the run's seed."""
+    with torch.random.fork_rng(devices=[]):  # what torch draws by itself is drawn over
+        network = MemoryPolicy(spec, settings_in(config))
+    initialise(network, config.seed)
+    return network
+
+
+def initial_parameters(spec: PolicySpec, config: Config) -> Parameters:
+    """Give the parameters before training."""
+    network = network_of(spec, config).to(dtype=getattr(torch, config.dtype))
+    return {name: value.detach().clone() for name, value in network.named_parameters()}
+
+
+def inputs_of(shard: Shard, state: AgentState, trials: Trials) -> tuple[np.ndarray, ...]:
+    """Give what the network unrolls over: observations, and what came before each of them."""
+    scales = scales_of(settings_in(shard.config), state)
+    told = told_actions(shard.spec.policy, trials.actions)
+    rewards = trials.rewards / scales.reward_deviation
+    return scales.observations(trials.observations), what_came_before(told, rewards, trials.ended)
+
+
+LEARNER = Learner(network_of, inputs_of)
+
+
+class RL2Actor(MemoryActor):
+    """Acts by the network; remembers its hidden state, and its last action, reward and end.
+
+    Args:
+        spec: of the policy.
+        config: of the run.
+        state: θ, running moments, and where a trial stands.
+
+    """
+
+    def __init__(self, spec: PolicySpec, config: Config, state: AgentState) -> None:
+        super().__init__(state)
+        network = network_of(spec, config)
+        self._network = network.to(dtype=getattr(torch, config.dtype), device=config.device)
+        put(self._network, state.theta)
+        self._spec = spec
+        self._scales = scales_of(settings_in(config), state)
+        self._like = next(self._network.parameters())
+
+    def blank(self, rows: int) -> Memory:
+        """Give the memory at the start of a trial: zeros."""
+        hidden = self._network.memory.start(rows)
+        last = np.zeros((rows, action_numbers(self._spec) + 2))
+        return (*(part.cpu().numpy() for part in hidden), last)
+
+    def draw_noise(
+        self, generator: np.random.Generator, steps: int
+    ) -> Float[np.ndarray, "time *noise"]:
+        """Draw what actions are sampled with."""
+        return self._network.policy.draw_noise(generator, steps)
+
+    @torch.no_grad()
+    def choose(
+        self,
+        observations: Float[np.ndarray, "row obs"],
+        memory: Memory,
+        noise: Float[np.ndarray, "row *noise"] | None,
+    ) -> tuple[Shaped[np.ndarray, "row *act"], Memory]:
+        """Choose an action in each trial."""
+        *hidden, last = memory
+        policy, rows = self._network.policy, len(observations)
+        seen = self._scales.observations(observations)
+        distribution, following = self._network.step(
+            self._blocks(seen), self._blocks(last), tuple(map(self._blocks, hidden))
+        )
+        distribution = tuple(part[:rows] for part in distribution)
+        if noise is None:
+            chosen = policy.mode(distribution)
+        else:
+            chosen = policy.sample(distribution, self._like.new_tensor(noise))
+        actions = chosen.cpu().numpy()
+        told = np.zeros_like(last)
+        told[:, :-2] = told_actions(self._spec, actions)
+        return actions, (*(part[:rows].cpu().numpy() for part in following), told)
+
+    def observe(
+        self,
+        memory: Memory,
+        rewards: Float[np.ndarray, " row"],
+        ended: Bool[np.ndarray, " row"],
+    ) -> Memory:
+        """Remember what the last actions paid, and where an episode has ended."""
+        last = memory[-1].copy()
+        last[:, -2] = rewards / self._scales.reward_deviation
+        last[:, -1] = ended
+        return (*memory[:-1], last)
+
+    def _blocks(self, rows: Float[np.ndarray, "row number"]) -> torch.Tensor:
+        """Turn rows into a tensor that fills whole blocks; see `metarl.learning.memory_policy`."""
+        blocks = self._like.new_zeros(whole_blocks(len(rows)), *rows.shape[1:])
+        blocks[: len(rows)] = torch.from_numpy(rows)
+        return blocks
+
+
+@starts_anew
+def meet(
+    shard: Shard, state: AgentState, tasks: Tasks, key: tuple[int, ...]
+) -> list[TaskStatistics]:
+    """Play trials; arguments as for `metarl.agent.memory.meet_in_trials`."""
+    return meet_in_trials(RL2Actor, shard, state, tasks, key)
+
+
+FAMILY = Family("memory", UNIT, initial_parameters, meet, states_along_trial, RL2Actor)
+
+
+class RL2:
+    """PPO on whole trials."""
+
+    def __init__(self, settings: RL2Settings, config: Config) -> None:
+        require_even(config)
+        require_visible_episodes(config)
+        self.family = replace(FAMILY, tasks_together=tasks_of_a_part(settings, config))
+        self._settings = settings
+
+    def initial_state(self, theta: Vector) -> AgentState:
+        """Give the state before the first iteration."""
+        return AgentState(theta)
+
+    def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+        """Take an iteration's steps of PPO."""
+        found = update(workers, state, state.optimiser, self._settings, LEARNER)
+        return AgentState(found.theta, found.optimiser, found.others), found.metrics

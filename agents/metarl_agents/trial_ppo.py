@@ -1,0 +1,452 @@
+"""PPO on whole trials, for the agents that carry a memory through them.
+
+The meta-batch is cut into parts of neighbouring tasks, which never lie in two shards. Each part
+gives its gradient of every minibatch; they are added in the parts' order, so that a run has the
+same bits with any number of workers.
+
+==============  ==========================================================================
+what is mapped  what it gives of each part
+==============  ==========================================================================
+`prepare`       moments of observations, rewards and returns; the part's tensors stay there
+`estimate`      the policy's own probabilities and values, advantages; their moments
+`gradient`      a minibatch's gradient, as a sum over its steps
+==============  ==========================================================================
+
+Mapped functions give one result for each task: the first task of a part has the part's, the others
+have None.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from metarl.agent.outer_steps import adam_step
+from metarl.agent.protocol import AgentState
+from metarl.agent.rejections import NOT_FINITE
+from metarl.config.fields import read_fields
+from metarl.config.plugins import load_agent
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
+from metarl.foundation.seeding import Purpose, stream
+from metarl.learning.policies import Distribution, Policy, PolicySpec
+from metarl.learning.ppo import clipped_objective, value_loss
+from metarl.learning.returns import generalised_advantages
+from metarl.learning.running_moments import (
+    Moments,
+    merged,
+    moments_of,
+    no_moments,
+    standard_deviation,
+)
+from metarl.learning.trajectories import Trials
+from metarl.workers.shards import Shard, Vector, Workers
+from metarl_agents.settings import PPOSettings
+
+R = TypeVar("R")
+
+OBSERVATIONS, REWARDS, RETURNS = "observation_moments", "reward_moments", "return_moments"
+"""Running moments among an agent's arrays."""
+_MOST = 10.0
+"""Standard deviations at which normalised observations are cut off."""
+_FAINTEST = 1e-3
+"""How much what comes an episode later must count at least."""
+
+
+class TrialNetwork(Protocol):
+    """A module that gives policy and value at every step of whole trials."""
+
+    policy: Policy
+
+    def unroll(self, *inputs: Float[Tensor, "time trial input"]) -> tuple[Distribution, Tensor]:
+        """Give the action's distribution and the value at every step."""
+
+
+NetworkOf = Callable[[PolicySpec, Config], Any]
+InputsOf = Callable[[Shard, AgentState, Trials], tuple[np.ndarray, ...]]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What an agent's PPO works on; its functions stand at the top level of a module.
+
+    Args:
+        network: gives the module, a `TrialNetwork`, of a policy's specification and configuration.
+        inputs: gives what the module unrolls over, for trials of a shard.
+
+    """
+
+    network: NetworkOf
+    inputs: InputsOf
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What a policy's inputs are normalised by."""
+
+    observation_mean: Float[np.ndarray, " obs"]
+    observation_deviation: Float[np.ndarray, " obs"]
+    reward_deviation: float
+
+    def observations(self, seen: Float[np.ndarray, "*batch obs"]) -> Float[np.ndarray, "*batch obs"]:
+        """Normalise observations."""
+        found: np.ndarray = (seen - self.observation_mean) / self.observation_deviation
+        return np.clip(found, -_MOST, _MOST)
+
+
+@dataclass
+class Part:
+    """The trials of neighbouring tasks, in tensors with time first."""
+
+    trials: Trials
+    inputs: tuple[Float[Tensor, "time trial input"], ...]
+    actions: Tensor
+    taken: Bool[Tensor, "time trial"]
+    old_log_probs: Float[Tensor, "time trial"] = field(default_factory=lambda: torch.zeros(0))
+    old_values: Float[Tensor, "time trial"] = field(default_factory=lambda: torch.zeros(0))
+    advantages: Float[Tensor, "time trial"] = field(default_factory=lambda: torch.zeros(0))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the trials of a part say before any network is asked."""
+
+    iteration: int
+    observations: Moments
+    rewards: Moments
+    returns: Moments
+
+
+@dataclass(frozen=True)
+class Slope:
+    """What a minibatch's steps in a part give: sums over them."""
+
+    gradient: Vector
+    steps: int
+    sums: Float[np.ndarray, "4"]
+    """Clipped steps, KL divergence, value loss, entropy."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a minibatch's gradient depends on beside θ."""
+
+    epoch: int
+    minibatch: int
+    advantage_mean: float
+    advantage_deviation: float
+    entropy: float
+
+
+def require_visible_episodes(config: Config) -> None:
+    """Refuse a discount by which an episode does not see the next one of its trial.
+
+    Raises:
+        ConfigError: it does not.
+
+    """
+    if not config.adaptation_steps or config.discount**config.horizon >= _FAINTEST:
+        return
+    least = math.ceil(1e4 * _FAINTEST ** (1 / config.horizon)) / 1e4
+    raise ConfigError(
+        f"discount = {config.discount} makes the episodes of a trial invisible to each other: what "
+        f"comes an episode of horizon = {config.horizon} steps later counts "
+        f"{config.discount**config.horizon:.1g} of itself, so that no episode is played for the "
+        f"next; take a discount of {least} or more, or trials of one episode "
+        "(adaptation_steps = 0)"
+    )
+
+
+def require_even(config: Config) -> None:
+    """Refuse layers of which an actor's last bits would depend on who else acts.
+
+    Raises:
+        ConfigError: there are some.
+
+    """
+    if any(size % 4 for size in config.hidden_sizes):
+        raise ConfigError(
+            f"hidden_sizes = {list(config.hidden_sizes)}: agent {config.agent} wants multiples of 4"
+        )
+
+
+def tasks_of_a_part(settings: PPOSettings, config: Config) -> int:
+    """Say how many neighbouring tasks make a part."""
+    return math.ceil(config.tasks_per_batch / settings.gradient_parts)
+
+
+def scales_of(settings: PPOSettings, state: AgentState) -> Scales:
+    """Give what inputs are normalised by; nothing, before anything was seen."""
+    observed, paid = state.others.get(OBSERVATIONS), state.others.get(REWARDS)
+    mean, deviation, reward = np.zeros(1), np.ones(1), 1.0
+    if settings.normalise_observations and observed is not None:
+        mean, deviation = observed[1], standard_deviation(observed)
+    if settings.normalise_rewards and paid is not None:
+        reward = float(standard_deviation(paid)[0])
+    return Scales(mean, deviation, reward)
+
+
+# What is mapped over the shards
+
+
+def prepare(shard: Shard, state: AgentState, learner: Learner) -> list[Prepared | None]:
+    """Turn the trials of each part into tensors, which stay; give their moments."""
+    like = next(iter(shard.template.values()))
+    shard.scratch, prepared = [], []
+    assert shard.trials is not None or not shard.tasks
+    for columns in _parts(shard).values():
+        trials = shard.trials.of(columns)
+        inputs = tuple(
+            torch.tensor(values, dtype=like.dtype, device=like.device)
+            for values in learner.inputs(shard, state, trials)
+        )
+        actions = torch.tensor(trials.actions, device=like.device)
+        taken = torch.tensor(trials.mask, device=like.device)
+        shard.scratch.append(Part(trials, inputs, actions, taken))
+        steps = trials.mask
+        prepared.append(
+            Prepared(
+                shard.key[1],
+                moments_of(trials.observations[steps]),
+                moments_of(trials.rewards[steps][:, None]),
+                moments_of(_running_returns(trials, shard.config.discount)[steps][:, None]),
+            )
+        )
+    return _for_each_task(shard, prepared)
+
+
+def estimate(
+    shard: Shard, theta: Vector, reward_deviation: float, learner: Learner
+) -> list[Moments | None]:
+    """Estimate each part's advantages by the policy that played; give their moments.
+
+    The trial is one long episode: advantages run through the ends of its episodes, and nothing
+    counts after its last step.
+    """
+    network = loaded(shard, learner, theta)
+    config, settings = shard.config, settings_of(shard)
+    found = []
+    for part in shard.scratch:
+        log_probs, values = [], []
+        with shard.stopwatch.phase("values"), torch.no_grad():
+            for rows in torch.arange(len(part.trials)).tensor_split(settings.minibatches):
+                distribution, value = network.unroll(*(each[:, rows] for each in part.inputs))
+                log_probs.append(network.policy.log_prob(distribution, part.actions[:, rows]))
+                values.append(value)
+        part.old_log_probs, part.old_values = torch.cat(log_probs, 1), torch.cat(values, 1)
+        with shard.stopwatch.phase("advantages"):
+            rewards = torch.tensor(part.trials.rewards / reward_deviation)
+            expected = part.old_values.double().cpu()
+            taken = part.taken.cpu()
+            advantages = generalised_advantages(
+                rewards.T, expected.T, taken.T, config.discount, config.gae_lambda
+            ).T
+            part.advantages = advantages.to(part.old_values).contiguous()
+        found.append(moments_of(advantages[taken].numpy()[:, None]))
+    return _for_each_task(shard, found)
+
+
+def gradient(shard: Shard, theta: Vector, weights: Weights, learner: Learner) -> list[Slope | None]:
+    """Give each part's gradient of a minibatch."""
+    network = loaded(shard, learner, theta)
+    settings = settings_of(shard)
+    slopes = []
+    for number, part in zip(_parts(shard), shard.scratch, strict=True):
+        key = (*shard.key, weights.epoch, number)
+        order = stream(shard.config.seed, Purpose.MINIBATCH, *key).permutation(len(part.trials))
+        rows = np.array_split(order, settings.minibatches)[weights.minibatch]
+        slopes.append(_slope(network, part, torch.from_numpy(rows), weights, settings))
+    return _for_each_task(shard, slopes)
+
+
+def _slope(
+    network: Any, part: Part, rows: Tensor, weights: Weights, settings: PPOSettings
+) -> Slope:
+    leaves = list(network.parameters())
+    if not len(rows):
+        size = sum(leaf.numel() for leaf in leaves)
+        return Slope(np.zeros(size, dtype=np.float32), 0, np.zeros(4))
+    taken, old_values = part.taken[:, rows], part.old_values[:, rows]
+    raw = part.advantages[:, rows]
+    distribution, values = network.unroll(*(each[:, rows] for each in part.inputs))
+    objective = clipped_objective(
+        network.policy.log_prob(distribution, part.actions[:, rows]),
+        part.old_log_probs[:, rows],
+        (raw - weights.advantage_mean) / weights.advantage_deviation,
+        taken,
+        settings.clip_ratio,
+    )
+    error = value_loss(
+        values, old_values, raw + old_values, taken, settings.value_clip, settings.value_huber
+    )
+    entropy = torch.where(taken, network.policy.entropy(distribution), 0.0).sum()
+    loss = objective.loss + settings.value_weight * error - weights.entropy * entropy
+    slopes = torch.autograd.grad(loss, leaves)
+    sums = torch.stack([objective.clipped, objective.kl, error.detach(), entropy.detach()])
+    return Slope(
+        torch.cat([slope.flatten() for slope in slopes]).cpu().numpy(),
+        int(taken.sum()),
+        sums.double().cpu().numpy(),
+    )
+
+
+def loaded(shard: Shard, learner: Learner, theta: Vector) -> Any:
+    """Give the network with θ for its parameters; it is built once for each shard."""
+    if "network" not in shard.kept:
+        network = learner.network(shard.spec.policy, shard.config)
+        like = next(iter(shard.template.values()))
+        shard.kept["network"] = network.to(dtype=like.dtype, device=like.device)
+    network = shard.kept["network"]
+    put(network, theta)
+    return network
+
+
+@torch.no_grad()
+def put(network: nn.Module, theta: Vector) -> None:
+    """Give a module the parameters of a vector."""
+    values, first = torch.from_numpy(theta), 0
+    for own in network.parameters():
+        own.copy_(values[first : first + own.numel()].view_as(own))
+        first += own.numel()
+
+
+def settings_of(shard: Shard) -> Any:
+    """Give the agent's settings, as the configuration of a shard has them."""
+    if "settings" not in shard.kept:
+        config = shard.config
+        kind = load_agent(config.agent).settings
+        shard.kept["settings"] = read_fields(kind, config.agent_settings, "agent_settings")
+    return shard.kept["settings"]
+
+
+def _running_returns(trials: Trials, discount: float) -> Float[np.ndarray, "time trial"]:
+    """Give what the rewards up to each step come to, the older ones discounted."""
+    so_far = np.zeros(len(trials))
+    returns = np.zeros_like(trials.rewards)
+    for time, reward in enumerate(trials.rewards):
+        so_far = discount * so_far + reward
+        returns[time] = so_far
+    return returns
+
+
+def _parts(shard: Shard) -> dict[int, slice]:
+    """Give the trials of each part of the meta-batch that the shard has, by the part's number."""
+    parts: dict[int, list[int]] = {}
+    for position, index in enumerate(shard.task_indices):
+        parts.setdefault(index // shard.spec.tasks_together, []).append(position)
+    slots = shard.slots_per_task
+    return {
+        number: slice(positions[0] * slots, (positions[-1] + 1) * slots)
+        for number, positions in parts.items()
+    }
+
+
+def _for_each_task(shard: Shard, results: Sequence[R]) -> list[R | None]:
+    """Give the results of the shard's parts to the first task of each."""
+    slots, firsts = shard.slots_per_task, [part.start for part in _parts(shard).values()]
+    by_task = dict(zip((first // slots for first in firsts), results, strict=True))
+    return [by_task.get(position) for position in range(len(shard.tasks))]
+
+
+# The outer step
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update came to."""
+
+    theta: Vector
+    optimiser: Mapping[str, np.ndarray]
+    others: Mapping[str, np.ndarray]
+    """Running moments."""
+    metrics: dict[str, float | int | bool | str | None]
+    iteration: int
+
+
+def update(
+    workers: Workers,
+    state: AgentState,
+    optimiser: Mapping[str, np.ndarray],
+    settings: PPOSettings,
+    learner: Learner,
+) -> Update:
+    """Take an iteration's PPO steps on the trials that lie in the shards.
+
+    Where a number is not finite, nothing is changed, and the metrics say so.
+
+    Args:
+        workers: hold the trials.
+        state: the agent before.
+        optimiser: what Adam remembers of the policy.
+        settings: of the update.
+        learner: the agent's.
+
+    """
+    prepared = _of_parts(workers.map(prepare, state.travelling, learner))
+    iteration = prepared[0].iteration
+    moments = {
+        name: merged(
+            [getattr(part, field_name) for part in prepared],
+            state.others.get(name, no_moments(getattr(prepared[0], field_name).shape[1])),
+        )
+        for name, field_name in (
+            (OBSERVATIONS, "observations"),
+            (REWARDS, "rewards"),
+            (RETURNS, "returns"),
+        )
+    }
+    deviation = float(standard_deviation(moments[RETURNS])[0]) if settings.normalise_rewards else 1.0
+    estimated = _of_parts(workers.map(estimate, state.theta, deviation, learner))
+    advantages = merged(estimated, no_moments(1))
+    learning_rate, entropy_weight = settings.at(iteration)
+    theta, sums, steps, norms = state.theta, np.zeros(4), 0, []
+    for epoch in range(settings.epochs):
+        for minibatch in range(settings.minibatches):
+            weights = Weights(
+                epoch,
+                minibatch,
+                *_standard(advantages, settings.standardise_advantages),
+                entropy_weight,
+            )
+            slopes = _of_parts(workers.map(gradient, theta, weights, learner))
+            count = sum(slope.steps for slope in slopes)
+            if not count:
+                continue
+            total = np.sum([slope.gradient for slope in slopes], axis=0, dtype=np.float64) / count
+            norm = float(np.linalg.norm(total))
+            if not math.isfinite(norm):
+                refused = {"step_accepted": False, "rejection": NOT_FINITE}
+                return Update(state.theta, state.optimiser, state.others, refused, iteration)
+            total *= min(1.0, settings.max_gradient_norm / max(norm, 1e-12))
+            theta, optimiser = adam_step(theta, torch.from_numpy(total), optimiser, learning_rate)
+            norms.append(norm)
+            sums += np.sum([slope.sums for slope in slopes], axis=0)
+            steps += count
+    clipped, kl, value_error, entropy = (sums / steps).tolist()
+    metrics = {
+        "kl": kl,
+        "clipped_share": clipped,
+        "value_loss": value_error,
+        "entropy": entropy,
+        "gradient_norm": float(np.mean(norms)),
+        "learning_rate": learning_rate,
+        "step_accepted": True,
+        "rejection": None,
+    }
+    return Update(theta, optimiser, moments, metrics, iteration)
+
+
+def _standard(advantages: Moments, standardise: bool) -> tuple[float, float]:
+    """Give what is subtracted from advantages, and what they are divided by."""
+    if not standardise:
+        return 0.0, 1.0
+    return float(advantages[1, 0]), float(standard_deviation(advantages)[0])
+
+
+def _of_parts(results: Sequence[R | None]) -> list[R]:
+    return [result for result in results if result is not None]

@@ -1,0 +1,318 @@
+"""Policies with a memory: what was seen, done and paid goes through a recurrent network.
+
+The input of a step is the observation, the action before it, the reward that this brought, and
+whether an episode has just ended (Duan et al. 2016, section 2.2); at the start of a trial the last
+three are 0. Two paths compute the same: `unroll` takes whole trials for training, `step` one step
+of many trials for acting.
+
+Bits: in `step` a row's numbers do not depend on the other rows, on one thread, where the rows fill
+whole blocks (`metarl.learning.stacking.whole_blocks`) and every layer's inputs are a multiple of
+four numbers (seen in torch 2.13). So sizes are multiples of four, and inputs that are not are
+filled up with zeros.
+"""
+
+import math
+from typing import Literal, Protocol
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metarl.foundation.seeding import Purpose, integer_seed
+from metarl.learning.policies import (
+    ACTIVATIONS,
+    Activation,
+    CategoricalPolicy,
+    Distribution,
+    GaussianPolicy,
+    Policy,
+    PolicySpec,
+)
+from metarl.learning.torsos import ImageTorso
+from metarl.tasks.observations import flat_layout
+
+_EVEN = 4
+_FIRST_GAIN = 0.01
+"""Of the layer that gives the action's distribution: a new policy acts almost at random."""
+
+MemoryKind = Literal["gru"]
+MemoryTensors = tuple[Tensor, ...]
+"""What a memory carries from step to step, a row for each trial."""
+
+
+class MemoryShape(Protocol):
+    """The settings that say what a memory is."""
+
+    @property
+    def memory_size(self) -> int:
+        """Numbers that a step of the memory gives."""
+
+    @property
+    def observation_embedding(self) -> int:
+        """Width of the layer that reads observations; 0: they are taken as they are."""
+
+    @property
+    def action_embedding(self) -> int:
+        """Width of the layer that reads the last action, likewise."""
+
+    @property
+    def reward_embedding(self) -> int:
+        """Width of the layer that reads the last reward, likewise."""
+
+    @property
+    def observe_directly(self) -> bool:
+        """Whether policy and value see the observation beside the memory."""
+
+    @property
+    def truncation(self) -> int:
+        """Steps after which gradients are cut off; 0: they go through the whole trial."""
+
+
+class Gru(nn.Module):
+    """A gated recurrent unit (Cho et al. 2014)."""
+
+    def __init__(self, inputs: int, size: int) -> None:
+        super().__init__()
+        self.cell = nn.GRU(inputs, size)
+        self.output_size = size
+
+    def start(self, rows: int) -> MemoryTensors:
+        """Give the memory before the first step: zeros."""
+        like = self.cell.weight_hh_l0
+        return (like.new_zeros(rows, self.output_size),)
+
+    def step(
+        self, inputs: Float[Tensor, "row input"], memory: MemoryTensors
+    ) -> tuple[Float[Tensor, "row output"], MemoryTensors]:
+        """Take one step."""
+        cell = self.cell
+        hidden = torch.gru_cell(
+            inputs,
+            memory[0],
+            cell.weight_ih_l0,
+            cell.weight_hh_l0,
+            cell.bias_ih_l0,
+            cell.bias_hh_l0,
+        )
+        return hidden, (hidden,)
+
+    def unroll(
+        self, inputs: Float[Tensor, "time trial input"], truncation: int = 0
+    ) -> Float[Tensor, "time trial output"]:
+        """Take all steps from the start; gradients are cut off after every `truncation` steps."""
+        hidden = self.start(inputs.shape[1])[0][None]
+        outputs = []
+        for part in inputs.split(truncation or len(inputs)):
+            output, hidden = self.cell(part, hidden.detach())
+            outputs.append(output)
+        return torch.cat(outputs)
+
+
+class TrialReader(nn.Module):
+    """Makes of a step's observation, last action, last reward and end the input of a memory.
+
+    Args:
+        spec: spaces and layers of the policy.
+        shape: how wide each part is read.
+
+    """
+
+    def __init__(self, spec: PolicySpec, shape: MemoryShape) -> None:
+        super().__init__()
+        layout = spec.layout or flat_layout(spec.observation_space)
+        self.torso = None
+        if layout.has_images:
+            self.torso = ImageTorso(layout, ACTIVATIONS[spec.activation], spec.image_scale)
+        seen = self.torso.output_size if self.torso else layout.size
+        actions = action_numbers(spec)
+        self.observed_size = even(seen)
+        activation = spec.activation
+        self.observation = _embedding(even(seen), shape.observation_embedding, activation)
+        self.action = _embedding(even(actions), shape.action_embedding, activation)
+        self.reward = _embedding(even(1), shape.reward_embedding, activation)
+        self._sizes = (actions, 1)
+        widths = (
+            shape.observation_embedding or even(seen),
+            shape.action_embedding or even(actions),
+            shape.reward_embedding or even(1),
+        )
+        self.output_size = even(sum(widths) + 1)
+
+    def forward(
+        self, observations: Float[Tensor, "*batch obs"], last: Float[Tensor, "*batch last"]
+    ) -> tuple[Float[Tensor, "*batch input"], Float[Tensor, "*batch observed"]]:
+        """Give the input of the memory, and what is seen, for who looks past the memory."""
+        observed = filled(observations if self.torso is None else self.torso(observations))
+        action, reward, ended = last.split((*self._sizes, 1), dim=-1)
+        parts = [
+            self.observation(observed),
+            self.action(filled(action)),
+            self.reward(filled(reward)),
+            ended,
+        ]
+        return filled(torch.cat(parts, -1)), observed
+
+
+class Critic(nn.Module):
+    """A perceptron for the value of a state."""
+
+    def __init__(self, inputs: int, hidden_sizes: tuple[int, ...], activation: Activation) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for size in hidden_sizes:
+            layers += [nn.Linear(inputs, size), ACTIVATIONS[activation]()]
+            inputs = size
+        self.layers = nn.Sequential(*layers, nn.Linear(inputs, 1))
+
+    def forward(self, inputs: Float[Tensor, "*batch input"]) -> Float[Tensor, " *batch"]:
+        """Give the values."""
+        value: Tensor = self.layers(inputs).squeeze(-1)
+        return value
+
+
+class MemoryPolicy(nn.Module):
+    """Reader, memory, and on them the action's distribution and the value.
+
+    Args:
+        spec: spaces and layers of policy and value.
+        shape: of the memory.
+
+    Raises:
+        TypeError: the action space is neither a Box nor Discrete.
+
+    """
+
+    def __init__(self, spec: PolicySpec, shape: MemoryShape) -> None:
+        super().__init__()
+        self.reader = TrialReader(spec, shape)
+        self.memory = Gru(self.reader.output_size, shape.memory_size)
+        self._observe_directly = shape.observe_directly
+        self._truncation = shape.truncation
+        inputs = self.memory.output_size
+        if shape.observe_directly:
+            inputs += self.reader.observed_size
+        self.policy = policy_head(spec, inputs)
+        self.value = Critic(inputs, spec.hidden_sizes, spec.activation)
+
+    def unroll(
+        self,
+        observations: Float[Tensor, "time trial obs"],
+        last: Float[Tensor, "time trial last"],
+    ) -> tuple[Distribution, Float[Tensor, "time trial"]]:
+        """Give the action's distribution and the value at every step of whole trials."""
+        inputs, observed = self.reader(observations, last)
+        features = self._features(self.memory.unroll(inputs, self._truncation), observed)
+        return self.policy(features), self.value(features)
+
+    def step(
+        self,
+        observations: Float[Tensor, "row obs"],
+        last: Float[Tensor, "row last"],
+        memory: MemoryTensors,
+    ) -> tuple[Distribution, MemoryTensors]:
+        """Give the action's distribution of one step, and the memory afterwards."""
+        inputs, observed = self.reader(observations, last)
+        output, memory = self.memory.step(inputs, memory)
+        return self.policy(self._features(output, observed)), memory
+
+    def _features(self, output: Tensor, observed: Tensor) -> Tensor:
+        return torch.cat([output, observed], -1) if self._observe_directly else output
+
+
+def policy_head(spec: PolicySpec, inputs: int) -> Policy:
+    """Give a policy on features instead of observations.
+
+    Raises:
+        TypeError: the action space is neither a Box nor Discrete.
+
+    """
+    actions, sizes, activation = spec.action_space, spec.hidden_sizes, spec.activation
+    if isinstance(actions, gym.spaces.Discrete):
+        return CategoricalPolicy(inputs, int(actions.n), sizes, activation)
+    if isinstance(actions, gym.spaces.Box):
+        return GaussianPolicy(
+            inputs, math.prod(actions.shape), sizes, activation, spec.initial_std, spec.minimum_std
+        )
+    raise TypeError(
+        f"action space {actions} is not supported: a policy here acts in a Box or in a Discrete "
+        "space; an action wrapper can turn several choices into one"
+    )
+
+
+def initialise(network: nn.Module, seed: int) -> None:
+    """Draw all weights from the run's seed.
+
+    Matrices are uniform after Glorot and Bengio (2010), those from a hidden state to the next
+    orthogonal gate by gate (Saxe et al. 2014), biases 0; the layer that gives an action's
+    distribution is a hundredth of that.
+    """
+    generator = torch.Generator().manual_seed(integer_seed(seed, Purpose.INITIALISATION))
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.GRU):
+            for gate in module.weight_ih_l0.detach().chunk(3):
+                nn.init.xavier_uniform_(gate, generator=generator)
+            for gate in module.weight_hh_l0.detach().chunk(3):
+                nn.init.orthogonal_(gate, generator=generator)
+            nn.init.zeros_(module.bias_ih_l0)
+            nn.init.zeros_(module.bias_hh_l0)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, GaussianPolicy):
+                module.mean[-1].weight *= _FIRST_GAIN
+            elif isinstance(module, CategoricalPolicy):
+                module.logits[-1].weight *= _FIRST_GAIN
+
+
+def action_numbers(spec: PolicySpec) -> int:
+    """Say how many numbers tell an action: one for each element, or for each choice."""
+    actions = spec.action_space
+    if isinstance(actions, gym.spaces.Discrete):
+        return int(actions.n)
+    return math.prod(actions.shape or (1,))
+
+
+def told_actions(
+    spec: PolicySpec, actions: Shaped[np.ndarray, "*batch act"] | Int[np.ndarray, " *batch"]
+) -> Float[np.ndarray, "*batch number"]:
+    """Tell actions in numbers: as they are, or one-hot."""
+    if isinstance(spec.action_space, gym.spaces.Discrete):
+        return np.eye(int(spec.action_space.n))[actions]
+    return np.asarray(actions)
+
+
+def what_came_before(
+    told: Float[np.ndarray, "time trial number"],
+    rewards: Float[np.ndarray, "time trial"],
+    ended: Bool[np.ndarray, "time trial"],
+) -> Float[np.ndarray, "time trial last"]:
+    """Give for each step the last action, what it brought, and whether it ended an episode.
+
+    Also across the ends of episodes; zeros at the start of the trial.
+    """
+    now = np.concatenate([told, rewards[..., None], ended[..., None]], axis=-1)
+    before: np.ndarray = np.concatenate([np.zeros_like(now[:1]), now[:-1]])
+    return before
+
+
+def even(size: int) -> int:
+    """Round up to a multiple of four."""
+    return -(-size // _EVEN) * _EVEN
+
+
+def filled(inputs: Float[Tensor, "*batch number"]) -> Float[Tensor, "*batch more"]:
+    """Fill up with zeros to a multiple of four numbers."""
+    missing = even(inputs.shape[-1]) - inputs.shape[-1]
+    return functional.pad(inputs, (0, missing)) if missing else inputs
+
+
+def _embedding(inputs: int, size: int, activation: Activation) -> nn.Module:
+    if not size:
+        return nn.Identity()
+    return nn.Sequential(nn.Linear(inputs, size), ACTIVATIONS[activation]())
