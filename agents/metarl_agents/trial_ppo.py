@@ -93,7 +93,9 @@ class Scales:
     observation_deviation: Float[np.ndarray, " obs"]
     reward_deviation: float
 
-    def observations(self, seen: Float[np.ndarray, "*batch obs"]) -> Float[np.ndarray, "*batch obs"]:
+    def observations(
+        self, seen: Float[np.ndarray, "*batch obs"]
+    ) -> Float[np.ndarray, "*batch obs"]:
         """Normalise observations."""
         found: np.ndarray = (seen - self.observation_mean) / self.observation_deviation
         return np.clip(found, -_MOST, _MOST)
@@ -400,7 +402,9 @@ def update(
             (RETURNS, "returns"),
         )
     }
-    deviation = float(standard_deviation(moments[RETURNS])[0]) if settings.normalise_rewards else 1.0
+    deviation = (
+        float(standard_deviation(moments[RETURNS])[0]) if settings.normalise_rewards else 1.0
+    )
     estimated = _of_parts(workers.map(estimate, state.theta, deviation, learner))
     advantages = merged(estimated, no_moments(1))
     learning_rate, entropy_weight = settings.at(iteration)
