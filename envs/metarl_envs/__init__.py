@@ -45,6 +45,12 @@ gym.register(
     max_episode_steps=10,
 )
 gym.register(
+    "metarl/GridNavi-v0",
+    entry_point="metarl_envs.grid:GridNavi",
+    vector_entry_point="metarl_envs.grid:grid_navi_vector",
+    max_episode_steps=15,
+)
+gym.register(
     "metarl/PendulumRandParams-v0",
     entry_point="metarl_envs.classic_control:PendulumRandParams",
     vector_entry_point="metarl_envs.classic_control:pendulum_rand_params_vector",
