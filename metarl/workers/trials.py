@@ -250,7 +250,8 @@ class _Record:
 
     def trials(self) -> Trials:
         """Give the trials, cut off after the longest."""
-        assert self._observations is not None and self._actions is not None
+        assert self._observations is not None
+        assert self._actions is not None
         longest = int(self._steps.max())
         mask = np.arange(longest)[:, None] < self._steps
         columns = (self._observations, self._actions, self._rewards, self._ended)
