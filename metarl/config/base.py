@@ -29,8 +29,8 @@ class ExperimentConfig:
     tasks_per_batch: int
     """Tasks in a meta-batch."""
     adaptation_steps: int = 1
-    """Units of adaptation in training: inner gradient steps, or for an agent with a memory the episodes of a
-    trial before its last."""
+    """Units of adaptation in training: inner gradient steps, or, for an agent with a memory, the
+    episodes of a trial before its last."""
     first_order: bool = False
     """Leave second derivatives out of the meta-gradient (first-order MAML)."""
     hidden_sizes: tuple[int, ...]
