@@ -33,7 +33,6 @@ from metarl_agents.settings import RL2Settings
 from metarl_agents.trial_ppo import (
     Learner,
     put,
-    require_even,
     require_visible_episodes,
     scales_of,
     tasks_of_a_part,
@@ -161,7 +160,6 @@ class RL2:
     """PPO on whole trials."""
 
     def __init__(self, settings: RL2Settings, config: Config) -> None:
-        require_even(config)
         require_visible_episodes(config)
         self.family = replace(FAMILY, tasks_together=tasks_of_a_part(settings, config))
         self._settings = settings

@@ -19,7 +19,7 @@ have None.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -58,12 +58,15 @@ _FAINTEST = 1e-3
 """How much what comes an episode later must count at least."""
 
 
+@runtime_checkable
 class TrialNetwork(Protocol):
     """A module that gives policy and value at every step of whole trials."""
 
-    policy: Policy
+    @property
+    def policy(self) -> Policy:
+        """The mathematics of the action's distribution."""
 
-    def unroll(self, *inputs: Float[Tensor, "time trial input"]) -> tuple[Distribution, Tensor]:
+    def unroll(self, *inputs: Float[Tensor, "time trial _"]) -> tuple[Distribution, Tensor]:
         """Give the action's distribution and the value at every step."""
 
 
@@ -106,12 +109,13 @@ class Part:
     """The trials of neighbouring tasks, in tensors with time first."""
 
     trials: Trials
-    inputs: tuple[Float[Tensor, "time trial input"], ...]
+    inputs: tuple[Float[Tensor, "time trial _"], ...]
     actions: Tensor
     taken: Bool[Tensor, "time trial"]
-    old_log_probs: Float[Tensor, "time trial"] = field(default_factory=lambda: torch.zeros(0))
-    old_values: Float[Tensor, "time trial"] = field(default_factory=lambda: torch.zeros(0))
-    advantages: Float[Tensor, "time trial"] = field(default_factory=lambda: torch.zeros(0))
+    old_log_probs: Tensor = field(default_factory=lambda: torch.zeros(0))
+    old_values: Tensor = field(default_factory=lambda: torch.zeros(0))
+    advantages: Tensor = field(default_factory=lambda: torch.zeros(0))
+    """These three, (time, trial), come with `estimate`."""
 
 
 @dataclass(frozen=True)
@@ -162,19 +166,6 @@ def require_visible_episodes(config: Config) -> None:
         f"next; take a discount of {least} or more, or trials of one episode "
         "(adaptation_steps = 0)"
     )
-
-
-def require_even(config: Config) -> None:
-    """Refuse layers of which an actor's last bits would depend on who else acts.
-
-    Raises:
-        ConfigError: there are some.
-
-    """
-    if any(size % 4 for size in config.hidden_sizes):
-        raise ConfigError(
-            f"hidden_sizes = {list(config.hidden_sizes)}: agent {config.agent} wants multiples of 4"
-        )
 
 
 def tasks_of_a_part(settings: PPOSettings, config: Config) -> int:

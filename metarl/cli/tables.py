@@ -7,11 +7,8 @@ from typing import Any
 from rich.table import Table
 
 from metarl.api.evaluation import Evaluation
-from metarl.experiments.curves import AdaptationCurve
+from metarl.experiments.curves import AdaptationCurve, shown_units
 from metarl.experiments.interface import EvaluatedAgent
-
-_MOST_ROWS = 6
-"""Of a curve; of a longer one some steps are shown."""
 
 
 def tables_of(evaluation: Evaluation) -> list[Table]:
@@ -62,21 +59,18 @@ def _over_tasks(evaluation: Evaluation) -> Table:
                 _interval(curve.ci95[step], digits),
                 *_success(curve, step),
             ]
-            for step in _shown(last)
+            for step in shown_units(last)
         ]
         if last > 0:
             gain = f"{curve.gain:+.{digits}f}"
             interval = _interval(curve.gain_ci95, digits)
             rows.append([*[""] * several, f"gain, 0 → {last}", gain, interval])
+            if curve.trial is not None:
+                whole = f"{curve.trial.mean:.{digits}f}"
+                interval = _interval(curve.trial.ci95, digits)
+                rows.append([*[""] * several, "whole trial", whole, interval])
         _add_section(table, one, rows)
     return table
-
-
-def _shown(last: int) -> list[int]:
-    """Give the steps that a table shows: all of a few, else the first ones and the last."""
-    if last < _MOST_ROWS:
-        return list(range(last + 1))
-    return [*range(_MOST_ROWS - 2), (last + 1) // 2, last]
 
 
 def _success(curve: AdaptationCurve, step: int) -> list[str]:

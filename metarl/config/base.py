@@ -29,7 +29,8 @@ class ExperimentConfig:
     tasks_per_batch: int
     """Tasks in a meta-batch."""
     adaptation_steps: int = 1
-    """Inner gradient steps in training."""
+    """Units of adaptation in training: inner gradient steps, or, for an agent with a memory, the
+    episodes of a trial before its last."""
     first_order: bool = False
     """Leave second derivatives out of the meta-gradient (first-order MAML)."""
     hidden_sizes: tuple[int, ...]
@@ -37,7 +38,7 @@ class ExperimentConfig:
     test_tasks: int
     """Held-out tasks of an evaluation."""
     test_adaptation_steps: int
-    """Inner gradient steps in evaluation; may be more than in training."""
+    """Units of adaptation in evaluation; may be more than in training."""
     published: NotAFlag[dict[str, Any]] = dataclasses.field(default_factory=dict)
     """What the source gives, for figures."""
     checkpoint_interval: int

@@ -40,7 +40,7 @@ class Config(ExperimentConfig):
     tasks_per_batch: int = 40
     """Tasks in a meta-batch."""
     episodes_per_task: int = 20
-    """Episodes per task and adaptation phase."""
+    """Episodes per task and adaptation phase, side by side; or trials of an agent with a memory."""
     inner_learning_rate: float = 0.1
     """Step size α of the inner loop in training."""
     on_env_error: Literal["stop", "retry", "skip-task"] = "stop"
@@ -72,7 +72,7 @@ class Config(ExperimentConfig):
     """Episodes per held-out task after the last inner step, which the results after adaptation come
     from; 0: as many as in the other phases."""
     test_adaptation_steps: int = 3
-    """Inner gradient steps in evaluation."""
+    """Units of adaptation in evaluation: inner gradient steps, or episodes of a trial."""
     test_learning_rates: tuple[float, ...] = ()
     """Step sizes α in evaluation, one a step, the last repeated; empty: the inner learning rate,
     then half of it (Finn et al. 2017)."""

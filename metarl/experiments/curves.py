@@ -13,7 +13,11 @@ from metarl.foundation.seeding import Purpose, stream
 BOOTSTRAP_SAMPLES = 10_000
 GRADIENT_STEP = "gradient step"
 """The unit of adaptation of the gradient family."""
+EPISODE = "episode"
+"""The unit of agents that adapt from episode to episode."""
 TRIMMED_FROM_EACH_END = 0.25
+MOST_SHOWN = 6
+"""Units of adaptation in a table."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class AdaptationCurve:
     """Environment steps in a task before adaptation and after each unit, means over tasks."""
     unit: str = GRADIENT_STEP
     """Of adaptation, in the singular."""
+    trial: "TrialReturn | None" = None
+    """Where the unit is an episode: what all of them pay together."""
 
     @property
     def unit_word(self) -> str:
@@ -57,6 +63,16 @@ class AdaptationCurve:
     def mean_return(self) -> Float[np.ndarray, " step"]:
         """The same as `mean`, where returns are measured."""
         return self.mean
+
+
+@dataclass(frozen=True)
+class TrialReturn:
+    """What a whole trial pays: the sum over its episodes, as Duan et al. 2016 report it."""
+
+    mean: float
+    """Mean over tasks."""
+    ci95: Float[np.ndarray, "2"]
+    """95 % confidence interval of the mean over tasks, low and high."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,18 @@ class SeedStatistics:
     """95 % confidence interval of the interquartile mean over seeds."""
 
 
+def shown_units(last: int) -> list[int]:
+    """Give the units of adaptation that a table shows: all of a few, else the first and the last.
+
+    Args:
+        last: the number of the last unit.
+
+    """
+    if last < MOST_SHOWN:
+        return list(range(last + 1))
+    return [*range(MOST_SHOWN - 2), (last + 1) // 2, last]
+
+
 def summarise(
     per_task: Float[np.ndarray, "task step"],
     env_steps: int,
@@ -106,7 +134,14 @@ def summarise(
         success=None if per_task_success is None else _success_curve(per_task_success, seed),
         phase_env_steps=phase_env_steps,
         unit=unit,
+        trial=_trial_return(per_task, seed) if unit == EPISODE else None,
     )
+
+
+def _trial_return(per_task: Float[np.ndarray, "task step"], seed: int) -> TrialReturn:
+    totals = per_task.sum(1, keepdims=True)
+    (interval,) = bootstrap_interval(totals, stream(seed, Purpose.BOOTSTRAP))
+    return TrialReturn(float(totals.mean()), interval)
 
 
 def _success_curve(per_task: Float[np.ndarray, "task step"], seed: int) -> SuccessCurve:

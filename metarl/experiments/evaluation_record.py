@@ -70,6 +70,9 @@ def _as_json(found: EvaluatedAgent, kinds: Mapping[str, list[int]]) -> dict[str,
         "env_steps": joint.env_steps,
         "phase_env_steps": list(joint.phase_env_steps),
     }
+    if joint.trial is not None:
+        described["trial_return"] = joint.trial.mean
+        described["trial_ci95"] = joint.trial.ci95.tolist()
     if joint.success is not None:
         described["mean_success"] = joint.success.mean.tolist()
         described["success_ci95"] = joint.success.ci95.tolist()

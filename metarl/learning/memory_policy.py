@@ -12,12 +12,12 @@ filled up with zeros.
 """
 
 import math
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -43,6 +43,7 @@ MemoryTensors = tuple[Tensor, ...]
 """What a memory carries from step to step, a row for each trial."""
 
 
+@runtime_checkable
 class MemoryShape(Protocol):
     """The settings that say what a memory is."""
 
@@ -156,21 +157,53 @@ class TrialReader(nn.Module):
         return filled(torch.cat(parts, -1)), observed
 
 
-class Critic(nn.Module):
-    """A perceptron for the value of a state."""
+class Perceptron(nn.Module):
+    """Hidden layers, each filled up with zeros to a multiple of four numbers."""
 
     def __init__(self, inputs: int, hidden_sizes: tuple[int, ...], activation: Activation) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
+        self.layers = nn.ModuleList()
         for size in hidden_sizes:
-            layers += [nn.Linear(inputs, size), ACTIVATIONS[activation]()]
-            inputs = size
-        self.layers = nn.Sequential(*layers, nn.Linear(inputs, 1))
+            self.layers.append(nn.Linear(inputs, size))
+            inputs = even(size)
+        self._activation = ACTIVATIONS[activation]()
+        self.output_size = inputs
 
-    def forward(self, inputs: Float[Tensor, "*batch input"]) -> Float[Tensor, " *batch"]:
+    def forward(self, inputs: Float[Tensor, "*batch input"]) -> Float[Tensor, "*batch output"]:
+        """Give what comes out of the last hidden layer."""
+        for layer in self.layers:
+            inputs = filled(self._activation(layer(inputs)))
+        return inputs
+
+
+class ActorCritic(nn.Module):
+    """A policy and a value, side by side on the same features.
+
+    Args:
+        spec: spaces and layers of both.
+        inputs: features, a multiple of four.
+
+    Raises:
+        TypeError: the action space is neither a Box nor Discrete.
+
+    """
+
+    def __init__(self, spec: PolicySpec, inputs: int) -> None:
+        super().__init__()
+        self.actor = Perceptron(inputs, spec.hidden_sizes, spec.activation)
+        self.policy = _last_layer(spec, self.actor.output_size)
+        self.critic = Perceptron(inputs, spec.hidden_sizes, spec.activation)
+        self.value = nn.Linear(self.critic.output_size, 1)
+
+    def distribution(self, features: Float[Tensor, "*batch feature"]) -> Distribution:
+        """Give the action's distribution."""
+        found: Distribution = self.policy(self.actor(features))
+        return found
+
+    def values(self, features: Float[Tensor, "*batch feature"]) -> Float[Tensor, " *batch"]:
         """Give the values."""
-        value: Tensor = self.layers(inputs).squeeze(-1)
-        return value
+        found: Tensor = self.value(self.critic(features)).squeeze(-1)
+        return found
 
 
 class MemoryPolicy(nn.Module):
@@ -194,8 +227,12 @@ class MemoryPolicy(nn.Module):
         inputs = self.memory.output_size
         if shape.observe_directly:
             inputs += self.reader.observed_size
-        self.policy = policy_head(spec, inputs)
-        self.value = Critic(inputs, spec.hidden_sizes, spec.activation)
+        self.heads = ActorCritic(spec, inputs)
+
+    @property
+    def policy(self) -> Policy:
+        """The mathematics of the action's distribution."""
+        return self.heads.policy
 
     def unroll(
         self,
@@ -205,7 +242,7 @@ class MemoryPolicy(nn.Module):
         """Give the action's distribution and the value at every step of whole trials."""
         inputs, observed = self.reader(observations, last)
         features = self._features(self.memory.unroll(inputs, self._truncation), observed)
-        return self.policy(features), self.value(features)
+        return self.heads.distribution(features), self.heads.values(features)
 
     def step(
         self,
@@ -216,25 +253,19 @@ class MemoryPolicy(nn.Module):
         """Give the action's distribution of one step, and the memory afterwards."""
         inputs, observed = self.reader(observations, last)
         output, memory = self.memory.step(inputs, memory)
-        return self.policy(self._features(output, observed)), memory
+        return self.heads.distribution(self._features(output, observed)), memory
 
     def _features(self, output: Tensor, observed: Tensor) -> Tensor:
         return torch.cat([output, observed], -1) if self._observe_directly else output
 
 
-def policy_head(spec: PolicySpec, inputs: int) -> Policy:
-    """Give a policy on features instead of observations.
-
-    Raises:
-        TypeError: the action space is neither a Box nor Discrete.
-
-    """
-    actions, sizes, activation = spec.action_space, spec.hidden_sizes, spec.activation
+def _last_layer(spec: PolicySpec, inputs: int) -> Policy:
+    actions, activation = spec.action_space, spec.activation
     if isinstance(actions, gym.spaces.Discrete):
-        return CategoricalPolicy(inputs, int(actions.n), sizes, activation)
+        return CategoricalPolicy(inputs, int(actions.n), (), activation)
     if isinstance(actions, gym.spaces.Box):
         return GaussianPolicy(
-            inputs, math.prod(actions.shape), sizes, activation, spec.initial_std, spec.minimum_std
+            inputs, math.prod(actions.shape), (), activation, spec.initial_std, spec.minimum_std
         )
     raise TypeError(
         f"action space {actions} is not supported: a policy here acts in a Box or in a Discrete "
@@ -279,9 +310,9 @@ def action_numbers(spec: PolicySpec) -> int:
 
 
 def told_actions(
-    spec: PolicySpec, actions: Shaped[np.ndarray, "*batch act"] | Int[np.ndarray, " *batch"]
-) -> Float[np.ndarray, "*batch number"]:
-    """Tell actions in numbers: as they are, or one-hot."""
+    spec: PolicySpec, actions: Shaped[np.ndarray, "..."]
+) -> Float[np.ndarray, "... number"]:
+    """Tell actions in numbers: as they are (…, act), or choices (…) one-hot."""
     if isinstance(spec.action_space, gym.spaces.Discrete):
         return np.eye(int(spec.action_space.n))[actions]
     return np.asarray(actions)

@@ -20,11 +20,11 @@ Taken = Bool[Tensor, " *step"]
 class Clipped:
     """The clipped objective of some steps, and what it says of them; sums over the taken steps."""
 
-    loss: Float[Tensor, ""]
+    loss: Tensor
     """−Σ min(r A, clip(r, 1 − ε, 1 + ε) A), r = π(a) / π_old(a) (equation 7)."""
-    clipped: Float[Tensor, ""]
+    clipped: Tensor
     """Steps whose ratio lies outside of the bounds."""
-    kl: Float[Tensor, ""]
+    kl: Tensor
     """Σ (r − 1) − log r: an estimate of KL(π_old ‖ π) without bias (Schulman 2020)."""
 
 
@@ -58,7 +58,7 @@ def value_loss(
     taken: Taken,
     clip: float = 0.0,
     huber: float = 0.0,
-) -> Float[Tensor, ""]:
+) -> Tensor:
     """Give the sum of the value's errors.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Float
 
-Moments = Float[np.ndarray, "3 number"]
+Moments = Float[np.ndarray, "3 _"]
 
 _SMALLEST_VARIANCE = 1e-8
 

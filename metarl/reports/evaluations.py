@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from metarl.config.supervised import SupervisedConfig
-from metarl.experiments.curves import GRADIENT_STEP, AdaptationCurve, SuccessCurve
+from metarl.experiments.curves import GRADIENT_STEP, AdaptationCurve, SuccessCurve, TrialReturn
 from metarl.experiments.problem_evaluation import describe_shots
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import MEBIBYTE, read_json
@@ -150,6 +150,9 @@ def _curve_of_returns(described: Mapping[str, Any]) -> AdaptationCurve:
             mean=_numbers(described, "mean_success"),
             ci95=_numbers(described, "success_ci95"),
         )
+    trial = None
+    if "trial_return" in described:
+        trial = TrialReturn(float(described["trial_return"]), _numbers(described, "trial_ci95"))
     return AdaptationCurve(
         per_task=_numbers(described, "per_task_return"),
         mean=_numbers(described, "mean_return"),
@@ -159,6 +162,7 @@ def _curve_of_returns(described: Mapping[str, Any]) -> AdaptationCurve:
         env_steps=int(described["env_steps"]),
         unit=str(described.get("unit", GRADIENT_STEP)),
         success=success,
+        trial=trial,
     )
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from metarl.config.plugins import published_returns
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
-from metarl.experiments.curves import AdaptationCurve
+from metarl.experiments.curves import AdaptationCurve, shown_units
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import MEBIBYTE, read_bytes, write_whole
 from metarl.foundation.versions import OWN_VERSION
@@ -309,7 +309,8 @@ def _section(evaluated: EvaluatedTasks) -> dict[str, Any]:
             for panel in panels
             for curve in panel.curves.values()
         ),
-        "steps": _steps(panels),
+        "steps": shown_units(_most_units(panels)),
+        "has_trial": any(curve.trial for panel in panels for curve in panel.curves.values()),
         "unit_word": curve.unit_word,
         "rows": _rows(panels, digits=2 if first.of_returns else 3),
         "curves": picture(
@@ -320,23 +321,23 @@ def _section(evaluated: EvaluatedTasks) -> dict[str, Any]:
     }
 
 
-def _steps(panels: Sequence[Panel]) -> int:
-    return max(len(curve.mean) for panel in panels for curve in panel.curves.values())
+def _most_units(panels: Sequence[Panel]) -> int:
+    return max(len(curve.mean) - 1 for panel in panels for curve in panel.curves.values())
 
 
 def _rows(panels: Sequence[Panel], digits: int) -> list[dict[str, Any]]:
-    """Give a table's rows: the mean and its interval after each step, and the gain."""
+    """Give a table's rows: the mean and its interval after each unit, the gain, the whole trial."""
     rows = []
-    steps = range(_steps(panels))
+    steps = shown_units(_most_units(panels))
     for panel in panels:
         for name, curve in panel.curves.items():
-            means = [_mean(curve, step, digits) for step in range(len(curve.mean))]
-            means += [""] * (len(steps) - len(means))
-            row = {"means": means, "gain": _gain(curve, digits)}
+            there = len(curve.mean)
+            means = [_mean(curve, step, digits) if step < there else "" for step in steps]
+            row = {"means": means, "gain": _gain(curve, digits), "trial": _trial(curve, digits)}
             rows.append({"name": name, "adapted_to": panel.title, **row})
         for name, numbers in panel.published.items():
             means = [f"{numbers[step]:g}" if step in numbers else "" for step in steps]
-            row = {"means": means, "gain": ""}
+            row = {"means": means, "gain": "", "trial": ""}
             rows.append({"name": f"{name}, published", "adapted_to": panel.title, **row})
     return rows
 
@@ -345,6 +346,13 @@ def _mean(curve: AdaptationCurve, step: int, digits: int) -> str:
     low, high = curve.ci95[step]
     rate = f", success {curve.success.mean[step]:.1%}" if curve.success else ""
     return f"{curve.mean[step]:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]{rate}"
+
+
+def _trial(curve: AdaptationCurve, digits: int) -> str:
+    if curve.trial is None:
+        return ""
+    low, high = curve.trial.ci95
+    return f"{curve.trial.mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _gain(curve: AdaptationCurve, digits: int) -> str:

@@ -5,7 +5,7 @@ episode; the step after an episode's last still sees what that paid, and that it
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ Memory = tuple[np.ndarray, ...]
 """What is carried from step to step, a row for each trial."""
 
 
+@runtime_checkable
 class TrialActor(Protocol):
     """Acts in trials; it is an `metarl.agent.protocol.Actor` that is given its noise.
 
@@ -249,7 +250,8 @@ class _Record:
 
     def trials(self) -> Trials:
         """Give the trials, cut off after the longest."""
-        assert self._observations is not None and self._actions is not None
+        assert self._observations is not None
+        assert self._actions is not None
         longest = int(self._steps.max())
         mask = np.arange(longest)[:, None] < self._steps
         columns = (self._observations, self._actions, self._rewards, self._ended)
