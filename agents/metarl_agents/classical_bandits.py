@@ -151,11 +151,11 @@ class GittinsIndices:
     """Indices of an arm by payments, failures and pulls left.
 
     Args:
-        tables: for 1, 2, … n pulls left, the index by payments and failures.
+        tables: for 1, 2, … n pulls left, the index by payments and failures; each is smaller.
 
     """
 
-    def __init__(self, tables: list[Float[np.ndarray, "paid failed"]]) -> None:
+    def __init__(self, tables: list[np.ndarray]) -> None:
         sizes = [table.size for table in tables]
         self._starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         self._widths = np.array([table.shape[1] for table in tables])
