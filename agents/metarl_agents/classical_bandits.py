@@ -78,6 +78,12 @@ def means(paid: Counts, failed: Counts) -> Scores:
     return mean
 
 
+def best_of(scores: Scores) -> Choices:
+    """Give the first arm of the largest score."""
+    best: np.ndarray = np.argmax(scores, axis=1)
+    return best
+
+
 def uniform(paid: Counts, failed: Counts, keys: Keys | None) -> Choices:
     """Pull at random; without chance, the first arm."""
     if keys is None:
@@ -87,7 +93,7 @@ def uniform(paid: Counts, failed: Counts, keys: Keys | None) -> Choices:
 
 def greedy(paid: Counts, failed: Counts, keys: Keys | None) -> Choices:
     """Pull the arm of the largest posterior mean."""
-    return np.argmax(means(paid, failed), axis=1)
+    return best_of(means(paid, failed))
 
 
 def epsilon_greedy(paid: Counts, failed: Counts, keys: Keys | None, *, epsilon: float) -> Choices:
@@ -106,14 +112,14 @@ def ucb1(paid: Counts, failed: Counts, keys: Keys | None, *, exploration: float)
     """
     pulls = paid + failed + 2
     log_all = np.log(pulls.sum(axis=1, keepdims=True))
-    return np.argmax(means(paid, failed) + exploration * np.sqrt(2 * log_all / pulls), axis=1)
+    return best_of(means(paid, failed) + exploration * np.sqrt(2 * log_all / pulls))
 
 
 def thompson(paid: Counts, failed: Counts, keys: Keys | None) -> Choices:
     """Draw each arm's probability from the posterior; pull the largest (Thompson 1933)."""
     if keys is None:
         return greedy(paid, failed, keys)
-    return np.argmax(_drawn(paid, failed, keys, 0), axis=1)
+    return best_of(_drawn(paid, failed, keys, 0))
 
 
 def optimistic_thompson(paid: Counts, failed: Counts, keys: Keys | None, *, draws: int) -> Choices:
@@ -132,14 +138,14 @@ def optimistic_thompson(paid: Counts, failed: Counts, keys: Keys | None, *, draw
         better = likelihood > likeliest
         likeliest = np.where(better, likelihood, likeliest)
         best = np.where(better[:, None], drawn, best)
-    return np.argmax(best, axis=1)
+    return best_of(best)
 
 
 def gittins(paid: Counts, failed: Counts, keys: Keys | None, *, pulls: int) -> Choices:
     """Pull the arm of the largest finite-horizon Gittins index (see `gittins_indices`)."""
     indices = gittins_indices(pulls)
     done = np.minimum((paid + failed).sum(axis=1, keepdims=True), pulls - 1)
-    return np.argmax(indices.of(paid, failed, pulls - done), axis=1)
+    return best_of(indices.of(paid, failed, pulls - done))
 
 
 def optimal(paid: Counts, failed: Counts, keys: Keys | None, *, pulls: int) -> Choices:
@@ -207,9 +213,11 @@ def _drawn(paid: Counts, failed: Counts, keys: Keys, draw: int) -> Scores:
     """Draw each arm's probability from Beta(s + 1, f + 1)."""
     parts = gammas(keys, np.stack([paid, failed], axis=1) + 1.0, first=draw)
     # A draw that rounds to 0 or 1 would have an infinite logarithm.
-    return np.clip(parts[:, 0] / (parts[:, 0] + parts[:, 1]), 1e-300, 1 - 1e-16)
+    drawn: np.ndarray = np.clip(parts[:, 0] / (parts[:, 0] + parts[:, 1]), 1e-300, 1 - 1e-16)
+    return drawn
 
 
 def any_of(count: int, uniform_numbers: Float[np.ndarray, " row"]) -> Choices:
     """Turn uniform numbers into choices."""
-    return np.minimum((uniform_numbers * count).astype(np.int64), count - 1)
+    choices: np.ndarray = np.minimum((uniform_numbers * count).astype(np.int64), count - 1)
+    return choices

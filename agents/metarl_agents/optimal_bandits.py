@@ -57,7 +57,7 @@ class BanditPlan:
             failures: pulls of each arm that paid nothing.
 
         """
-        chosen = np.argmax((successes + 1) / (successes + failures + 2), axis=1)
+        chosen: np.ndarray = np.argmax((successes + 1) / (successes + failures + 2), axis=1)
         codes = _codes(successes, failures)
         order = np.argsort(codes, axis=1, kind="stable")
         keys = _keys(np.take_along_axis(codes, order, axis=1))
@@ -120,7 +120,7 @@ def solve(arms: int, pulls: int) -> BanditPlan:
         choices.append(np.argmax(worth > value - _TIE, axis=0))
     choices.reverse()
 
-    share = np.ones(1)
+    share: np.ndarray = np.ones(1)
     pull_rewards = []
     for layer, index, chosen in zip(layers, following, choices, strict=False):
         rows = np.arange(len(layer))
