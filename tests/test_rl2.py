@@ -447,3 +447,69 @@ def test_zeros_stand_before_the_first_step():
     told = np.arange(6.0).reshape(3, 1, 2)
     last = what_came_before(told, np.array([[1.0], [2.0], [3.0]]), np.array([[0], [1], [0]]) > 0)
     assert last[:, 0].tolist() == [[0, 0, 0, 0], [0, 1, 1, 0], [2, 3, 2, 1]]
+
+
+ARMS, PULLS = 5, 10
+
+
+def pull_by_index(pays, rewards):
+    """Pull the arm of the largest posterior mean; give arms and rewards, (pull, trial)."""
+    trials = np.arange(len(pays))
+    paid, pulled = np.ones((len(pays), ARMS)), np.full((len(pays), ARMS), 2.0)
+    arms, earned = [], []
+    for pull in range(PULLS):
+        arm = np.argmax(paid / pulled, axis=1)
+        reward = rewards[pull, trials, arm]
+        paid[trials, arm] += reward
+        pulled[trials, arm] += 1
+        arms.append(arm)
+        earned.append(reward)
+    return np.array(arms), np.array(earned)
+
+
+def test_the_network_can_be_an_index_policy():
+    """Cloned by supervised learning, the same network reaches the index policy's score.
+
+    So a shortfall of RL² lies in how it is trained, not in what it can be (Duan et al. 2016, 3.1).
+    """
+    config = config_of(
+        env_id="metarl_envs:metarl/BernoulliBandit-v0",
+        env_kwargs={"arms": ARMS},
+        dtype="float32",
+        hidden_sizes=(),
+        settings={"memory_size": 32},
+    )
+    experiment = build_experiment(config)
+    network = rl2.network_of(experiment.policy, config)
+    generator = np.random.default_rng(1)
+
+    def bandits(count):
+        pays = generator.random((count, ARMS))
+        return pays, (generator.random((PULLS, count, ARMS)) < pays).astype(np.float64)
+
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
+    steps = 250
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, steps)
+    for _ in range(steps):
+        arms, earned = pull_by_index(*bandits(400))
+        before = what_came_before(np.eye(ARMS)[arms], earned, np.zeros_like(earned) > 0)
+        seen = torch.zeros(PULLS, 400, 1)
+        (logits,), _ = network.unroll(seen, torch.tensor(before, dtype=torch.float32))
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.tensor(arms).flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+
+    theta = torch.nn.utils.parameters_to_vector(network.parameters()).detach().numpy()
+    actor = experiment.actor(dataclasses.replace(experiment.first_state().agent, theta=theta))
+    pays, rewards = bandits(4000)
+    memory, total = actor.begin(4000), 0.0
+    for pull in range(PULLS):
+        arm, memory = actor.act(np.zeros((4000, 1)), memory)
+        reward = rewards[pull, np.arange(4000), arm]
+        memory = actor.observe(memory, reward, np.zeros(4000, dtype=bool))
+        total += reward.mean()
+    _, earned = pull_by_index(pays, rewards)
+    assert total == pytest.approx(earned.sum(0).mean(), rel=0.01)
+    assert total > 6.5
