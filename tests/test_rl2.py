@@ -200,6 +200,21 @@ def test_advantages_are_those_of_a_naive_loop():
                         for later in range(time, steps)
                     )
                     assert part.advantages[time, trial].item() == pytest.approx(expected)
+                    assert part.targets[time, trial].item() == pytest.approx(
+                        values[time] + expected
+                    )
+
+
+def test_values_may_learn_plain_returns():
+    with met(config_of(settings={"value_targets": "returns"})) as (shard, state, _):
+        prepare(shard, state, rl2.LEARNER)
+        estimate(shard, state.theta, 2.0, rl2.LEARNER)
+        for part in shard.scratch:
+            to_come = np.zeros(len(part.trials))
+            for time in reversed(range(len(part.trials.rewards))):
+                to_come = part.trials.rewards[time] / 2.0 + 0.9 * to_come
+                taken = part.trials.mask[time]
+                assert part.targets[time].numpy()[taken] == pytest.approx(to_come[taken])
 
 
 @pytest.mark.parametrize("truncation", [0, 2])
@@ -243,7 +258,14 @@ def test_padding_changes_nothing():
         padded = []
         for part in shard.scratch:
             fields = {item.name: getattr(part, item.name) for item in dataclasses.fields(Part)}
-            for name in ("actions", "taken", "old_log_probs", "old_values", "advantages"):
+            for name in (
+                "actions",
+                "taken",
+                "old_log_probs",
+                "old_values",
+                "advantages",
+                "targets",
+            ):
                 fields[name] = longer(fields[name], 0)
             fields["inputs"] = tuple(longer(each, 7.0) for each in part.inputs)
             padded.append(Part(**fields))
@@ -281,7 +303,7 @@ def test_the_gradient_equals_finite_differences(discrete):
                 gain = (part.advantages - 0.1) / 1.3
                 objective = torch.minimum(ratio * gain, ratio.clamp(0.9, 1.1) * gain)
                 near = part.old_values + (values - part.old_values).clamp(-0.3, 0.3)
-                target = part.advantages + part.old_values
+                target = part.targets
                 huber = torch.nn.HuberLoss(reduction="none", delta=0.7)
                 error = 2 * torch.maximum(huber(values, target), huber(near, target))
                 each = -objective + 0.5 * error - 0.2 * network.policy.entropy(distribution)

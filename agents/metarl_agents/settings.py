@@ -84,6 +84,9 @@ class PPOSettings:
     """Minibatches of each pass, of whole trials."""
     clip_ratio: float = 0.1
     """ε: how far the policy's ratios count."""
+    value_targets: Literal["lambda-returns", "returns"] = "lambda-returns"
+    """What values learn: the returns that the advantages are estimated by, with their λ; or plain
+    discounted returns (λ = 1), as in the code of Duan et al. 2016, where λ is small."""
     value_weight: float = 0.5
     """Weight of the value's loss."""
     value_clip: float = 0.0

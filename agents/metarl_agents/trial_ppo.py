@@ -36,7 +36,7 @@ from metarl.foundation.errors import ConfigError
 from metarl.foundation.seeding import Purpose, stream
 from metarl.learning.policies import Distribution, Policy, PolicySpec
 from metarl.learning.ppo import clipped_objective, value_loss
-from metarl.learning.returns import generalised_advantages
+from metarl.learning.returns import discounted_returns, generalised_advantages
 from metarl.learning.running_moments import (
     Moments,
     merged,
@@ -115,7 +115,8 @@ class Part:
     old_log_probs: Tensor = field(default_factory=lambda: torch.zeros(0))
     old_values: Tensor = field(default_factory=lambda: torch.zeros(0))
     advantages: Tensor = field(default_factory=lambda: torch.zeros(0))
-    """These three, (time, trial), come with `estimate`."""
+    targets: Tensor = field(default_factory=lambda: torch.zeros(0))
+    """These four, (time, trial), come with `estimate`."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,11 @@ def estimate(
             advantages = generalised_advantages(
                 rewards.T, expected.T, taken.T, config.discount, config.gae_lambda
             ).T
+            targets = expected + advantages
+            if settings.value_targets == "returns":
+                targets = discounted_returns(rewards.T, taken.T, config.discount).T
             part.advantages = advantages.to(part.old_values).contiguous()
+            part.targets = targets.to(part.old_values).contiguous()
         found.append(moments_of(advantages[taken].numpy()[:, None]))
     return _for_each_task(shard, found)
 
@@ -264,18 +269,22 @@ def _slope(
     if not len(rows):
         size = sum(leaf.numel() for leaf in leaves)
         return Slope(np.zeros(size, dtype=np.float32), 0, np.zeros(4))
-    taken, old_values = part.taken[:, rows], part.old_values[:, rows]
-    raw = part.advantages[:, rows]
+    taken = part.taken[:, rows]
     distribution, values = network.unroll(*(each[:, rows] for each in part.inputs))
     objective = clipped_objective(
         network.policy.log_prob(distribution, part.actions[:, rows]),
         part.old_log_probs[:, rows],
-        (raw - weights.advantage_mean) / weights.advantage_deviation,
+        (part.advantages[:, rows] - weights.advantage_mean) / weights.advantage_deviation,
         taken,
         settings.clip_ratio,
     )
     error = value_loss(
-        values, old_values, raw + old_values, taken, settings.value_clip, settings.value_huber
+        values,
+        part.old_values[:, rows],
+        part.targets[:, rows],
+        taken,
+        settings.value_clip,
+        settings.value_huber,
     )
     entropy = torch.where(taken, network.policy.entropy(distribution), 0.0).sum()
     loss = objective.loss + settings.value_weight * error - weights.entropy * entropy
