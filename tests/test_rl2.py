@@ -2,11 +2,15 @@
 
 import contextlib
 import dataclasses
+import itertools
+import os
+import signal
 
 import numpy as np
 import pytest
 import torch
 from building import pool, run, tiny_config, without_times
+from shard_functions import ask_for_pid
 
 import metarl
 from metarl.experiments.build import build_experiment
@@ -358,6 +362,25 @@ def test_bits_do_not_depend_on_workers(discrete):
         other, others = run(config, workers)
         assert without_times(others) == without_times(records)
         assert other.agent.theta.tobytes() == state.agent.theta.tobytes()
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_an_update_changes_no_bit():
+    config = config_of(iterations=2, dtype="float32")
+    whole, records = run(config)
+    experiment = build_experiment(config)
+    with pool(experiment, 2) as workers:
+        mapping, count = workers.map, itertools.count()
+
+        def killing(function, *args):
+            if function is gradient and next(count) == 2:
+                os.kill(mapping(ask_for_pid)[0], signal.SIGKILL)
+            return mapping(function, *args)
+
+        workers.map = killing
+        *found, (state, _) = train(experiment, workers, experiment.first_state())
+    assert next(count) > 3
+    assert state.agent.theta.tobytes() == whole.agent.theta.tobytes()
+    assert without_times([found[0][1]]) == without_times(records[:1])
 
 
 def test_a_resumed_run_has_the_bits_of_one_that_was_never_interrupted(tmp_path):
