@@ -5,11 +5,18 @@ Nothing here imports torch, so that help and errors come at once.
 
 from metarl.config.plugins import AgentSpec
 from metarl.config.settings import NoSettings, TrustRegionSettings
+from metarl_agents.fits import BANDIT, GRID, MDP, not_solvable, too_long_for_gittins
 from metarl_agents.settings import (
+    BebSettings,
+    EpsilonGreedySettings,
+    OpsrlSettings,
+    OtsSettings,
     ProMPSettings,
     ReptileSettings,
     RL2Settings,
     StableBaselinesSettings,
+    Ucb1Settings,
+    Ucrl2Settings,
 )
 
 MAML_TRPO = AgentSpec(
@@ -60,6 +67,7 @@ RL2 = AgentSpec(
     settings=RL2Settings,
     description="a recurrent policy that adapts by what it remembers of a trial; trained by PPO",
     source="Duan et al. 2016 (arXiv 1611.02779), Wang et al. 2016 (arXiv 1611.05763)",
+    unit="episode",
 )
 
 _PAPER = "baseline of Finn, Abbeel, Levine 2017, section 5.3"
@@ -88,4 +96,126 @@ ORACLE = AgentSpec(
     source=_PAPER,
     baseline=True,
     fixes={"observe_task": True},
+)
+
+UNIFORM = AgentSpec(
+    entry_point="metarl_agents.classical:uniform",
+    settings=NoSettings,
+    description="acts at random",
+    source='Duan et al. 2016 (arXiv 1611.02779), their baseline "random"',
+    baseline=True,
+    trained=False,
+    unit="episode",
+)
+
+GREEDY = AgentSpec(
+    entry_point="metarl_agents.classical:greedy",
+    settings=NoSettings,
+    description="the best by posterior means",
+    source="Duan et al. 2016 (arXiv 1611.02779)",
+    baseline=True,
+    trained=False,
+    unit="episode",
+    environments=(BANDIT, MDP),
+)
+
+EPSILON_GREEDY = AgentSpec(
+    entry_point="metarl_agents.classical:epsilon_greedy",
+    settings=EpsilonGreedySettings,
+    description="the best by posterior means, and now and then any action",
+    source="Duan et al. 2016 (arXiv 1611.02779)",
+    baseline=True,
+    trained=False,
+    unit="episode",
+    environments=(BANDIT, MDP),
+)
+
+THOMPSON = AgentSpec(
+    entry_point="metarl_agents.classical:thompson",
+    settings=NoSettings,
+    description="posterior sampling: of arms, or of whole processes (PSRL)",
+    source="Thompson 1933; Strens 2000",
+    baseline=True,
+    trained=False,
+    unit="episode",
+    environments=(BANDIT, MDP),
+)
+
+OTS = AgentSpec(
+    entry_point="metarl_agents.classical:ots",
+    settings=OtsSettings,
+    description="optimistic Thompson sampling: the likeliest of several draws",
+    source="May et al. 2012, as in Duan et al. 2016",
+    baseline=True,
+    trained=False,
+    unit="episode",
+    environments=(BANDIT,),
+)
+
+UCB1 = AgentSpec(
+    entry_point="metarl_agents.classical:ucb1",
+    settings=Ucb1Settings,
+    description="the arm of the largest upper confidence bound",
+    source="Auer, Cesa-Bianchi, Fischer 2002",
+    baseline=True,
+    trained=False,
+    unit="episode",
+    environments=(BANDIT,),
+)
+
+GITTINS = AgentSpec(
+    entry_point="metarl_agents.classical:gittins",
+    settings=NoSettings,
+    description="the arm of the largest finite-horizon Gittins index",
+    source="Gittins 1979; Nino-Mora 2011",
+    baseline=True,
+    trained=False,
+    unit="episode",
+    environments=(BANDIT,),
+    misfit=too_long_for_gittins,
+)
+
+BAYES_OPTIMAL = AgentSpec(
+    entry_point="metarl_agents.classical:bayes_optimal",
+    settings=NoSettings,
+    description="the best plan there is, where it can be computed",
+    source="dynamic programming (Bellman 1956)",
+    baseline=True,
+    trained=False,
+    unit="episode",
+    environments=(BANDIT, GRID),
+    misfit=not_solvable,
+)
+
+OPSRL = AgentSpec(
+    entry_point="metarl_agents.classical:opsrl",
+    settings=OpsrlSettings,
+    description="plans in the best of several processes drawn from the posterior",
+    source="Osband, Van Roy 2017 (arXiv 1607.00215)",
+    baseline=True,
+    trained=False,
+    unit="episode",
+    environments=(MDP,),
+)
+
+UCRL2 = AgentSpec(
+    entry_point="metarl_agents.classical:ucrl2",
+    settings=Ucrl2Settings,
+    description="plans in the best process of a confidence set",
+    source="Jaksch, Ortner, Auer 2010",
+    baseline=True,
+    trained=False,
+    unit="episode",
+    environments=(MDP,),
+)
+
+BEB = AgentSpec(
+    entry_point="metarl_agents.classical:beb",
+    settings=BebSettings,
+    description="plans with a bonus for what was seldom tried",
+    source="Kolter, Ng 2009",
+    baseline=True,
+    trained=False,
+    unit="episode",
+    environments=(MDP,),
 )

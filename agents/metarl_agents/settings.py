@@ -166,3 +166,70 @@ class RL2Settings(PPOSettings):
             size = getattr(self, name)
             require(self, name, size >= 0 and size % 4 == 0, "must be a multiple of 4")
         require(self, "truncation", self.truncation >= 0, "must be 0 or more")
+
+
+@dataclass(frozen=True)
+class Ucb1Settings:
+    """UCB1 (Auer, Cesa-Bianchi, Fischer 2002)."""
+
+    exploration: float = 0.2
+    """c: weight of √(2 ln t / T) beside an arm's mean. Of 0.1, 0.2, 0.3, 0.5 and 1, 0.2 was best
+    for 100 pulls of 5 and of 10 arms; for 10 pulls 0.1 is a little better."""
+
+    def __post_init__(self) -> None:
+        require(self, "exploration", 0 <= self.exploration < math.inf, "must be 0 or more, finite")
+
+
+@dataclass(frozen=True)
+class OtsSettings:
+    """Optimistic Thompson sampling, as Duan et al. 2016 describe it."""
+
+    draws: int = 20
+    """N: draws from the posterior, of which the likeliest is taken. Of 5 and 20, 20 was better."""
+
+    def __post_init__(self) -> None:
+        require(self, "draws", 1 <= self.draws <= 1000, "must lie between 1 and 1000")
+
+
+@dataclass(frozen=True)
+class OpsrlSettings:
+    """Optimistic posterior sampling of processes."""
+
+    draws: int = 5
+    """Processes drawn from the posterior."""
+
+    def __post_init__(self) -> None:
+        require(self, "draws", 1 <= self.draws <= 1000, "must lie between 1 and 1000")
+
+
+@dataclass(frozen=True)
+class EpsilonGreedySettings:
+    """The best action by what is known, and now and then any."""
+
+    epsilon: float = 0.02
+    """ε: probability of an action at random."""
+
+    def __post_init__(self) -> None:
+        require(self, "epsilon", 0 <= self.epsilon <= 1, "must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Ucrl2Settings:
+    """UCRL2 (Jaksch, Ortner, Auer 2010)."""
+
+    scale: float = 0.1
+    """c: of the confidence set. Of 0.05, 0.1, 0.2 and 0.4, best for 10 and for 25 episodes."""
+
+    def __post_init__(self) -> None:
+        require(self, "scale", 0 <= self.scale < math.inf, "must be 0 or more and finite")
+
+
+@dataclass(frozen=True)
+class BebSettings:
+    """The Bayesian exploration bonus (Kolter and Ng 2009)."""
+
+    weight: float = 1.0
+    """β: bonus of a state and action never tried. Of 0.3, 0.6, 1, 2 and 4, best for 25 episodes."""
+
+    def __post_init__(self) -> None:
+        require(self, "weight", 0 <= self.weight < math.inf, "must be 0 or more and finite")

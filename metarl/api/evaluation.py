@@ -138,7 +138,7 @@ def evaluate(
         queries: of a supervised problem: examples to judge by.
         task_range: draw the held-out tasks from this range of the preset alone; "training" is the
             one trained on. Empty: from each that there is, one evaluation for each.
-        baselines: compare with random, pretrained and oracle as well.
+        baselines: compare with the baselines that fit the run as well.
         save: write `evaluation.json` and the figures.
         output: the folder to write into; None: the run folder, if there is only one.
         seed: of the held-out tasks and their episodes.
@@ -155,8 +155,6 @@ def evaluate(
         raise ConfigError("name a run folder: metarl evaluate RUN_DIR…")
     folders = [run_folder(Path(each)) for each in runs]
     contenders = group_runs(folders)
-    if baselines:
-        contenders = with_baselines(contenders, folders[0])
     given = None if tasks is None or isinstance(tasks, int) else list(tasks)
     options = {
         "tasks": tasks if given is None else len(given),
@@ -167,6 +165,8 @@ def evaluate(
         "queries": queries,
     }
     config = tested(contenders[0].config, seed, options)
+    if baselines:
+        contenders = with_baselines(contenders, folders[0], config)
     contenders = [
         dataclasses.replace(each, config=tested_like(each.config, config)) for each in contenders
     ]

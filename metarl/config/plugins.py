@@ -74,11 +74,29 @@ class AgentSpec:
     """Fields of the run's configuration, by name, that make the agent what it is."""
     trained: bool = True
     """Whether there is anything to train."""
+    unit: str = "gradient step"
+    """What its family counts adaptation in; baselines are compared with agents of the same unit."""
+    environments: tuple[str, ...] = ()
+    """The ids of the environments that it is for; empty: all."""
+    misfit: Callable[[Config], str] | None = None
+    """Says why it does not fit a run on such an environment, in words; empty: it does."""
+
+    def reason_against(self, config: Config) -> str:
+        """Say why the agent does not fit a run; empty: it does."""
+        if self.environments and config.env_id not in self.environments:
+            return f"it is for {' and '.join(self.environments)}, not for {config.env_id}"
+        return self.misfit(config) if self.misfit else ""
 
     def build(self, settings: Any, config: Config) -> Any:
         """Build the agent (a `metarl.agent.protocol.Agent`, which this light module does not
         import).
+
+        Raises:
+            ConfigError: it does not fit the run.
+
         """
+        if reason := self.reason_against(config):
+            raise ConfigError(f"agent {config.agent} does not fit: {reason}")
         module, _, name = self.entry_point.partition(":")
         return getattr(import_module(module), name)(settings, config)
 
@@ -196,20 +214,33 @@ class Baseline:
 
 
 def baselines_of(config: ExperimentConfig) -> list[Baseline]:
-    """List what `metarl evaluate --baselines` compares a run with."""
+    """List what `metarl evaluate --baselines` compares a run with.
+
+    On an environment those that fit it, and that count adaptation in the unit of the run's agent:
+    a table whose rows differ in protocol would compare nothing.
+    """
     if isinstance(config, SupervisedConfig):
         # As it was initialised, and adapted by a number: there is no learned α.
         found = [Baseline("random", False, {"learn_step_sizes": False})]
         told = build_problem(config).numbers_told
         names = ["pretrained", "oracle"] if told else ["pretrained"]
         return [*found, *(Baseline(name, True, {}) for name in names)]
+    assert isinstance(config, Config)
+    unit = _unit_of(config.agent)
     found = []
     for origin in agent_names():
         with contextlib.suppress(ConfigError):  # of a plug-in nobody asked for
             spec = load_agent(origin.name)
-            if spec.baseline:
+            if spec.baseline and spec.unit == unit and not spec.reason_against(config):
                 found.append(Baseline(origin.name, spec.trained, {"agent_settings": {}}))
     return found
+
+
+def _unit_of(agent: str) -> str:
+    try:
+        return load_agent(agent).unit
+    except ConfigError:  # of a package that has gone
+        return AgentSpec.unit
 
 
 def preset_names() -> list[Origin]:

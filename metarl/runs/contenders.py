@@ -56,13 +56,17 @@ def group_runs(run_dirs: Sequence[Path]) -> list[Contender]:
     return contenders
 
 
-def with_baselines(contenders: Sequence[Contender], beside: Path) -> list[Contender]:
+def with_baselines(
+    contenders: Sequence[Contender], beside: Path, tested: ExperimentConfig | None = None
+) -> list[Contender]:
     """Add the baselines that are not among the contenders.
 
     Args:
         contenders: of one experiment at least.
         beside: a run folder; baselines that are trained lie beside it, as PRESET-AGENT (without
             a preset, as ENVIRONMENT-AGENT). One that trains nothing needs no folder.
+        tested: the first run's configuration, with what was asked for this evaluation; only
+            baselines that fit it are added. None: as it is.
 
     Raises:
         ConfigError: a baseline is missing, or was trained on other tasks.
@@ -71,7 +75,7 @@ def with_baselines(contenders: Sequence[Contender], beside: Path) -> list[Conten
     first = contenders[0]
     present = {contender.config.agent for contender in contenders}
     added, missing = [], []
-    for baseline in baselines_of(first.config):
+    for baseline in baselines_of(tested or first.config):
         folder = beside.parent / f"{first.config.name}-{baseline.agent}"
         if baseline.agent in present:
             continue
