@@ -45,20 +45,21 @@ def compact(trials: Sequence[Trials], horizon: int, choices: int = 0) -> Rows:
     single = np.dtype(np.float32)
     whole = np.dtype(np.uint8 if choices <= 256 else np.int32)
     longest = len(trials[0].last_observations) * horizon
+    count = sum(map(len, trials))
 
-    def joined(name: str, dtype: np.dtype[Any], fill: bool = True) -> np.ndarray:
-        columns = []
+    def joined(name: str, dtype: np.dtype[Any]) -> np.ndarray:
+        shape = getattr(trials[0], name).shape[2:]
+        column, first = np.zeros((count, longest, *shape), dtype), 0
         for each in trials:
-            column = getattr(each, name).astype(dtype)
-            if fill:
-                missing = longest - len(column)
-                column = np.pad(column, [(0, missing), *[(0, 0)] * (column.ndim - 1)])
-            columns.append(column)
-        return np.ascontiguousarray(np.concatenate(columns, axis=1).swapaxes(0, 1))
+            part = getattr(each, name).swapaxes(0, 1)
+            column[first : first + len(part), : part.shape[1]] = part
+            first += len(part)
+        return column
 
+    last = np.concatenate([each.last_observations for each in trials], axis=1)
     return {
         "observations": joined("observations", single),
-        "last_observations": joined("last_observations", single, fill=False),
+        "last_observations": np.ascontiguousarray(last.swapaxes(0, 1), single),
         "actions": joined("actions", whole if choices else single),
         "rewards": joined("rewards", single),
         "ended": joined("ended", np.dtype(bool)),

@@ -243,7 +243,7 @@ class VariBADNetwork(nn.Module):
 
 
 def network_of(spec: PolicySpec, config: Config) -> VariBADNetwork:
-    """Build the network, its weights drawn from the run's seed.
+    """Build the network; its weights are yet to be given, or drawn.
 
     Raises:
         ConfigError: observations are images, or have no cells where cells are wanted.
@@ -254,13 +254,13 @@ def network_of(spec: PolicySpec, config: Config) -> VariBADNetwork:
         raise ConfigError("agent varibad reads no images: it would remember and decode every pixel")
     with torch.random.fork_rng(devices=[]):  # what torch draws by itself is drawn over
         network = VariBADNetwork(spec, settings_in(config))
-    initialise(network, config.seed)
     return network.to(dtype=getattr(torch, config.dtype), device=config.device)
 
 
 def initial_parameters(spec: PolicySpec, config: Config) -> Parameters:
     """Give the parameters before training."""
     network = network_of(spec, config).cpu()
+    initialise(network, config.seed)
     return {name: value.detach().clone() for name, value in network.named_parameters()}
 
 
