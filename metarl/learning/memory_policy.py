@@ -44,12 +44,8 @@ MemoryTensors = tuple[Tensor, ...]
 
 
 @runtime_checkable
-class MemoryShape(Protocol):
-    """The settings that say what a memory is."""
-
-    @property
-    def memory_size(self) -> int:
-        """Numbers that a step of the memory gives."""
+class ReaderShape(Protocol):
+    """The settings that say how a memory's input is read."""
 
     @property
     def observation_embedding(self) -> int:
@@ -62,6 +58,15 @@ class MemoryShape(Protocol):
     @property
     def reward_embedding(self) -> int:
         """Width of the layer that reads the last reward, likewise."""
+
+
+@runtime_checkable
+class MemoryShape(ReaderShape, Protocol):
+    """The settings that say what a memory is."""
+
+    @property
+    def memory_size(self) -> int:
+        """Numbers that a step of the memory gives."""
 
     @property
     def observe_directly(self) -> bool:
@@ -121,7 +126,7 @@ class TrialReader(nn.Module):
 
     """
 
-    def __init__(self, spec: PolicySpec, shape: MemoryShape) -> None:
+    def __init__(self, spec: PolicySpec, shape: ReaderShape) -> None:
         super().__init__()
         layout = spec.layout or flat_layout(spec.observation_space)
         self.torso = None

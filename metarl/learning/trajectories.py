@@ -96,6 +96,8 @@ class Trials:
     """True where the step was the last of an episode."""
     mask: Bool[np.ndarray, "time trial"]
     """True where a step was taken."""
+    last_observations: Float[np.ndarray, "episode trial obs"]
+    """What was seen after the last step of each episode."""
 
     def __len__(self) -> int:
         return self.rewards.shape[1]
@@ -104,7 +106,10 @@ class Trials:
         """Give some of the trials, cut off after the longest of them."""
         longest = int(self.mask[:, chosen].sum(0).max())
         columns = (self.observations, self.actions, self.rewards, self.ended, self.mask)
-        return Trials(*(np.ascontiguousarray(column[:longest, chosen]) for column in columns))
+        return Trials(
+            *(np.ascontiguousarray(column[:longest, chosen]) for column in columns),
+            np.ascontiguousarray(self.last_observations[:, chosen]),
+        )
 
 
 @dataclass(frozen=True)
