@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from metarl.agent.outer_steps import adam_step
-from metarl.agent.protocol import AgentState
+from metarl.agent.protocol import AgentState, Metrics
 from metarl.agent.rejections import NOT_FINITE
 from metarl.config.fields import read_fields
 from metarl.config.plugins import load_agent
@@ -100,8 +100,9 @@ class Scales:
         self, seen: Float[np.ndarray, "*batch obs"]
     ) -> Float[np.ndarray, "*batch obs"]:
         """Normalise observations."""
-        found: np.ndarray = (seen - self.observation_mean) / self.observation_deviation
-        return np.clip(found, -_MOST, _MOST)
+        standard = (seen - self.observation_mean) / self.observation_deviation
+        clipped: np.ndarray = np.clip(standard, -_MOST, _MOST)
+        return clipped
 
 
 @dataclass
@@ -192,8 +193,8 @@ def prepare(shard: Shard, state: AgentState, learner: Learner) -> list[Prepared 
     """Turn the trials of each part into tensors, which stay; give their moments."""
     like = next(iter(shard.template.values()))
     shard.scratch, prepared = [], []
-    assert shard.trials is not None or not shard.tasks
     for columns in _parts(shard).values():
+        assert shard.trials is not None
         trials = shard.trials.of(columns)
         inputs = tuple(
             torch.tensor(values, dtype=like.dtype, device=like.device)
@@ -366,7 +367,7 @@ class Update:
     optimiser: Mapping[str, np.ndarray]
     others: Mapping[str, np.ndarray]
     """Running moments."""
-    metrics: dict[str, float | int | bool | str | None]
+    metrics: Metrics
     iteration: int
 
 
@@ -424,7 +425,7 @@ def update(
             total = np.sum([slope.gradient for slope in slopes], axis=0, dtype=np.float64) / count
             norm = float(np.linalg.norm(total))
             if not math.isfinite(norm):
-                refused = {"step_accepted": False, "rejection": NOT_FINITE}
+                refused: Metrics = {"step_accepted": False, "rejection": NOT_FINITE}
                 return Update(state.theta, state.optimiser, state.others, refused, iteration)
             total *= min(1.0, settings.max_gradient_norm / max(norm, 1e-12))
             theta, optimiser = adam_step(theta, torch.from_numpy(total), optimiser, learning_rate)
@@ -432,7 +433,7 @@ def update(
             sums += np.sum([slope.sums for slope in slopes], axis=0)
             steps += count
     clipped, kl, value_error, entropy = (sums / steps).tolist()
-    metrics = {
+    metrics: Metrics = {
         "kl": kl,
         "clipped_share": clipped,
         "value_loss": value_error,
