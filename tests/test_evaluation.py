@@ -153,3 +153,13 @@ def test_the_bootstrap_over_seeds_draws_each_tasks_seeds_and_never_tasks():
     assert result.mean_ci95[0] == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.02)
     assert result.iqm_ci95[0] == pytest.approx(np.percentile(iqms, [2.5, 97.5]), abs=0.03)
     assert np.array_equal(over_seeds(seeds(*returns[:, :, None]), 1).iqm_ci95, result.iqm_ci95)
+
+
+def test_where_the_unit_is_an_episode_a_trial_pays_what_its_episodes_pay():
+    per_task = np.random.default_rng(1).normal(3.0, 1.0, (50, 4))
+    trial = summarise(per_task, 1, 1, unit="episode").trial
+    totals = per_task.sum(1)
+    assert trial.mean == pytest.approx(totals.mean())
+    half = NormalDist().inv_cdf(0.975) * totals.std() / np.sqrt(50)
+    assert trial.ci95 == pytest.approx([totals.mean() - half, totals.mean() + half], abs=0.1)
+    assert summarise(per_task, 1, 1).trial is None

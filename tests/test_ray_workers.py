@@ -63,6 +63,21 @@ def test_two_nodes_give_the_bits_of_one_process(cluster, local):
     assert not ray.is_initialized()
 
 
+def test_an_agent_with_a_memory_has_the_same_bits(cluster):
+    settings = {
+        "memory_size": 16,
+        "gradient_parts": 3,
+        "minibatches": 2,
+        "value_targets": "returns",
+    }
+    small = {"tasks_per_batch": 5, "episodes_per_task": 1, "iterations": 2, "hidden_sizes": (8,)}
+    config = tiny_config("grid-navi-rl2", **small, agent_settings=settings)
+    state, records = run(config, 0)
+    other, others = run(config, cluster.address)
+    assert other.agent.theta.tobytes() == state.agent.theta.tobytes()
+    assert without_times(others) == without_times(records)
+
+
 def test_results_come_in_task_order_and_an_exception_with_its_traceback(cluster):
     with pool(build_experiment(CONFIG), cluster.address) as workers:
         pids = workers.map(ask_for_pid)

@@ -2,11 +2,15 @@
 
 import contextlib
 import dataclasses
+import itertools
+import os
+import signal
 
 import numpy as np
 import pytest
 import torch
 from building import pool, run, tiny_config, without_times
+from shard_functions import ask_for_pid
 
 import metarl
 from metarl.experiments.build import build_experiment
@@ -200,6 +204,21 @@ def test_advantages_are_those_of_a_naive_loop():
                         for later in range(time, steps)
                     )
                     assert part.advantages[time, trial].item() == pytest.approx(expected)
+                    assert part.targets[time, trial].item() == pytest.approx(
+                        values[time] + expected
+                    )
+
+
+def test_values_may_learn_plain_returns():
+    with met(config_of(settings={"value_targets": "returns"})) as (shard, state, _):
+        prepare(shard, state, rl2.LEARNER)
+        estimate(shard, state.theta, 2.0, rl2.LEARNER)
+        for part in shard.scratch:
+            to_come = np.zeros(len(part.trials))
+            for time in reversed(range(len(part.trials.rewards))):
+                to_come = part.trials.rewards[time] / 2.0 + 0.9 * to_come
+                taken = part.trials.mask[time]
+                assert part.targets[time].numpy()[taken] == pytest.approx(to_come[taken])
 
 
 @pytest.mark.parametrize("truncation", [0, 2])
@@ -243,7 +262,14 @@ def test_padding_changes_nothing():
         padded = []
         for part in shard.scratch:
             fields = {item.name: getattr(part, item.name) for item in dataclasses.fields(Part)}
-            for name in ("actions", "taken", "old_log_probs", "old_values", "advantages"):
+            for name in (
+                "actions",
+                "taken",
+                "old_log_probs",
+                "old_values",
+                "advantages",
+                "targets",
+            ):
                 fields[name] = longer(fields[name], 0)
             fields["inputs"] = tuple(longer(each, 7.0) for each in part.inputs)
             padded.append(Part(**fields))
@@ -281,7 +307,7 @@ def test_the_gradient_equals_finite_differences(discrete):
                 gain = (part.advantages - 0.1) / 1.3
                 objective = torch.minimum(ratio * gain, ratio.clamp(0.9, 1.1) * gain)
                 near = part.old_values + (values - part.old_values).clamp(-0.3, 0.3)
-                target = part.advantages + part.old_values
+                target = part.targets
                 huber = torch.nn.HuberLoss(reduction="none", delta=0.7)
                 error = 2 * torch.maximum(huber(values, target), huber(near, target))
                 each = -objective + 0.5 * error - 0.2 * network.policy.entropy(distribution)
@@ -336,6 +362,25 @@ def test_bits_do_not_depend_on_workers(discrete):
         other, others = run(config, workers)
         assert without_times(others) == without_times(records)
         assert other.agent.theta.tobytes() == state.agent.theta.tobytes()
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_an_update_changes_no_bit():
+    config = config_of(iterations=2, dtype="float32")
+    whole, records = run(config)
+    experiment = build_experiment(config)
+    with pool(experiment, 2) as workers:
+        mapping, count = workers.map, itertools.count()
+
+        def killing(function, *args):
+            if function is gradient and next(count) == 2:
+                os.kill(mapping(ask_for_pid)[0], signal.SIGKILL)
+            return mapping(function, *args)
+
+        workers.map = killing
+        *found, (state, _) = train(experiment, workers, experiment.first_state())
+    assert next(count) > 3
+    assert state.agent.theta.tobytes() == whole.agent.theta.tobytes()
+    assert without_times([found[0][1]]) == without_times(records[:1])
 
 
 def test_a_resumed_run_has_the_bits_of_one_that_was_never_interrupted(tmp_path):
@@ -447,3 +492,69 @@ def test_zeros_stand_before_the_first_step():
     told = np.arange(6.0).reshape(3, 1, 2)
     last = what_came_before(told, np.array([[1.0], [2.0], [3.0]]), np.array([[0], [1], [0]]) > 0)
     assert last[:, 0].tolist() == [[0, 0, 0, 0], [0, 1, 1, 0], [2, 3, 2, 1]]
+
+
+ARMS, PULLS = 5, 10
+
+
+def pull_by_index(pays, rewards):
+    """Pull the arm of the largest posterior mean; give arms and rewards, (pull, trial)."""
+    trials = np.arange(len(pays))
+    paid, pulled = np.ones((len(pays), ARMS)), np.full((len(pays), ARMS), 2.0)
+    arms, earned = [], []
+    for pull in range(PULLS):
+        arm = np.argmax(paid / pulled, axis=1)
+        reward = rewards[pull, trials, arm]
+        paid[trials, arm] += reward
+        pulled[trials, arm] += 1
+        arms.append(arm)
+        earned.append(reward)
+    return np.array(arms), np.array(earned)
+
+
+def test_the_network_can_be_an_index_policy():
+    """Cloned by supervised learning, the same network reaches the index policy's score.
+
+    So a shortfall of RL² lies in how it is trained, not in what it can be (Duan et al. 2016, 3.1).
+    """
+    config = config_of(
+        env_id="metarl_envs:metarl/BernoulliBandit-v0",
+        env_kwargs={"arms": ARMS},
+        dtype="float32",
+        hidden_sizes=(),
+        settings={"memory_size": 32},
+    )
+    experiment = build_experiment(config)
+    network = rl2.network_of(experiment.policy, config)
+    generator = np.random.default_rng(1)
+
+    def bandits(count):
+        pays = generator.random((count, ARMS))
+        return pays, (generator.random((PULLS, count, ARMS)) < pays).astype(np.float64)
+
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
+    steps = 250
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, steps)
+    for _ in range(steps):
+        arms, earned = pull_by_index(*bandits(400))
+        before = what_came_before(np.eye(ARMS)[arms], earned, np.zeros_like(earned) > 0)
+        seen = torch.zeros(PULLS, 400, 1)
+        (logits,), _ = network.unroll(seen, torch.tensor(before, dtype=torch.float32))
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.tensor(arms).flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+
+    theta = torch.nn.utils.parameters_to_vector(network.parameters()).detach().numpy()
+    actor = experiment.actor(dataclasses.replace(experiment.first_state().agent, theta=theta))
+    pays, rewards = bandits(4000)
+    memory, total = actor.begin(4000), 0.0
+    for pull in range(PULLS):
+        arm, memory = actor.act(np.zeros((4000, 1)), memory)
+        reward = rewards[pull, np.arange(4000), arm]
+        memory = actor.observe(memory, reward, np.zeros(4000, dtype=bool))
+        total += reward.mean()
+    _, earned = pull_by_index(pays, rewards)
+    assert total == pytest.approx(earned.sum(0).mean(), rel=0.01)
+    assert total > 6.5

@@ -17,6 +17,7 @@ from metarl_agents.settings import (
     StableBaselinesSettings,
     Ucb1Settings,
     Ucrl2Settings,
+    VariBADSettings,
 )
 
 MAML_TRPO = AgentSpec(
@@ -68,6 +69,14 @@ RL2 = AgentSpec(
     description="a recurrent policy that adapts by what it remembers of a trial; trained by PPO",
     source="Duan et al. 2016 (arXiv 1611.02779), Wang et al. 2016 (arXiv 1611.05763)",
     unit="episode",
+)
+
+VARIBAD = AgentSpec(
+    entry_point="metarl_agents.varibad:VariBAD",
+    unit="episode",
+    settings=VariBADSettings,
+    description="a policy that sees a belief about its task, which a variational encoder learns",
+    source="Zintgraf et al. 2020 (arXiv 1910.08348)",
 )
 
 _PAPER = "baseline of Finn, Abbeel, Levine 2017, section 5.3"

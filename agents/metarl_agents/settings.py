@@ -84,6 +84,9 @@ class PPOSettings:
     """Minibatches of each pass, of whole trials."""
     clip_ratio: float = 0.1
     """ε: how far the policy's ratios count."""
+    value_targets: Literal["lambda-returns", "returns"] = "lambda-returns"
+    """What values learn: the returns that the advantages are estimated by, with their λ; or plain
+    discounted returns (λ = 1), as in the code of Duan et al. 2016, where λ is small."""
     value_weight: float = 0.5
     """Weight of the value's loss."""
     value_clip: float = 0.0
@@ -230,3 +233,79 @@ class BebSettings:
 
     def __post_init__(self) -> None:
         require(self, "weight", 0 <= self.weight < math.inf, "must be 0 or more and finite")
+
+
+@dataclass(frozen=True)
+class VariBADSettings(PPOSettings):
+    """VariBAD: a belief about the task, what it is learned by, and the policy that sees it."""
+
+    normalise_observations: bool = True
+    """Show the policy observations less their running mean, divided by their running standard
+    deviation; encoder and decoder see them as they are."""
+    normalise_beliefs: bool = True
+    """Show the policy beliefs likewise."""
+    latent_size: int = 5
+    """Numbers m that stand for a task; a belief has a mean and a log-variance of each."""
+    memory_size: int = 128
+    """Numbers in the encoder's hidden state."""
+    observation_embedding: int = 32
+    """Width of the layer by which the encoder reads observations; 0: they go into its memory as
+    they are."""
+    action_embedding: int = 16
+    """Width of the layer that reads the last action, likewise."""
+    reward_embedding: int = 16
+    """Width of the layer that reads the last reward, likewise."""
+    reward_decoder: Literal["regression", "cells"] = "regression"
+    """What the decoder says of rewards: regression, each step's, from the observation, the action
+    and what is seen next, by squared error; cells, whether a cell pays (a reward above 0), for each
+    cell of a world whose observations are integer coordinates with bounds."""
+    decode_observations: bool = False
+    """Decode what is seen next as well, for tasks that differ in their dynamics."""
+    decoder_sizes: tuple[int, ...] = (64, 32)
+    """Widths of a decoder's hidden layers."""
+    kl_weight: float = 0.1
+    """β: weight of the KL divergence of a belief from the one of the step before."""
+    reward_weight: float = 1.0
+    """Weight of the errors of decoded rewards."""
+    observation_weight: float = 1.0
+    """Weight of the errors of decoded observations."""
+    elbo_prefixes: int = 50
+    """Prefixes of a trial that are drawn for a step of the encoder and decoder; 0: all."""
+    decoded_steps: int = 50
+    """Steps of a trial that are drawn and decoded for each of them; 0: all."""
+    buffer_trials: int = 10_000
+    """Trials that are remembered to train encoder and decoder on, the newest."""
+    buffer_mebibytes: int = 512
+    """Most memory for that; where trials are long, fewer are remembered. Every checkpoint has the
+    buffer in it."""
+    model_trials: int = 25
+    """Trials of a step of the encoder and decoder."""
+    model_steps: int = 3
+    """Such steps in each iteration, by Adam; 0: a belief that is never learned."""
+    model_learning_rate: float = 1e-3
+    """Their step size."""
+    warm_up_iterations: int = 0
+    """Iterations at the start in which encoder and decoder alone are trained, on trials of the
+    policy as it was drawn, which acts almost at random."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in (
+            "memory_size",
+            "observation_embedding",
+            "action_embedding",
+            "reward_embedding",
+        ):
+            size = getattr(self, name)
+            require(self, name, size >= 0 and size % 4 == 0, "must be a multiple of 4")
+        for name in ("latent_size", "memory_size", "buffer_trials", "buffer_mebibytes"):
+            require(self, name, getattr(self, name) >= 1, "must be at least 1")
+        require(self, "model_trials", self.model_trials >= 1, "must be at least 1")
+        good = bool(self.decoder_sizes) and min(self.decoder_sizes) >= 1
+        require(self, "decoder_sizes", good, "must be one width or more, each at least 1")
+        for name in ("kl_weight", "reward_weight", "observation_weight"):
+            require(self, name, 0 <= getattr(self, name) < math.inf, "must be 0 or more, finite")
+        for name in ("elbo_prefixes", "decoded_steps", "model_steps", "warm_up_iterations"):
+            require(self, name, getattr(self, name) >= 0, "must be 0 or more")
+        good = 0 < self.model_learning_rate < math.inf
+        require(self, "model_learning_rate", good, "must be positive and finite")

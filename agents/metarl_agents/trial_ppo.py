@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from metarl.agent.outer_steps import adam_step
-from metarl.agent.protocol import AgentState
+from metarl.agent.protocol import AgentState, Metrics
 from metarl.agent.rejections import NOT_FINITE
 from metarl.config.fields import read_fields
 from metarl.config.plugins import load_agent
@@ -36,7 +36,7 @@ from metarl.foundation.errors import ConfigError
 from metarl.foundation.seeding import Purpose, stream
 from metarl.learning.policies import Distribution, Policy, PolicySpec
 from metarl.learning.ppo import clipped_objective, value_loss
-from metarl.learning.returns import generalised_advantages
+from metarl.learning.returns import discounted_returns, generalised_advantages
 from metarl.learning.running_moments import (
     Moments,
     merged,
@@ -100,8 +100,9 @@ class Scales:
         self, seen: Float[np.ndarray, "*batch obs"]
     ) -> Float[np.ndarray, "*batch obs"]:
         """Normalise observations."""
-        found: np.ndarray = (seen - self.observation_mean) / self.observation_deviation
-        return np.clip(found, -_MOST, _MOST)
+        standard = (seen - self.observation_mean) / self.observation_deviation
+        clipped: np.ndarray = np.clip(standard, -_MOST, _MOST)
+        return clipped
 
 
 @dataclass
@@ -115,7 +116,8 @@ class Part:
     old_log_probs: Tensor = field(default_factory=lambda: torch.zeros(0))
     old_values: Tensor = field(default_factory=lambda: torch.zeros(0))
     advantages: Tensor = field(default_factory=lambda: torch.zeros(0))
-    """These three, (time, trial), come with `estimate`."""
+    targets: Tensor = field(default_factory=lambda: torch.zeros(0))
+    """These four, (time, trial), come with `estimate`."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +193,8 @@ def prepare(shard: Shard, state: AgentState, learner: Learner) -> list[Prepared 
     """Turn the trials of each part into tensors, which stay; give their moments."""
     like = next(iter(shard.template.values()))
     shard.scratch, prepared = [], []
-    assert shard.trials is not None or not shard.tasks
     for columns in _parts(shard).values():
+        assert shard.trials is not None
         trials = shard.trials.of(columns)
         inputs = tuple(
             torch.tensor(values, dtype=like.dtype, device=like.device)
@@ -239,7 +241,11 @@ def estimate(
             advantages = generalised_advantages(
                 rewards.T, expected.T, taken.T, config.discount, config.gae_lambda
             ).T
+            targets = expected + advantages
+            if settings.value_targets == "returns":
+                targets = discounted_returns(rewards.T, taken.T, config.discount).T
             part.advantages = advantages.to(part.old_values).contiguous()
+            part.targets = targets.to(part.old_values).contiguous()
         found.append(moments_of(advantages[taken].numpy()[:, None]))
     return _for_each_task(shard, found)
 
@@ -264,18 +270,22 @@ def _slope(
     if not len(rows):
         size = sum(leaf.numel() for leaf in leaves)
         return Slope(np.zeros(size, dtype=np.float32), 0, np.zeros(4))
-    taken, old_values = part.taken[:, rows], part.old_values[:, rows]
-    raw = part.advantages[:, rows]
+    taken = part.taken[:, rows]
     distribution, values = network.unroll(*(each[:, rows] for each in part.inputs))
     objective = clipped_objective(
         network.policy.log_prob(distribution, part.actions[:, rows]),
         part.old_log_probs[:, rows],
-        (raw - weights.advantage_mean) / weights.advantage_deviation,
+        (part.advantages[:, rows] - weights.advantage_mean) / weights.advantage_deviation,
         taken,
         settings.clip_ratio,
     )
     error = value_loss(
-        values, old_values, raw + old_values, taken, settings.value_clip, settings.value_huber
+        values,
+        part.old_values[:, rows],
+        part.targets[:, rows],
+        taken,
+        settings.value_clip,
+        settings.value_huber,
     )
     entropy = torch.where(taken, network.policy.entropy(distribution), 0.0).sum()
     loss = objective.loss + settings.value_weight * error - weights.entropy * entropy
@@ -357,7 +367,7 @@ class Update:
     optimiser: Mapping[str, np.ndarray]
     others: Mapping[str, np.ndarray]
     """Running moments."""
-    metrics: dict[str, float | int | bool | str | None]
+    metrics: Metrics
     iteration: int
 
 
@@ -415,7 +425,7 @@ def update(
             total = np.sum([slope.gradient for slope in slopes], axis=0, dtype=np.float64) / count
             norm = float(np.linalg.norm(total))
             if not math.isfinite(norm):
-                refused = {"step_accepted": False, "rejection": NOT_FINITE}
+                refused: Metrics = {"step_accepted": False, "rejection": NOT_FINITE}
                 return Update(state.theta, state.optimiser, state.others, refused, iteration)
             total *= min(1.0, settings.max_gradient_norm / max(norm, 1e-12))
             theta, optimiser = adam_step(theta, torch.from_numpy(total), optimiser, learning_rate)
@@ -423,7 +433,7 @@ def update(
             sums += np.sum([slope.sums for slope in slopes], axis=0)
             steps += count
     clipped, kl, value_error, entropy = (sums / steps).tolist()
-    metrics = {
+    metrics: Metrics = {
         "kl": kl,
         "clipped_share": clipped,
         "value_loss": value_error,

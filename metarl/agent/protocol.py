@@ -130,6 +130,8 @@ class Family:
         actor: gives what acts by a state.
         collects_in_shards: False: in training the agent steps environments of its own, in this
             process, and no worker is started for it.
+        carried_bytes: what the agent may carry beside parameters and an optimiser's memory of them,
+            such as what it remembers of earlier tasks; a checkpoint has room for it.
         tasks_together: in training, tasks that lie in one shard because the agent computes on them
             as one; more workers than there are such groups are not started.
 
@@ -143,6 +145,7 @@ class Family:
     actor: Callable[[PolicySpec, Config, AgentState], Actor]
     collects_in_shards: bool = True
     tasks_together: int = 1
+    carried_bytes: int = 0
 
 
 @runtime_checkable

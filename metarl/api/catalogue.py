@@ -19,6 +19,7 @@ from metarl.config.plugins import (
     preset_names,
     problem_names,
     trained_names,
+    unit_of,
 )
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
@@ -99,10 +100,13 @@ def trained() -> list[Entry]:
 
 def _of_environment(config: Any) -> tuple[str, str]:
     assert isinstance(config, Config)
-    protocol = (
-        f"horizon {config.horizon}, {config.tasks_per_batch} × {config.episodes_per_task} "
-        f"episodes, {_steps(config)}"
-    )
+    protocol = f"horizon {config.horizon}, {config.tasks_per_batch} × {config.episodes_per_task} "
+    if unit_of(config.agent) == "episode":
+        count = config.adaptation_steps + 1
+        episodes = "1 episode" if count == 1 else f"{count} episodes"
+        protocol += f"trials of {episodes}, {config.iterations} iterations"
+    else:
+        protocol += f"episodes, {_steps(config)}"
     return preset_tasks(config), protocol
 
 

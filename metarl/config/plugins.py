@@ -226,7 +226,7 @@ def baselines_of(config: ExperimentConfig) -> list[Baseline]:
         names = ["pretrained", "oracle"] if told else ["pretrained"]
         return [*found, *(Baseline(name, True, {}) for name in names)]
     assert isinstance(config, Config)
-    unit = _unit_of(config.agent)
+    unit = unit_of(config.agent)
     found = []
     for origin in agent_names():
         with contextlib.suppress(ConfigError):  # of a plug-in nobody asked for
@@ -236,7 +236,8 @@ def baselines_of(config: ExperimentConfig) -> list[Baseline]:
     return found
 
 
-def _unit_of(agent: str) -> str:
+def unit_of(agent: str) -> str:
+    """Say what an agent counts adaptation in; a gradient step, where it is not installed."""
     try:
         return load_agent(agent).unit
     except ConfigError:  # of a package that has gone

@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     BOOTSTRAP = 4
     CURVATURE = 5
     MINIBATCH = 6
+    BELIEF = 7
 
 
 def seed_sequence(seed: int, purpose: Purpose, *key: int) -> np.random.SeedSequence:

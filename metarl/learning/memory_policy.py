@@ -44,12 +44,8 @@ MemoryTensors = tuple[Tensor, ...]
 
 
 @runtime_checkable
-class MemoryShape(Protocol):
-    """The settings that say what a memory is."""
-
-    @property
-    def memory_size(self) -> int:
-        """Numbers that a step of the memory gives."""
+class ReaderShape(Protocol):
+    """The settings that say how a memory's input is read."""
 
     @property
     def observation_embedding(self) -> int:
@@ -62,6 +58,15 @@ class MemoryShape(Protocol):
     @property
     def reward_embedding(self) -> int:
         """Width of the layer that reads the last reward, likewise."""
+
+
+@runtime_checkable
+class MemoryShape(ReaderShape, Protocol):
+    """The settings that say what a memory is."""
+
+    @property
+    def memory_size(self) -> int:
+        """Numbers that a step of the memory gives."""
 
     @property
     def observe_directly(self) -> bool:
@@ -82,22 +87,14 @@ class Gru(nn.Module):
 
     def start(self, rows: int) -> MemoryTensors:
         """Give the memory before the first step: zeros."""
-        like = self.cell.weight_hh_l0
+        like = next(self.cell.parameters())
         return (like.new_zeros(rows, self.output_size),)
 
     def step(
         self, inputs: Float[Tensor, "row input"], memory: MemoryTensors
     ) -> tuple[Float[Tensor, "row output"], MemoryTensors]:
         """Take one step."""
-        cell = self.cell
-        hidden = torch.gru_cell(
-            inputs,
-            memory[0],
-            cell.weight_ih_l0,
-            cell.weight_hh_l0,
-            cell.bias_ih_l0,
-            cell.bias_hh_l0,
-        )
+        hidden = torch.gru_cell(inputs, memory[0], *self.cell.parameters())
         return hidden, (hidden,)
 
     def unroll(
@@ -106,7 +103,7 @@ class Gru(nn.Module):
         """Take all steps from the start; gradients are cut off after every `truncation` steps."""
         hidden = self.start(inputs.shape[1])[0][None]
         outputs = []
-        for part in inputs.split(truncation or len(inputs)):
+        for part in torch.split(inputs, truncation or len(inputs)):
             output, hidden = self.cell(part, hidden.detach())
             outputs.append(output)
         return torch.cat(outputs)
@@ -121,7 +118,7 @@ class TrialReader(nn.Module):
 
     """
 
-    def __init__(self, spec: PolicySpec, shape: MemoryShape) -> None:
+    def __init__(self, spec: PolicySpec, shape: ReaderShape) -> None:
         super().__init__()
         layout = spec.layout or flat_layout(spec.observation_space)
         self.torso = None
@@ -147,7 +144,7 @@ class TrialReader(nn.Module):
     ) -> tuple[Float[Tensor, "*batch input"], Float[Tensor, "*batch observed"]]:
         """Give the input of the memory, and what is seen, for who looks past the memory."""
         observed = filled(observations if self.torso is None else self.torso(observations))
-        action, reward, ended = last.split((*self._sizes, 1), dim=-1)
+        action, reward, ended = torch.split(last, [*self._sizes, 1], dim=-1)
         parts = [
             self.observation(observed),
             self.action(filled(action)),
@@ -287,18 +284,17 @@ def initialise(network: nn.Module, seed: int) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.GRU):
-            for gate in module.weight_ih_l0.detach().chunk(3):
+            inputs, hidden, *biases = module.parameters()
+            for gate in inputs.detach().chunk(3):
                 nn.init.xavier_uniform_(gate, generator=generator)
-            for gate in module.weight_hh_l0.detach().chunk(3):
+            for gate in hidden.detach().chunk(3):
                 nn.init.orthogonal_(gate, generator=generator)
-            nn.init.zeros_(module.bias_ih_l0)
-            nn.init.zeros_(module.bias_hh_l0)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, GaussianPolicy):
-                module.mean[-1].weight *= _FIRST_GAIN
-            elif isinstance(module, CategoricalPolicy):
-                module.logits[-1].weight *= _FIRST_GAIN
+            for bias in biases:
+                nn.init.zeros_(bias)
+    for module in network.modules():
+        if isinstance(module, GaussianPolicy | CategoricalPolicy):
+            last = module.mean if isinstance(module, GaussianPolicy) else module.logits
+            next(last.parameters()).detach().mul_(_FIRST_GAIN)
 
 
 def action_numbers(spec: PolicySpec) -> int:
@@ -314,8 +310,9 @@ def told_actions(
 ) -> Float[np.ndarray, "... number"]:
     """Tell actions in numbers: as they are (…, act), or choices (…) one-hot."""
     if isinstance(spec.action_space, gym.spaces.Discrete):
-        return np.eye(int(spec.action_space.n))[actions]
-    return np.asarray(actions)
+        one_hot: np.ndarray = np.eye(int(spec.action_space.n))[actions]
+        return one_hot
+    return actions
 
 
 def what_came_before(

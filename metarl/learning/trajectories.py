@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
@@ -96,15 +97,27 @@ class Trials:
     """True where the step was the last of an episode."""
     mask: Bool[np.ndarray, "time trial"]
     """True where a step was taken."""
+    last_observations: Float[np.ndarray, "episode trial obs"]
+    """What was seen after the last step of each episode."""
 
     def __len__(self) -> int:
-        return self.rewards.shape[1]
+        return int(self.rewards.shape[1])
 
     def of(self, chosen: slice) -> "Trials":
         """Give some of the trials, cut off after the longest of them."""
         longest = int(self.mask[:, chosen].sum(0).max())
-        columns = (self.observations, self.actions, self.rewards, self.ended, self.mask)
-        return Trials(*(np.ascontiguousarray(column[:longest, chosen]) for column in columns))
+
+        def own(column: np.ndarray) -> np.ndarray:
+            return np.ascontiguousarray(column[:longest, chosen])
+
+        return Trials(
+            own(self.observations),
+            own(self.actions),
+            own(self.rewards),
+            own(self.ended),
+            own(self.mask),
+            np.ascontiguousarray(self.last_observations[:, chosen]),
+        )
 
 
 @dataclass(frozen=True)

@@ -59,17 +59,22 @@ _SET_ASIDE = ".set-aside"
 class Checkpoints:
     """The checkpoints of one run."""
 
-    def __init__(self, run_dir: Path, about: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, run_dir: Path, about: Mapping[str, str] | None = None, carried_bytes: int = 0
+    ) -> None:
         """Take the run's folder.
 
         Args:
             run_dir: the run folder.
             about: what a checkpoint must be of, such as the agent's name, by kind; it is recorded
                 in those that are written, and one that says something else is refused.
+            carried_bytes: room for what the agent carries beside parameters and an optimiser's
+                memory; see `metarl.agent.protocol.Family`.
 
         """
         self._folder = run_dir / "checkpoints"
         self._about = dict(about or {})
+        self._carried_bytes = carried_bytes
 
     def save(self, state: TrainingState, template: Parameters, versions: Mapping[str, str]) -> None:
         """Write a checkpoint, then drop all but the newest few.
@@ -92,10 +97,11 @@ class Checkpoints:
             **self._about,
         }
         contents = {_PARAMETERS: save(tensors), _STATE: _json_bytes(summary)}
-        if len(contents[_PARAMETERS]) > _largest(template):
+        largest = _largest(template) + self._carried_bytes
+        if len(contents[_PARAMETERS]) > largest:
             raise RunFolderError(
                 f"a checkpoint would have {len(contents[_PARAMETERS]):,} bytes, more than is ever "
-                f"read for this policy ({_largest(template):,}); the optimiser remembers too much"
+                f"read for this policy ({largest:,}); the optimiser remembers too much"
             )
         sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
         contents[_MANIFEST] = _json_bytes({"sha256": sums})
@@ -130,7 +136,8 @@ class Checkpoints:
                 skipped.append(f"{folder.name}: the metrics end at iteration {up_to}")
                 continue
             try:
-                state, versions = _load(folder, template, iteration, self._about)
+                largest = _largest(template) + self._carried_bytes
+                state, versions = _load(folder, template, iteration, self._about, largest)
             # A file that somebody made may break its reader anywhere.
             except Exception as error:
                 skipped.append(f"{folder.name}: {error or type(error).__name__}")
@@ -209,12 +216,12 @@ class Checkpoints:
 
 
 def _load(
-    folder: Path, template: Parameters, iteration: int, about: Mapping[str, str]
+    folder: Path, template: Parameters, iteration: int, about: Mapping[str, str], largest: int
 ) -> tuple[TrainingState, dict[str, str]]:
     if folder.is_symlink():
         raise ValueError("it is a symbolic link, and none is followed inside a run folder")
     sums = read_json(folder / _MANIFEST)["sha256"]
-    limits = {_STATE: MEBIBYTE, _PARAMETERS: _largest(template)}
+    limits = {_STATE: MEBIBYTE, _PARAMETERS: largest}
     contents = {name: read_bytes(folder / name, limit) for name, limit in limits.items()}
     for name, data in contents.items():
         if hashlib.sha256(data).hexdigest() != sums[name]:

@@ -95,7 +95,8 @@ def run_session(
         make_run_folder(options.run_dir)
     with locked(options.run_dir, _warn):
         sweep(options.run_dir)
-        checkpoints = Checkpoints(options.run_dir, experiment.about)
+        carried = experiment.agent.family.carried_bytes
+        checkpoints = Checkpoints(options.run_dir, experiment.about, carried)
         metrics = MetricsFile(options.run_dir, config.iterations_per_record)
         state, saved = beginning, None
         if options.resume:
@@ -210,7 +211,8 @@ def load_newest_state(
         RunFolderError: there is no good checkpoint.
 
     """
-    checkpoints = Checkpoints(run_dir, experiment.about)
+    carried = experiment.agent.family.carried_bytes
+    checkpoints = Checkpoints(run_dir, experiment.about, carried)
     state, recorded, skipped = checkpoints.load_newest(experiment.initial, up_to)
     for damaged in skipped:
         say(f"{speaker}: passed over checkpoint {damaged}")

@@ -220,7 +220,8 @@ def states_resume(subject: AgentSubject) -> str:
     """A run that goes on from a checkpoint equals one that was never interrupted."""
     experiment, whole = subject.experiment(), list(subject.run(1))
     with tempfile.TemporaryDirectory() as folder:
-        checkpoints = Checkpoints(Path(folder))
+        carried = experiment.agent.family.carried_bytes
+        checkpoints = Checkpoints(Path(folder), carried_bytes=carried)
         checkpoints.save(whole[0][0], experiment.initial, {})
         loaded, _, _ = checkpoints.load_newest(experiment.initial)
     resumed = _train(subject.experiment(), start=loaded)

@@ -163,7 +163,9 @@ def _play_episode(
                 following, reward, over = environments.step(shard.action_map(chosen), active)
             require_finite(environments, reward, active, f"the reward of step {time}")
             ended = over | (time == shard.config.horizon - 1)
-            record.observe(active, reward, ended, episode)
+            last = f"the observation after step {time}, the last of its episode,"
+            require_finite(environments, following, active & ended, last)
+            record.observe(active, following, reward, ended, episode)
             with shard.stopwatch.phase("policy"):
                 learned = actor.observe(thought, reward, ended)
             memory = learned if active.all() else _where(active, learned, memory)
@@ -186,6 +188,7 @@ class _Record:
         self._rewards = np.zeros(self._shape)
         self._ended = np.zeros(self._shape, dtype=bool)
         self._observations: np.ndarray | None = None
+        self._last_observations: np.ndarray | None = None
         self._actions: np.ndarray | None = None
         self._steps = np.zeros(rows, dtype=np.int64)
         """Taken in each trial so far."""
@@ -210,6 +213,8 @@ class _Record:
         if self._observations is None or self._actions is None:
             self._observations = np.zeros((*self._shape, observations.shape[1]), self._kind)
             self._actions = np.zeros((*self._shape, *actions.shape[1:]), actions.dtype)
+            size = (*self._returns.shape, observations.shape[1])
+            self._last_observations = np.zeros(size, self._kind)
         place = self._steps[active], np.flatnonzero(active)
         self._observations[place] = observations[active]
         self._actions[place] = actions[active]
@@ -218,11 +223,14 @@ class _Record:
     def observe(
         self,
         active: Bool[np.ndarray, " row"],
+        following: Float[np.ndarray, "row obs"],
         rewards: Float[np.ndarray, " row"],
         ended: Bool[np.ndarray, " row"],
         episode: int,
     ) -> None:
-        """Record what it brought them."""
+        """Record what it brought them; what they saw then only where an episode ended."""
+        assert self._last_observations is not None
+        self._last_observations[episode, active & ended] = following[active & ended]
         place = self._steps[active], np.flatnonzero(active)
         self._rewards[place] = rewards[active]
         self._ended[place] = ended[active]
@@ -252,10 +260,17 @@ class _Record:
         """Give the trials, cut off after the longest."""
         assert self._observations is not None
         assert self._actions is not None
+        assert self._last_observations is not None
         longest = int(self._steps.max())
         mask = np.arange(longest)[:, None] < self._steps
-        columns = (self._observations, self._actions, self._rewards, self._ended)
-        return Trials(*(column[:longest] for column in columns), mask)
+        return Trials(
+            self._observations[:longest],
+            self._actions[:longest],
+            self._rewards[:longest],
+            self._ended[:longest],
+            mask,
+            self._last_observations,
+        )
 
     def statistics(self, tasks: int) -> list[TaskStatistics]:
         """Give the statistics of each task."""
@@ -281,17 +296,19 @@ def _side_by_side(parts: list[Trials]) -> Trials:
     """Put trials beside each other, filled up to the longest."""
     if len(parts) == 1:
         return parts[0]
-    longest = max(len(part.rewards) for part in parts)
 
     def joined(name: str) -> np.ndarray:
         columns = [getattr(part, name) for part in parts]
+        longest = max(map(len, columns))
         filled = [
             np.pad(column, [(0, longest - len(column)), *[(0, 0)] * (column.ndim - 1)])
             for column in columns
         ]
         return np.concatenate(filled, axis=1)
 
-    return Trials(*map(joined, ("observations", "actions", "rewards", "ended", "mask")))
+    return Trials(
+        *map(joined, ("observations", "actions", "rewards", "ended", "mask", "last_observations"))
+    )
 
 
 def _rows_of(memory: Memory, rows: np.ndarray) -> Memory:
