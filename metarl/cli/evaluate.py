@@ -12,7 +12,8 @@ return; where its tasks are of several kinds, each kind's means do as well.
 Several run folders of one agent are taken as seeds of one experiment: each task's number is its
 mean over seeds, and the interquartile mean over seeds and tasks comes with it. Folders of different
 agents, trained on the same tasks, share table and figure. --baselines adds the paper's: random,
-pretrained and oracle. The oracle, which observes the task, takes no step.
+pretrained and oracle. The oracle, which observes the task, takes no step. Beside an agent that
+adapts by the episode stand methods that are not learned, as far as they fit the environment.
 
 The run folder, or --output, gets evaluation.json, evaluation.png and evaluation.svg.
 
