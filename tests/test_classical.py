@@ -137,6 +137,18 @@ def test_bandit_methods_return_what_is_published(
     assert abs(total - published) < 3 * np.hypot(error, own_error) + 0.05
 
 
+def test_greedy_goes_by_posterior_means_and_ties_go_to_the_first() -> None:
+    paid, failed = np.array([[3, 1, 0], [1, 1, 0]]), np.array([[3, 0, 0], [1, 1, 0]])
+    assert bandits.means(paid, failed).tolist() == [[1 / 2, 2 / 3, 1 / 2], [1 / 2, 1 / 2, 1 / 2]]
+    assert bandits.greedy(paid, failed, None).tolist() == [1, 0]
+
+
+def test_uniform_choices_are_even() -> None:
+    nothing = np.zeros((5000, 5), dtype=np.int64)
+    chosen = bandits.uniform(nothing, nothing, np.random.default_rng(1).random(5000))
+    assert np.abs(np.bincount(chosen, minlength=5) - 1000).max() < 4 * np.sqrt(800)
+
+
 def test_gittins_indices_are_exact_where_they_can_be_worked_out() -> None:
     indices = bandits.gittins_indices(3)
 
@@ -282,6 +294,26 @@ def test_the_best_plan_played_through_an_evaluation_returns_its_value() -> None:
     assert abs(total - plan.value) < 3 * error
     spread = curve.per_task.std(axis=0) / np.sqrt(200)
     assert (np.abs(curve.mean - plan.pull_rewards) < 4 * spread).all()
+
+
+def test_the_agents_plan_looks_as_far_ahead_as_the_trial_is_long() -> None:
+    config = config_of("bayes-optimal", BANDIT, test_adaptation_steps=7, env_kwargs={"arms": 2})
+    experiment = build_experiment(config)
+    # One arm paid 3 of 5, the other is unknown: with 3 of 8 pulls left the unknown one is better.
+    paid, failed = np.array([[3, 0]]), np.array([[2, 0]])
+    memory = (paid, failed, np.zeros(1, dtype=np.int64))
+    actor = actor_of("bayes-optimal", experiment.policy, config, NOTHING)
+    action, _ = actor.choose(np.zeros((1, 1)), memory, None)
+    assert action.tolist() == optimal_bandits.solve(2, 8).choose(paid, failed).tolist() == [1]
+    assert bandits.greedy(paid, failed, None).tolist() == [0]
+
+
+def test_a_uniform_agent_chooses_evenly() -> None:
+    config = config_of("uniform", MDP)
+    actor = actor_of("uniform", build_experiment(config).policy, config, NOTHING)
+    generator = np.random.default_rng(1)
+    chosen, _ = actor.act(np.zeros((1000, 10)), actor.begin(1000), generator)
+    assert np.abs(np.bincount(chosen, minlength=5) - 200).max() < 4 * np.sqrt(160)
 
 
 def test_a_uniform_agent_gets_half_a_pull_and_one_a_step() -> None:
