@@ -216,6 +216,14 @@ def test_settings_that_make_no_sense_are_refused(settings, words):
         VariBADSettings(**settings)
 
 
+def test_the_step_size_of_the_model_falls_in_a_straight_line():
+    falls = VariBADSettings(
+        model_learning_rate=0.5, final_model_learning_rate=0.1, decay_iterations=4
+    )
+    assert [falls.model_rate_at(n) for n in (0, 2, 4, 9)] == pytest.approx([0.5, 0.3, 0.1, 0.1])
+    assert VariBADSettings(model_learning_rate=0.5).model_rate_at(9) == 0.5
+
+
 def test_what_it_cannot_take_is_refused():
     with pytest.raises(ConfigError, match="wants observations that are integer coordinates"):
         build_experiment(tiny_config(agent=AGENT, agent_settings={"reward_decoder": "cells"}))
