@@ -36,7 +36,7 @@ from metarl.runs.metrics import read_metrics
 # From ROOT, so that no recorded path is of this machine.
 RESULTS = Path("results") / "memory"
 BANDITS = [f"bandit-{arms}-arms-{pulls}-pulls" for pulls in (10, 100) for arms in (5, 10, 50)]
-INSTANCES = {"bandit": 10_000, "mdp": 1_000, "grid": 210, "navigation": 200, "half": 40}
+INSTANCES = {"bandit": 10_000, "mdp": 1_000, "grid": 210, "semicircle": 200, "half": 40}
 """Held-out tasks, by how a preset's name begins: enough to tell methods apart."""
 MDP_TOTALS = {
     # Duan et al. 2016, table 2, by episodes of a trial.
@@ -67,8 +67,8 @@ OTHERS = [
     "mdp-25-episodes",
     "grid-navi-rl2",
     "grid-navi-varibad",
-    "navigation-semicircle-rl2",
-    "navigation-semicircle-varibad",
+    "semicircle-sparse-rl2",
+    "semicircle-sparse-varibad",
     "half-cheetah-vel-rl2",
     "half-cheetah-vel-varibad",
 ]

@@ -81,6 +81,18 @@ CASES = {
         Case("--iterations 1 --tasks 2 --episodes 2 --horizon 10", said="iteration 1: return")
     ],
     "plot_run": [Case("run -o drawn/run.png", ("drawn/run.png",))],
+    "reproduce_memory_agents": [
+        Case(
+            "grid-navi-rl2 --output {folder} --small --workers 0",
+            (
+                "README.md",
+                *(f"grid-navi-rl2/{file}" for file in ("learning.png", "evaluation.png")),
+                "grid-navi-rl2/summary.json",
+                "grid-navi-rl2/seed-1/metrics.jsonl",
+            ),
+        ),
+        Case("grid-navi-rl2 --ship --trained {folder}", ("grid-navi-rl2/config.json",)),
+    ],
     "reproduce_paper": [
         Case(
             "navigation-2d --output {folder} --small --workers 0",

@@ -169,13 +169,13 @@ def same(one, other):
 
 
 def test_cells_learn_on_a_grid():
-    settings = {"reward_decoder": "cells"}
+    settings = {"reward_decoder": "cells", "model_learning_rate": 1e-2}
     config = config_of(
         env_id="metarl_envs:metarl/GridNavi-v0", env_kwargs={}, settings=settings, iterations=12
     )
     state, records = run(config)
     errors = [record["reward_error"] for record in records]
-    assert errors[-1] < errors[0]
+    assert errors[-1] < errors[0] / 2
     assert state.agent.optimiser["buffer_actions"].dtype == np.uint8
 
 
@@ -214,6 +214,14 @@ def test_numbers_that_are_not_finite_change_nothing():
 def test_settings_that_make_no_sense_are_refused(settings, words):
     with pytest.raises(ConfigError, match=words):
         VariBADSettings(**settings)
+
+
+def test_the_step_size_of_the_model_falls_in_a_straight_line():
+    falls = VariBADSettings(
+        model_learning_rate=0.5, final_model_learning_rate=0.1, decay_iterations=4
+    )
+    assert [falls.model_rate_at(n) for n in (0, 2, 4, 9)] == pytest.approx([0.5, 0.3, 0.1, 0.1])
+    assert VariBADSettings(model_learning_rate=0.5).model_rate_at(9) == 0.5
 
 
 def test_what_it_cannot_take_is_refused():

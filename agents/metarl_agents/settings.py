@@ -284,6 +284,8 @@ class VariBADSettings(PPOSettings):
     """Such steps in each iteration, by Adam; 0: a belief that is never learned."""
     model_learning_rate: float = 1e-3
     """Their step size."""
+    final_model_learning_rate: float = 0.0
+    """What that falls to, in a straight line over `decay_iterations`."""
     warm_up_iterations: int = 0
     """Iterations at the start in which encoder and decoder alone are trained, on trials of the
     policy as it was drawn, which acts almost at random."""
@@ -309,3 +311,13 @@ class VariBADSettings(PPOSettings):
             require(self, name, getattr(self, name) >= 0, "must be 0 or more")
         good = 0 < self.model_learning_rate < math.inf
         require(self, "model_learning_rate", good, "must be positive and finite")
+        good = 0 <= self.final_model_learning_rate < math.inf
+        require(self, "final_model_learning_rate", good, "must be 0 or more, finite")
+
+    def model_rate_at(self, iteration: int) -> float:
+        """Give the step size of encoder and decoder in an iteration."""
+        if not self.decay_iterations:
+            return self.model_learning_rate
+        share = min(1.0, iteration / self.decay_iterations)
+        fall = self.model_learning_rate - self.final_model_learning_rate
+        return self.model_learning_rate - share * fall

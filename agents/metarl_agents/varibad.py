@@ -648,6 +648,7 @@ class VariBAD:
     ) -> tuple[Vector, Mapping[str, np.ndarray], dict[str, float]]:
         """Take the steps of encoder and decoder; give both, Adam's memory and the metrics."""
         settings, said = self._settings, []
+        learning_rate = settings.model_rate_at(iteration)
         leaves = list(network.parameters())
         for step in range(settings.model_steps):
             generator = stream(self._config.seed, Purpose.BELIEF, iteration, step)
@@ -658,7 +659,7 @@ class VariBAD:
             loss, about = model_loss(network, trials, drawn, settings)
             slopes = torch.autograd.grad(loss, leaves)
             gradient = torch.cat([slope.flatten() for slope in slopes]).cpu()
-            model, memory = adam_step(model, gradient, memory, settings.model_learning_rate)
+            model, memory = adam_step(model, gradient, memory, learning_rate)
             said.append(about)
         metrics = (
             {name: float(np.mean([each[name] for each in said])) for name in said[0]}
