@@ -292,11 +292,12 @@ def test_an_exported_policy_carries_its_window(tmp_path):
     copy = metarl.load_policy(policy.save(tmp_path / "policy.safetensors"))
     state = other = None
     for _ in range(7):
-        action, state = policy.predict(np.zeros(1), state, deterministic=True)
-        same, other = copy.predict(np.zeros(1), other, deterministic=True)
+        action, state = policy.predict(np.zeros((1, 1)), state, deterministic=True)
+        same, other = copy.predict(np.zeros((1, 1)), other, deterministic=True)
         assert np.array_equal(action, same)
         state, other = (each.observe(s, 1.0, False) for each, s in ((policy, state), (copy, other)))
     assert all(np.array_equal(*pair) for pair in zip(state, other, strict=True))
+    assert state[2].item() == 5 + 7
 
 
 @pytest.mark.parametrize(
