@@ -138,7 +138,7 @@ class RL2Actor(MemoryActor):
         last[:, -1] = ended
         return (*memory[:-1], last)
 
-    def _blocks(self, rows: Float[np.ndarray, "row number"]) -> torch.Tensor:
+    def _blocks(self, rows: Float[np.ndarray, "row *number"]) -> torch.Tensor:
         """Turn rows into a tensor that fills whole blocks; see `metarl.learning.memory_policy`."""
         blocks = self._like.new_zeros(whole_blocks(len(rows)), *rows.shape[1:])
         blocks[: len(rows)] = torch.from_numpy(rows)

@@ -6,6 +6,8 @@ from typing import Literal
 
 from metarl.config.fields import require
 
+_OF_TRANSFORMERS = ("layers", "heads", "window")
+
 
 @dataclass(frozen=True)
 class StableBaselinesSettings:
@@ -141,8 +143,10 @@ class PPOSettings:
 class RL2Settings(PPOSettings):
     """RL²: a policy with a memory, and the update that trains it."""
 
+    memory: Literal["gru", "transformer"] = "gru"
+    """A gated recurrent unit, or a transformer that attends to the last steps of the trial."""
     memory_size: int = 128
-    """Numbers in the hidden state."""
+    """Numbers that the memory gives at a step; in the hidden state, or in a transformer's width."""
     observation_embedding: int = 0
     """Width of the layer that reads observations; 0: they go into the memory as they are."""
     action_embedding: int = 0
@@ -153,6 +157,12 @@ class RL2Settings(PPOSettings):
     """Show the observation to policy and value beside the memory; the paper does not."""
     truncation: int = 0
     """Steps after which gradients through time are cut off; 0: they go through whole trials."""
+    layers: int = 2
+    """Blocks of a transformer."""
+    heads: int = 4
+    """Heads of the attention in each block of a transformer."""
+    window: int = 128
+    """Steps of the trial that a step of a transformer attends to, itself included."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -166,6 +176,21 @@ class RL2Settings(PPOSettings):
             size = getattr(self, name)
             require(self, name, size >= 0 and size % 4 == 0, "must be a multiple of 4")
         require(self, "truncation", self.truncation >= 0, "must be 0 or more")
+        for name in _OF_TRANSFORMERS:
+            require(self, name, getattr(self, name) >= 1, "must be at least 1")
+        if self.memory == "transformer":
+            self._require_transformer()
+            return
+        for name in _OF_TRANSFORMERS:
+            unset = getattr(self, name) == getattr(type(self), name)
+            require(self, name, unset, 'is of a transformer; set memory = "transformer" as well')
+
+    def _require_transformer(self) -> None:
+        good = self.memory_size % (4 * self.heads) == 0
+        reason = f"must be a multiple of 4 heads = {4 * self.heads} in a transformer"
+        require(self, "memory_size", good, reason)
+        reason = "is of a recurrent memory; a transformer's gradients reach as far as its window"
+        require(self, "truncation", self.truncation == 0, reason)
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,14 @@ from metarl.learning.policies import (
     PolicySpec,
 )
 from metarl.learning.torsos import ImageTorso
+from metarl.learning.transformer_memory import Transformer
 from metarl.tasks.observations import flat_layout
 
 _EVEN = 4
 _FIRST_GAIN = 0.01
 """Of the layer that gives the action's distribution: a new policy acts almost at random."""
 
-MemoryKind = Literal["gru"]
+MemoryKind = Literal["gru", "transformer"]
 MemoryTensors = tuple[Tensor, ...]
 """What a memory carries from step to step, a row for each trial."""
 
@@ -65,6 +66,10 @@ class MemoryShape(ReaderShape, Protocol):
     """The settings that say what a memory is."""
 
     @property
+    def memory(self) -> MemoryKind:
+        """A gated recurrent unit, or a transformer over the last steps."""
+
+    @property
     def memory_size(self) -> int:
         """Numbers that a step of the memory gives."""
 
@@ -75,6 +80,18 @@ class MemoryShape(ReaderShape, Protocol):
     @property
     def truncation(self) -> int:
         """Steps after which gradients are cut off; 0: they go through the whole trial."""
+
+    @property
+    def layers(self) -> int:
+        """Blocks of a transformer."""
+
+    @property
+    def heads(self) -> int:
+        """Of the attention in each of them."""
+
+    @property
+    def window(self) -> int:
+        """Steps that a step of it attends to, itself included."""
 
 
 class Gru(nn.Module):
@@ -107,6 +124,13 @@ class Gru(nn.Module):
             output, hidden = self.cell(part, hidden.detach())
             outputs.append(output)
         return torch.cat(outputs)
+
+
+def memory_of(inputs: int, shape: MemoryShape) -> Gru | Transformer:
+    """Give the memory that settings describe."""
+    if shape.memory == "gru":
+        return Gru(inputs, shape.memory_size)
+    return Transformer(inputs, shape.memory_size, shape.layers, shape.heads, shape.window)
 
 
 class TrialReader(nn.Module):
@@ -218,7 +242,7 @@ class MemoryPolicy(nn.Module):
     def __init__(self, spec: PolicySpec, shape: MemoryShape) -> None:
         super().__init__()
         self.reader = TrialReader(spec, shape)
-        self.memory = Gru(self.reader.output_size, shape.memory_size)
+        self.memory = memory_of(self.reader.output_size, shape)
         self._observe_directly = shape.observe_directly
         self._truncation = shape.truncation
         inputs = self.memory.output_size
@@ -274,8 +298,8 @@ def initialise(network: nn.Module, seed: int) -> None:
     """Draw all weights from the run's seed.
 
     Matrices are uniform after Glorot and Bengio (2010), those from a hidden state to the next
-    orthogonal gate by gate (Saxe et al. 2014), biases 0; the layer that gives an action's
-    distribution is a hundredth of that.
+    orthogonal gate by gate (Saxe et al. 2014), biases 0, what layers are normalised to 1; the layer
+    that gives an action's distribution is a hundredth of that.
     """
     generator = torch.Generator().manual_seed(integer_seed(seed, Purpose.INITIALISATION))
     for module in network.modules():
@@ -291,6 +315,8 @@ def initialise(network: nn.Module, seed: int) -> None:
                 nn.init.orthogonal_(gate, generator=generator)
             for bias in biases:
                 nn.init.zeros_(bias)
+        elif isinstance(module, nn.LayerNorm):
+            module.reset_parameters()
     for module in network.modules():
         if isinstance(module, GaussianPolicy | CategoricalPolicy):
             last = module.mean if isinstance(module, GaussianPolicy) else module.logits
