@@ -22,6 +22,7 @@ these are gone, from the checkpoints under results/memory.
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -30,8 +31,11 @@ from shared import ROOT, parse, parser
 
 import metarl
 from metarl.config.plugins import load_preset
+from metarl.experiments.build import build_experiment
 from metarl.experiments.curves import AdaptationCurve
+from metarl.runs.checkpoints import Checkpoints
 from metarl.runs.metrics import read_metrics
+from metarl.runs.run_folder import read_config
 
 # From ROOT, so that no recorded path is of this machine.
 RESULTS = Path("results") / "memory"
@@ -91,6 +95,23 @@ def published(name: str) -> dict[str, float]:
     if name.startswith("mdp"):
         return MDP_TOTALS[preset.adaptation_steps + 1]
     return {}
+
+
+def forget_trials(kept: Path) -> None:
+    """Leave out of a checkpoint what an agent remembers of earlier trials; it is megabytes.
+
+    A run that goes on from it fills its memory anew, so it is not the run that it would have been.
+    """
+    experiment = build_experiment(read_config(kept))
+    checkpoints = Checkpoints(kept, experiment.about, experiment.agent.family.carried_bytes)
+    state, versions, _ = checkpoints.load_newest(experiment.initial)
+    optimiser = {
+        name: array
+        for name, array in state.agent.optimiser.items()
+        if not name.startswith("buffer")
+    }
+    agent = replace(state.agent, optimiser=optimiser)
+    checkpoints.save(replace(state, agent=agent), experiment.initial, versions)
 
 
 def evaluate(name: str, folder: Path, tasks: int, workers: int) -> None:
@@ -255,6 +276,8 @@ def main() -> None:
                     keep(run, kept)
             elif not train(experiment, seed, run, kept, str(options.workers), deadline):
                 break
+            if kept.exists() and experiment.agent == "varibad":
+                forget_trials(kept)
         if any(folder.glob("seed-*")):
             evaluate(name, folder, tasks, options.workers)
             draw_learning(folder)
