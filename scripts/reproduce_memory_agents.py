@@ -40,7 +40,9 @@ from metarl.runs.run_folder import read_config
 # From ROOT, so that no recorded path is of this machine.
 RESULTS = Path("results") / "memory"
 BANDITS = [f"bandit-{arms}-arms-{pulls}-pulls" for pulls in (10, 100) for arms in (5, 10, 50)]
-INSTANCES = {"bandit": 10_000, "mdp": 1_000, "grid": 210, "semicircle": 200, "half": 40}
+ALL_GOALS = list(range(21)) * 50
+"""Of GridNavi, fifty trials of each."""
+INSTANCES = {"bandit": 10_000, "mdp": 1_000, "grid": ALL_GOALS, "semicircle": 200, "half": 40}
 """Held-out tasks, by how a preset's name begins: enough to tell methods apart."""
 MDP_TOTALS = {
     # Duan et al. 2016, table 2, by episodes of a trial.
@@ -114,7 +116,7 @@ def forget_trials(kept: Path) -> None:
     checkpoints.save(replace(state, agent=agent), experiment.initial, versions)
 
 
-def evaluate(name: str, folder: Path, tasks: int, workers: int) -> None:
+def evaluate(name: str, folder: Path, tasks: int | list[int], workers: int) -> None:
     """Evaluate the seeds beside the methods that learn nothing; write summary.json, the figure."""
     runs = sorted(folder.glob("seed-*"))
     (found,) = metarl.evaluate(runs, tasks=tasks, baselines=True, workers=workers)
@@ -130,7 +132,8 @@ def evaluate(name: str, folder: Path, tasks: int, workers: int) -> None:
                 if len(one.curves) > 1 or one.run_dirs[0] is not None
             ],
         }
-    record = {"preset": name, "tasks": tasks, "agents": agents}
+    count = tasks if isinstance(tasks, int) else len(tasks)
+    record = {"preset": name, "tasks": count, "agents": agents}
     (folder / "summary.json").write_text(json.dumps(record, indent=1) + "\n")
     figure = _totals(name, agents) if name in BANDITS else found.plot()
     figure.savefig(folder / "evaluation.png", dpi=120)
@@ -268,7 +271,7 @@ def main() -> None:
         experiment, folder = there[name], options.output / name
         tasks = INSTANCES[name.partition("-")[0]]
         if options.small:
-            experiment, tasks = smaller(experiment), 3
+            experiment, tasks = smaller(experiment), [0, 1, 2]
         for seed in options.seeds or experiment.seeds:
             run, kept = options.run_dir / name / f"seed-{seed}", folder / f"seed-{seed}"
             if options.evaluate:
