@@ -218,8 +218,8 @@ class Ucrl2Settings:
     """UCRL2 (Jaksch, Ortner, Auer 2010)."""
 
     scale: float = 0.1
-    """c: of the confidence set. Of 0.05, 0.1, 0.2 and 0.4, 0.1 was best for 25 episodes; for 10 they
-    are alike."""
+    """c: of the confidence set. Of 0.05, 0.1, 0.2 and 0.4, 0.1 was best for 25 episodes;
+    for 10 they are alike."""
 
     def __post_init__(self) -> None:
         require(self, "scale", 0 <= self.scale < math.inf, "must be 0 or more and finite")
