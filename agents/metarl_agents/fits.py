@@ -7,7 +7,7 @@ MDP = "metarl_envs:metarl/TabularMDP-v0"
 GRID = "metarl_envs:metarl/GridNavi-v0"
 
 MOST_GITTINS_PULLS = 500
-"""Indices for so many pulls take seconds and hundreds of megabytes."""
+"""Indices for so many pulls need about a gigabyte while they are computed."""
 
 
 def trial_pulls(config: Config) -> int:
