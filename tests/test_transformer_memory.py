@@ -193,6 +193,11 @@ def test_gradients_equal_finite_differences(window):
     assert slope.item() == pytest.approx(difference, rel=1e-6)
 
 
+def test_no_trials_are_no_trials():
+    """A minibatch may have none, where a part of the meta-batch has few."""
+    assert transformer(3).unroll(inputs(0)).shape == (STEPS, 0, 8)
+
+
 def test_gradients_are_never_cut_off():
     with pytest.raises(ValueError, match="truncation = 3"):
         transformer(3).unroll(inputs(), 3)
@@ -277,7 +282,7 @@ def test_an_exported_policy_carries_its_window(tmp_path):
     trained = metarl.train(
         "bernoulli-bandit",
         agent="rl2",
-        agent_settings=SETTINGS,
+        **SETTINGS,
         run_dir=tmp_path / "run",
         workers=0,
         iterations=1,

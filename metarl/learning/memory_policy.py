@@ -33,6 +33,7 @@ from metarl.learning.policies import (
 )
 from metarl.learning.torsos import ImageTorso
 from metarl.learning.transformer_memory import Transformer
+from metarl.learning.unrolled_gru import unrolled_gru
 from metarl.tasks.observations import flat_layout
 
 _EVEN = 4
@@ -118,6 +119,9 @@ class Gru(nn.Module):
         self, inputs: Float[Tensor, "time trial input"], truncation: int = 0
     ) -> Float[Tensor, "time trial output"]:
         """Take all steps from the start; gradients are cut off after every `truncation` steps."""
+        if inputs.device.type == "cpu":
+            of_inputs, of_hidden, *biases = self.cell.parameters()
+            return unrolled_gru(inputs, of_inputs, of_hidden, biases[0], biases[1], truncation)
         hidden = self.start(inputs.shape[1])[0][None]
         outputs = []
         for part in torch.split(inputs, truncation or len(inputs)):

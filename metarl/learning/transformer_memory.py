@@ -120,7 +120,7 @@ class TransformerBlock(nn.Module):
         self.feed = nn.Sequential(
             nn.Linear(size, _WIDER * size), nn.GELU(), nn.Linear(_WIDER * size, size)
         )
-        self._heads = heads
+        self._heads, self._head_width = heads, size // heads
 
     def ask(
         self,
@@ -129,7 +129,8 @@ class TransformerBlock(nn.Module):
     ) -> tuple[Float[Tensor, "*batch head width"], ...]:
         """Give each step's query and key, rotated, and its value."""
         asked = self.asked(self.attention_norm(stream))
-        query, key, value = asked.view(*stream.shape[:-1], 3, self._heads, -1).unbind(-3)
+        by_head = (*stream.shape[:-1], 3, self._heads, self._head_width)
+        query, key, value = asked.view(by_head).unbind(-3)
         return rotated(query, turn), rotated(key, turn), value
 
     def answer(
