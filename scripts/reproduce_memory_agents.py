@@ -114,6 +114,7 @@ def forget_trials(kept: Path) -> None:
     }
     agent = replace(state.agent, optimiser=optimiser)
     checkpoints.save(replace(state, agent=agent), experiment.initial, versions)
+    checkpoints.sweep()
 
 
 def evaluate(name: str, folder: Path, tasks: int | list[int], workers: int) -> None:
