@@ -32,6 +32,8 @@ def test_these_are_all():
         "meta-sgd-trpo",
         "promp",
         "reptile",
+        "rl2",
+        "varibad",
     ]
 
 

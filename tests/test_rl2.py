@@ -449,11 +449,6 @@ def test_predict_of_an_exported_policy_carries_the_memory(tmp_path):
     assert all(np.array_equal(*pair) for pair in zip(state, other, strict=True))
 
 
-def test_it_keeps_the_promises_of_the_conformance_kit():
-    verdicts = metarl.check(agent="rl2")
-    assert all(verdict.passed for verdict in verdicts), verdicts
-
-
 def test_images_are_read_by_the_torso():
     config = config_of(
         env_id="strange_spaces:strange/PictureAndPlace-v0",

@@ -233,8 +233,3 @@ def test_what_it_cannot_take_is_refused():
         )
     with pytest.raises(ConfigError, match="episodes of a trial invisible"):
         build_experiment(config_of(discount=0.1))
-
-
-def test_it_keeps_the_promises_of_the_conformance_kit():
-    verdicts = metarl.check(agent=AGENT)
-    assert all(verdict.passed for verdict in verdicts), verdicts
