@@ -8,7 +8,6 @@ import torch
 from building import pool, run, tiny_config, without_times
 from meeting_by_varibad import AGENT, config_of, met
 
-import metarl
 from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError
 from metarl.learning.stacking import BLOCK
