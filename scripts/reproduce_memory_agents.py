@@ -22,9 +22,11 @@ these are gone, from the checkpoints under results/memory.
 import json
 import os
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 from reproduce_paper import TRAINED, Experiment, keep, ship, smaller, train
 from shared import ROOT, parse, parser
@@ -33,16 +35,18 @@ import metarl
 from metarl.config.plugins import load_preset
 from metarl.experiments.build import build_experiment
 from metarl.experiments.curves import AdaptationCurve
+from metarl.experiments.environment_experiment import TEST_KEY
 from metarl.runs.checkpoints import Checkpoints
 from metarl.runs.metrics import read_metrics
 from metarl.runs.run_folder import read_config
+from metarl.workers.trials import TrialActor, play_trials
 
 # From ROOT, so that no recorded path is of this machine.
 RESULTS = Path("results") / "memory"
 BANDITS = [f"bandit-{arms}-arms-{pulls}-pulls" for pulls in (10, 100) for arms in (5, 10, 50)]
-ALL_GOALS = list(range(21)) * 50
-"""Of GridNavi, fifty trials of each."""
-INSTANCES = {"bandit": 10_000, "mdp": 1_000, "grid": ALL_GOALS, "semicircle": 200, "half": 40}
+GOALS = list(range(21))
+"""Of GridNavi; fifty trials of each are played."""
+INSTANCES = {"bandit": 10_000, "mdp": 1_000, "grid": GOALS * 50, "semicircle": 200, "half": 40}
 """Held-out tasks, by how a preset's name begins: enough to tell methods apart."""
 MDP_TOTALS = {
     # Duan et al. 2016, table 2, by episodes of a trial.
@@ -117,6 +121,31 @@ def forget_trials(kept: Path) -> None:
     checkpoints.sweep()
 
 
+class MostLikely:
+    """An actor of trials that samples nothing."""
+
+    def __init__(self, actor: TrialActor) -> None:
+        self.begin, self.draw_noise, self.observe = actor.begin, actor.draw_noise, actor.observe
+        self._choose = actor.choose
+
+    def choose(self, observations, memory, noise):
+        """Choose without the noise."""
+        return self._choose(observations, memory, None)
+
+
+def by_most_likely_actions(run: Path) -> list[float]:
+    """Give the mean return of each episode over all goals of the grid, without sampling."""
+    config = replace(read_config(run), test_tasks=len(GOALS), test_episodes_per_task=1)
+    experiment = build_experiment(config)
+    checkpoints = Checkpoints(run, experiment.about, experiment.agent.family.carried_bytes)
+    state, *_ = checkpoints.load_newest(experiment.initial)
+    with closing(experiment.test_shards().build()) as shard:
+        shard.begin(GOALS, TEST_KEY)
+        actor = MostLikely(experiment.actor(state.agent))
+        played = play_trials(shard, actor, TEST_KEY, config.test_adaptation_steps + 1)
+    return np.mean([task.mean_returns for task in played.statistics], axis=0).tolist()
+
+
 def evaluate(name: str, folder: Path, tasks: int | list[int], workers: int) -> None:
     """Evaluate the seeds beside the methods that learn nothing; write summary.json, the figure."""
     runs = sorted(folder.glob("seed-*"))
@@ -135,6 +164,8 @@ def evaluate(name: str, folder: Path, tasks: int | list[int], workers: int) -> N
         }
     count = tasks if isinstance(tasks, int) else len(tasks)
     record = {"preset": name, "tasks": count, "agents": agents}
+    if name.startswith("grid"):
+        record["most_likely"] = [by_most_likely_actions(run) for run in runs]
     (folder / "summary.json").write_text(json.dumps(record, indent=1) + "\n")
     figure = _totals(name, agents) if name in BANDITS else found.plot()
     figure.savefig(folder / "evaluation.png", dpi=120)
@@ -223,7 +254,12 @@ def table(results: Path) -> str:
             lines.append(f"| {name} | {experiment.agent} | not run | | | | {said} |")
             continue
         last = [read_metrics(run)[-1] for run in sorted(folder.glob("seed-*"))]
-        for agent, one in json.loads((folder / "summary.json").read_text())["agents"].items():
+        summary = json.loads((folder / "summary.json").read_text())
+        for returns in summary.get("most_likely", []):
+            means = " / ".join(f"{value:.2f}" for value in returns)
+            label = f"{experiment.agent}, the most likely actions"
+            by_episode.append(f"| {name} | {label} | {means} |")
+        for agent, one in summary["agents"].items():
             low, high = one["trial_ci95"]
             total = f"{one['trial_return']:.2f} [{low:.2f}, {high:.2f}]"
             trained = str(len(last)) if one["runs"] else ""

@@ -49,6 +49,8 @@ def test_captions_tell_the_sum_of_the_rewards_so_far(recorded):
             assert so_far == f"t {time}   return {sum(each.rewards[:time]):.2f}"
             assert heading == ["before adaptation", "after 1 step", "after 2 steps"][phase]
         assert video.captions(each, task, phase, 999)[2].endswith("ended")
+        episode = dataclasses.replace(each, unit="episode")
+        assert video.captions(episode, task, phase, 0)[1] == f"episode {phase + 1}"
 
 
 def test_columns_are_the_environments_pictures_side_by_side(recorded):

@@ -158,6 +158,8 @@ def captions(recording: Recording, task: Task, phase: int, time: int) -> tuple[s
     """Give the three lines above one phase's picture at a time."""
     reached = min(time, len(recording.rewards))
     heading = f"after {phase} {recording.unit}{'s' * (phase > 1)}" if phase else "before adaptation"
+    if recording.unit == "episode":  # who adapts by episodes adapts in the first one too
+        heading = f"episode {phase + 1}"
     ended = "  ended" if time > reached else ""
     so_far = sum(recording.rewards[:reached])
     # A task may be a table of numbers; a caption is one line.
