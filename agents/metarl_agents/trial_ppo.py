@@ -258,7 +258,10 @@ def gradient(shard: Shard, theta: Vector, weights: Weights, learner: Learner) ->
     for number, part in zip(_parts(shard), shard.scratch, strict=True):
         key = (*shard.key, weights.epoch, number)
         order = stream(shard.config.seed, Purpose.MINIBATCH, *key).permutation(len(part.trials))
-        rows = np.array_split(order, settings.minibatches)[weights.minibatch]
+        # Where trials do not come out even, each part begins to deal where the one before stopped.
+        before = number * shard.spec.tasks_together * shard.slots_per_task
+        hand = (weights.minibatch - before) % settings.minibatches
+        rows = np.array_split(order, settings.minibatches)[hand]
         slopes.append(_slope(network, part, torch.from_numpy(rows), weights, settings))
     return _for_each_task(shard, slopes)
 
