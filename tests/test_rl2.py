@@ -286,6 +286,24 @@ def longer(tensor, value):
     return torch.cat([tensor, torch.full_like(tensor[:3], value)])
 
 
+def test_minibatches_are_of_almost_equal_size():
+    """Whatever the parts: of six, six and two trials four minibatches of three or four are made."""
+    settings = {"minibatches": 4}
+    config = config_of(
+        True, settings, env_id="metarl_envs:metarl/BernoulliBandit-v0", env_kwargs={}
+    )
+    with met(config) as (shard, state, _):
+        prepare(shard, state, rl2.LEARNER)
+        estimate(shard, state.theta, 1.0, rl2.LEARNER)
+        assert [len(part.trials) for part in shard.scratch] == [6, 6, 2]
+        sizes = []
+        for minibatch in range(4):
+            weights = dataclasses.replace(FIRST, minibatch=minibatch)
+            slopes = gradient(shard, state.theta, weights, rl2.LEARNER)
+            sizes.append(sum(slope.steps for slope in slopes if slope) / 15)
+        assert sorted(sizes) == [3, 3, 4, 4]
+
+
 @KINDS
 def test_the_gradient_equals_finite_differences(discrete):
     config = config_of(discrete, {"minibatches": 1, "value_clip": 0.3, "value_huber": 0.7})

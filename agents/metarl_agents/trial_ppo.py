@@ -258,7 +258,10 @@ def gradient(shard: Shard, theta: Vector, weights: Weights, learner: Learner) ->
     for number, part in zip(_parts(shard), shard.scratch, strict=True):
         key = (*shard.key, weights.epoch, number)
         order = stream(shard.config.seed, Purpose.MINIBATCH, *key).permutation(len(part.trials))
-        rows = np.array_split(order, settings.minibatches)[weights.minibatch]
+        # Where trials do not come out even, each part begins to deal where the one before stopped.
+        before = number * shard.spec.tasks_together * shard.slots_per_task
+        hand = (weights.minibatch - before) % settings.minibatches
+        rows = np.array_split(order, settings.minibatches)[hand]
         slopes.append(_slope(network, part, torch.from_numpy(rows), weights, settings))
     return _for_each_task(shard, slopes)
 
@@ -339,21 +342,20 @@ def _running_returns(trials: Trials, discount: float) -> Float[np.ndarray, "time
 
 def _parts(shard: Shard) -> dict[int, slice]:
     """Give the trials of each part of the meta-batch that the shard has, by the part's number."""
-    parts: dict[int, list[int]] = {}
-    for position, index in enumerate(shard.task_indices):
-        parts.setdefault(index // shard.spec.tasks_together, []).append(position)
-    slots = shard.slots_per_task
-    return {
-        number: slice(positions[0] * slots, (positions[-1] + 1) * slots)
-        for number, positions in parts.items()
-    }
+    # The tasks are in order, so that each part's are neighbours.
+    owners = np.asarray(shard.task_indices, dtype=np.int64) // shard.spec.tasks_together
+    numbers, firsts, counts = np.unique(owners, return_index=True, return_counts=True)
+    starts, stops = firsts * shard.slots_per_task, (firsts + counts) * shard.slots_per_task
+    spans = map(slice, starts.tolist(), stops.tolist())
+    return dict(zip(numbers.tolist(), spans, strict=True))
 
 
 def _for_each_task(shard: Shard, results: Sequence[R]) -> list[R | None]:
     """Give the results of the shard's parts to the first task of each."""
-    slots, firsts = shard.slots_per_task, [part.start for part in _parts(shard).values()]
-    by_task = dict(zip((first // slots for first in firsts), results, strict=True))
-    return [by_task.get(position) for position in range(len(shard.tasks))]
+    for_tasks: list[R | None] = [None] * len(shard.tasks)
+    for trials, result in zip(_parts(shard).values(), results, strict=True):
+        for_tasks[trials.start // shard.slots_per_task] = result
+    return for_tasks
 
 
 # The outer step

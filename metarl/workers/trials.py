@@ -15,6 +15,7 @@ from metarl.foundation.rollout_location import SLOT, STEP
 from metarl.foundation.seeding import Purpose, integer_seed, stream
 from metarl.learning.trajectories import TaskStatistics, Trials
 from metarl.tasks.distribution import describe_task
+from metarl.tasks.environment_batches import NativeBatch
 from metarl.tasks.failed_episodes import EpisodeError
 from metarl.workers.rollout import require_finite
 from metarl.workers.shards import Shard
@@ -100,10 +101,12 @@ def _play(
     config, slots = shard.config, shard.slots_per_task
     rows = len(part) * slots
     owners = [shard.tasks[position] for position in part for _ in range(slots)]
-    names = [
-        f"task {shard.task_indices[position]} ({describe_task(shard.tasks[position])})"
-        for position in part
-    ]
+    names = []
+    if not isinstance(shard.environments, NativeBatch):  # which steps no slot by itself
+        names = [
+            f"task {shard.task_indices[position]} ({describe_task(shard.tasks[position])})"
+            for position in part
+        ]
     memory = actor.begin(rows)
     first_trials = np.arange(0, rows, slots)
     remembered = [_rows_of(memory, first_trials)]
