@@ -13,6 +13,7 @@ from building import pool, run, tiny_config, without_times
 from shard_functions import ask_for_pid
 
 import metarl
+from metarl.api.policy import AdaptedPolicy
 from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.seeding import Split
@@ -454,9 +455,13 @@ def test_a_state_after_some_episodes_goes_on_where_they_ended():
 
 
 def test_predict_of_an_exported_policy_carries_the_memory(tmp_path):
-    config = config_of(iterations=1)
-    run_ = metarl.train(config, run_dir=tmp_path / "run", workers=0)
-    policy = run_.adapt(task=np.zeros(1), steps=1)
+    config = config_of(test_tasks=1, test_episodes_per_task=1, test_adaptation_steps=1)
+    experiment = build_experiment(config)
+    with contextlib.closing(experiment.test_shards().build()) as shard:
+        ((_, state),) = experiment.states_after(
+            shard, experiment.first_state().agent, [np.zeros(1)]
+        )
+    policy = AdaptedPolicy(experiment, state)
     copy = metarl.load_policy(policy.save(tmp_path / "policy.safetensors"))
     state = other = None
     for _ in range(3):
