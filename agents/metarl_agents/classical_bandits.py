@@ -126,8 +126,8 @@ def optimistic_thompson(paid: Counts, failed: Counts, keys: Keys | None, *, draw
     """Draw all arms' probabilities several times; pull by the likeliest of these draws.
 
     The likeliest is the one of the highest posterior density, Σ over arms of s ln p + f ln(1 − p).
-    So Duan et al. 2016 describe it ("samples N times from the posterior, and takes the one with the
-    highest probability"), after May et al. 2012.
+    After May et al. 2012. This reading fits the table of Duan et al. 2016; the largest of several
+    draws of each arm does not (5.97 for 5 arms and 10 pulls, published 6.5).
     """
     if keys is None:
         return greedy(paid, failed, keys)
