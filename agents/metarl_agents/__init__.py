@@ -8,6 +8,7 @@ from metarl.config.settings import NoSettings, TrustRegionSettings
 from metarl_agents.fits import BANDIT, GRID, MDP, not_solvable, too_long_for_gittins
 from metarl_agents.settings import (
     BebSettings,
+    CaviaSettings,
     EpsilonGreedySettings,
     OpsrlSettings,
     OtsSettings,
@@ -47,6 +48,13 @@ META_SGD_TRPO = AgentSpec(
     settings=TrustRegionSettings,
     description="MAML with a learned inner step size for each parameter",
     source="Li, Zhou, Chen, Li 2017 (arXiv 1707.09835)",
+)
+
+CAVIA = AgentSpec(
+    entry_point="metarl_agents.cavia:Cavia",
+    settings=CaviaSettings,
+    description="MAML that adapts a few inputs of the policy alone, its context",
+    source="Zintgraf et al. 2019 (arXiv 1810.03642)",
 )
 
 PROMP = AgentSpec(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metarl.config.fields import require
+from metarl.config.settings import TrustRegionSettings
 
 _OF_TRANSFORMERS = ("layers", "heads", "window")
 
@@ -68,6 +69,21 @@ class ReptileSettings:
     def __post_init__(self) -> None:
         name = "outer_learning_rate"
         require(self, name, 0 < self.outer_learning_rate < math.inf, "must be positive and finite")
+
+
+@dataclass(frozen=True)
+class CaviaSettings(TrustRegionSettings):
+    """CAVIA by a trust-region outer step; the defaults are those of Zintgraf et al. 2019."""
+
+    context_parameters: int = 5
+    """Numbers that the policy sees beside every observation; adaptation moves them alone."""
+    adapt_std: bool = False
+    """Let the inner loop move a Gaussian policy's standard deviation as well, as MAML's does."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        enough = self.context_parameters >= 1
+        require(self, "context_parameters", enough, "leaves nothing to adapt; must be at least 1")
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,10 @@ class Actor(Protocol):
         """The parameters of a plain policy that acts alike; None: it takes more than that."""
 
 
+def _as_it_is(spec: PolicySpec, config: Config) -> PolicySpec:
+    return spec
+
+
 @dataclass(frozen=True)
 class Family:
     """How the agents of one family meet a task and act on it.
@@ -130,6 +134,7 @@ class Family:
         actor: gives what acts by a state.
         collects_in_shards: False: in training the agent steps environments of its own, in this
             process, and no worker is started for it.
+        policy: makes of what spaces and layers give the policy that acts in the shards.
         carried_bytes: what the agent may carry beside parameters and an optimiser's memory of them,
             such as what it remembers of earlier tasks; a checkpoint has room for it.
         tasks_together: in training, tasks that lie in one shard because the agent computes on them
@@ -146,6 +151,7 @@ class Family:
     collects_in_shards: bool = True
     tasks_together: int = 1
     carried_bytes: int = 0
+    policy: Callable[[PolicySpec, Config], PolicySpec] = _as_it_is
 
 
 @runtime_checkable

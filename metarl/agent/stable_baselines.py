@@ -21,7 +21,7 @@ from torch import Tensor
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import ConfigError, RunFolderError
 from metarl.learning.adaptation import Parameters
-from metarl.learning.policies import ACTIVATIONS
+from metarl.learning.policies import ACTIVATIONS, CONTEXT, without_context
 from metarl.tasks.observations import observation_layout
 from metarl.tasks.policy_environment import observed_environment, policy_actions
 
@@ -62,7 +62,8 @@ def require_perceptron(config: Config) -> None:
 
 
 def to_stable_baselines(parameters: Parameters) -> dict[str, Tensor]:
-    """Give the actor's tensors under stable-baselines3's names."""
+    """Give the actor's tensors under stable-baselines3's names; a context goes into a bias."""
+    parameters = without_context(parameters)
     return {theirs: parameters[ours] for ours, theirs in _names(parameters).items()}
 
 
@@ -119,6 +120,11 @@ def read_policy(
 
     """
     require_perceptron(config)
+    if CONTEXT in like:
+        raise ConfigError(
+            f"{file} cannot be started from: the policy of agent {config.agent} sees a context "
+            "beside each observation, which no model of stable-baselines3 has"
+        )
     try:
         with zipfile.ZipFile(file) as archive:
             about = json.loads(archive.read("data"))

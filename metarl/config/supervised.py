@@ -19,9 +19,10 @@ class SupervisedConfig(ExperimentConfig):
     """The problem, as `metarl list` names it; or "module:Class" of one that is not installed."""
     problem_settings: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """The problem's own settings."""
-    agent: Literal["maml", "pretrained", "oracle", "random"] = "maml"
-    """maml learns to adapt; pretrained learns all tasks together and adapts only at test; oracle is
-    told the task and never adapts; random learns nothing."""
+    agent: Literal["maml", "cavia", "pretrained", "oracle", "random"] = "maml"
+    """maml learns to adapt; cavia likewise, and adapts the context alone; pretrained learns all
+    tasks together and adapts only at test; oracle is told the task and never adapts; random learns
+    nothing."""
     tasks_per_batch: int = 25
     """Tasks in a meta-batch."""
     shots: int = 10
@@ -42,6 +43,10 @@ class SupervisedConfig(ExperimentConfig):
     """Fully connected layers, or 3×3 convolutions of stride 2 on images."""
     hidden_sizes: tuple[int, ...] = (40, 40)
     """Widths of the hidden layers, or the filters of each convolution."""
+    context_parameters: int = 0
+    """Numbers that the network sees beside every input of a task, 0 at first: beside the inputs of
+    fully connected layers; of convolutions they scale and shift the features of the third, or last.
+    """
     batch_norm: bool = False
     """Normalise by the batch's own statistics, at test as well (transductive)."""
     test_tasks: int = 600
@@ -92,8 +97,16 @@ class SupervisedConfig(ExperimentConfig):
             require(self, name, whole, reason)
         if self.network == "convolutional" and not self.hidden_sizes:
             raise ConfigError("hidden_sizes = () leaves a convolutional network no convolution")
-        steps_are_needed = self.agent == "maml" and self.adaptation_steps == 0
-        require(self, "adaptation_steps", not steps_are_needed, "leaves agent maml no inner loop")
+        adapts = self.agent in ("maml", "cavia")
+        steps_are_good = self.adaptation_steps > 0 or not adapts
+        reason = f"leaves agent {self.agent} no inner loop"
+        require(self, "adaptation_steps", steps_are_good, reason)
+        if self.agent == "cavia":
+            context_is_there = self.context_parameters > 0
+            reason = "leaves agent cavia nothing to adapt; it needs 1 at least"
+            require(self, "context_parameters", context_is_there, reason)
+            reason = "is not for agent cavia: its context's size learns to make up for α"
+            require(self, "learn_step_sizes", not self.learn_step_sizes, reason)
         try:
             for shots in self.published:
                 self.published_measures(int(shots))
@@ -135,6 +148,7 @@ _MINIMUM = {
     "shots": 1,
     "queries": 1,
     "adaptation_steps": 0,
+    "context_parameters": 0,
     "drop_after": 0,
     "test_tasks": 2,
     "test_queries": 1,

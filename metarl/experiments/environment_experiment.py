@@ -371,6 +371,7 @@ def build_environment_experiment(
         config.image_scale,
     )
     agent = spec.build(settings, config)
+    policy = agent.family.policy(policy, config)
     try:
         initial = agent.family.initial_parameters(policy, config)
     except TypeError as error:

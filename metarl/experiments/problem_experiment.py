@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -34,6 +34,7 @@ from metarl.foundation.stopwatch import PhaseSeconds
 from metarl.foundation.threads import one_thread
 from metarl.learning.adaptation import Parameters
 from metarl.learning.networks import network_of
+from metarl.learning.policies import CONTEXT
 from metarl.tasks.problems import training_episodes
 from metarl.workers.process_pool import Supervision
 from metarl.workers.shards import Workers
@@ -245,7 +246,8 @@ class ProblemExperiment:
     def learning_rates_at_test(self, state: AgentState, case: EvaluationCase) -> tuple[float, ...]:
         """Give α of each step of an evaluation, where it is one number."""
         _, rates = parameters_at_test(self.learner, state, case.tasks, self.config.seed)
-        return tuple(rate for rate in rates if isinstance(rate, float))
+        told = [rate.get(CONTEXT) if isinstance(rate, Mapping) else rate for rate in rates]
+        return tuple(rate for rate in told if isinstance(rate, float))
 
     def evaluation_record(
         self, sheet: EvaluationSheet, found: Sequence[EvaluatedAgent]

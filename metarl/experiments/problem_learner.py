@@ -22,6 +22,7 @@ from metarl.agent.protocol import AgentState, Record
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import TaskError
 from metarl.learning.adaptation import LearningRate, Parameters, adapt, unflatten
+from metarl.learning.policies import CONTEXT
 from metarl.tasks.problems import Episodes, Loss, Problem, training_episodes
 
 Batch = tuple[Tensor, Tensor]
@@ -49,8 +50,17 @@ class Learner:
     @property
     def adaptation_steps(self) -> int:
         """Inner steps in training; the baselines take none."""
-        adapts = self.config.agent in ("maml", "random")
+        adapts = self.config.agent in ("maml", "cavia", "random")
         return self.config.adaptation_steps if adapts else 0
+
+    @property
+    def only_context_moves(self) -> bool:
+        """Whether an inner step moves the context alone, and an outer one all but the context."""
+        return self.config.agent == "cavia"
+
+    def rate(self, rate: float) -> LearningRate:
+        """Give α of an inner step for what it moves."""
+        return {CONTEXT: rate} if self.only_context_moves else rate
 
     @property
     def steps_at_test(self) -> int:
@@ -167,7 +177,7 @@ class OuterOptimiser:
     """θ and, where it is learned, α in one vector, and torch's Adam over it."""
 
     def __init__(self, learner: Learner, state: AgentState) -> None:
-        self._config, self._template = learner.config, learner.initial
+        self._learner, self._config, self._template = learner, learner.config, learner.initial
         self._parameters = sum(value.numel() for value in self._template.values())
         device = next(iter(self._template.values())).device
         learned = [state.theta, *(state.others[name] for name in state.others)]
@@ -180,10 +190,12 @@ class OuterOptimiser:
             self._adam.load_state_dict({"state": {0: moments}, "param_groups": groups})
 
     def parameters(self) -> tuple[Parameters, LearningRate]:
-        """Give θ and α, as functions of the learned vector."""
+        """Give θ and α, as functions of the learned vector; a context alone is not learned."""
         theta = unflatten(self._learned[: self._parameters], self._template)
+        if self._learner.only_context_moves:
+            theta[CONTEXT] = theta[CONTEXT].detach()
         if not self._config.learn_step_sizes:
-            return theta, self._config.inner_learning_rate
+            return theta, self._learner.rate(self._config.inner_learning_rate)
         return theta, unflatten(self._learned[self._parameters :], self._template)
 
     def step(self, loss: Tensor, iteration: int) -> float:
@@ -219,7 +231,7 @@ def parameters_of_state(
     config = learner.config
     rates = learning_rates(state, config.learning_rates_at_test(steps), config.inner_learning_rate)
     return theta, [
-        rate
+        learner.rate(rate)
         if isinstance(rate, float)
         else unflatten(torch.tensor(rate, device=like.device), learner.initial)
         for rate in rates

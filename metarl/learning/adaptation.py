@@ -5,8 +5,9 @@ a function of parameters and one batch, and an inner step is
 
     θ_{k+1} = θ_k − α ∇L(θ_k; support_k)                    (Finn, Abbeel, Levine 2017, eq. 1)
 
-with α a number or, learned, a tensor per parameter. The functions take one task; `torch.func.vmap`
-turns them into functions of a batch of tasks.
+with α a number or, learned, a tensor per parameter; where α has names, the parameters that it does
+not name stay as they are (CAVIA, Zintgraf et al. 2019, eq. 3). The functions take one task;
+`torch.func.vmap` turns them into functions of a batch of tasks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +23,8 @@ from torch.func import grad
 Parameters = dict[str, Tensor]
 """A module's parameters, or a direction in their space, by name."""
 
-LearningRate = float | Mapping[str, Tensor]
-"""α: one number, or a tensor per parameter."""
+LearningRate = float | Mapping[str, Tensor] | Mapping[str, float]
+"""α: one number, or a number or tensor for each parameter that moves."""
 
 Product = Callable[[Parameters], Parameters]
 """v ↦ M v, M a matrix in their space."""
@@ -50,7 +51,8 @@ def inner_step(
 
     """
     at = {name: value.detach() for name, value in theta.items()} if first_order else theta
-    return _descend(theta, _gradient(loss, at, support), learning_rate)
+    moving = [name for name in theta if _moves(learning_rate, name)]
+    return _descend(theta, _gradient(loss, at, support, moving), learning_rate)
 
 
 def _transforms_are_active() -> bool:
@@ -59,28 +61,35 @@ def _transforms_are_active() -> bool:
     return level() is not None
 
 
-def _gradient(loss: Callable[[Parameters, B], Tensor], theta: Parameters, support: B) -> Parameters:
-    """Give ∇L(θ; support), differentiable in θ where θ is.
+def _gradient(
+    loss: Callable[[Parameters, B], Tensor], theta: Parameters, support: B, moving: Sequence[str]
+) -> Parameters:
+    """Give the parts of ∇L(θ; support) by the parameters that move, differentiable where θ is.
 
     By plain autograd unless a transform such as `vmap` is at work: the first use of
     `torch.func.grad` imports torch's compiler, which takes seconds and 100 MB in every worker.
     """
     if _transforms_are_active():
-        slope_of: Parameters = grad(loss)(theta, support)
+
+        def of_moving(own: Parameters) -> Tensor:
+            return loss({**theta, **own}, support)
+
+        slope_of: Parameters = grad(of_moving)({name: theta[name] for name in moving})
         return slope_of
     differentiable = torch.is_grad_enabled() and any(x.requires_grad for x in theta.values())
-    at = {
-        name: value if differentiable and value.requires_grad else value.detach().requires_grad_()
-        for name, value in theta.items()
-    }
+    at = dict(theta)
+    for name in moving:
+        value = theta[name]
+        if not (differentiable and value.requires_grad):
+            at[name] = value.detach().requires_grad_()
     with torch.enable_grad():
         slope = torch.autograd.grad(
             loss(at, support),
-            tuple(at.values()),
+            tuple(at[name] for name in moving),
             create_graph=differentiable,
             materialize_grads=True,
         )
-    return dict(zip(theta, slope, strict=True))
+    return dict(zip(moving, slope, strict=True))
 
 
 def adapt(
@@ -328,8 +337,12 @@ def unflatten(vector: Float[Tensor, " parameter"], like: Parameters) -> Paramete
     }
 
 
+def _moves(learning_rate: LearningRate, name: str) -> bool:
+    return not isinstance(learning_rate, Mapping) or name in learning_rate
+
+
 def _rate(learning_rate: LearningRate, name: str) -> float | Tensor:
-    return learning_rate[name] if isinstance(learning_rate, Mapping) else learning_rate
+    return learning_rate.get(name, 0.0) if isinstance(learning_rate, Mapping) else learning_rate
 
 
 def _scaled(vector: Parameters, learning_rate: LearningRate) -> Parameters:
@@ -342,5 +355,8 @@ def _subtract(vector: Parameters, other: Parameters) -> Parameters:
 
 def _descend(theta: Parameters, gradient: Parameters, learning_rate: LearningRate) -> Parameters:
     return {
-        name: value - _rate(learning_rate, name) * gradient[name] for name, value in theta.items()
+        name: value - _rate(learning_rate, name) * gradient[name]
+        if _moves(learning_rate, name)
+        else value
+        for name, value in theta.items()
     }

@@ -37,6 +37,8 @@ class Policy(nn.Module, ABC):
 
     torso: ImageTorso | None
     """What reads images, in front of the other layers."""
+    context: nn.Parameter | None
+    """Numbers that the layers see beside every observation; None: none."""
 
     @property
     def one_task_at_a_time(self) -> bool:
@@ -57,6 +59,16 @@ class Policy(nn.Module, ABC):
         Called with a stack of parameters (`metarl.learning.stacking`), that is with a leading task
         axis on each of them, it takes observations (task, row, obs) and gives each task's own.
         """
+
+    def read(self, observations: Float[Tensor, "*batch obs"]) -> Float[Tensor, "*batch input"]:
+        """Give what the layers see of observations: beside them the context, if there is any."""
+        seen = observations if self.torso is None else self.torso(observations)
+        if self.context is None:
+            return seen
+        context: Tensor = self.context
+        if context.dim() == 2:  # a stack of tasks: one for all rows of a task
+            context = context.unsqueeze(1)
+        return torch.cat([seen, context.expand(*seen.shape[:-1], -1)], dim=-1)
 
     @abstractmethod
     def log_prob(self, distribution: Distribution, actions: Tensor) -> Float[Tensor, " *batch"]:
@@ -106,16 +118,19 @@ class GaussianPolicy(Policy):
         initial_std: float,
         minimum_std: float,
         torso: ImageTorso | None = None,
+        context_size: int = 0,
     ) -> None:
         super().__init__()
         self.torso = torso
-        self.mean = _perceptron(observation_size, hidden_sizes, action_size, activation)
+        inputs = observation_size + context_size
+        self.mean = _perceptron(inputs, hidden_sizes, action_size, activation)
         self.log_std = nn.Parameter(torch.full((action_size,), math.log(initial_std)))
+        self.context = _context(context_size)
         self.minimum_log_std = math.log(minimum_std)
 
     def forward(self, observations: Float[Tensor, "*batch obs"]) -> Distribution:
         """Give (mean, log_std), each (…, act)."""
-        mean = self.mean(observations if self.torso is None else self.torso(observations))
+        mean = self.mean(self.read(observations))
         log_std = self.log_std.clamp(min=self.minimum_log_std)
         if log_std.dim() == 2:  # a stack of tasks: one for all rows of a task
             log_std = log_std.unsqueeze(1)
@@ -173,14 +188,17 @@ class CategoricalPolicy(Policy):
         hidden_sizes: tuple[int, ...],
         activation: Activation,
         torso: ImageTorso | None = None,
+        context_size: int = 0,
     ) -> None:
         super().__init__()
         self.torso = torso
-        self.logits = _perceptron(observation_size, hidden_sizes, choices, activation)
+        inputs = observation_size + context_size
+        self.logits = _perceptron(inputs, hidden_sizes, choices, activation)
+        self.context = _context(context_size)
 
     def forward(self, observations: Float[Tensor, "*batch obs"]) -> Distribution:
         """Give (logits,), (…, choice)."""
-        return (self.logits(observations if self.torso is None else self.torso(observations)),)
+        return (self.logits(self.read(observations)),)
 
     def log_prob(
         self, distribution: Distribution, actions: Int[Tensor, " *batch"]
@@ -239,6 +257,8 @@ class PolicySpec:
     """What the numbers of an observation are; None: one vector."""
     image_scale: float = 0.0
     """What the elements of images are divided by; 0: the largest that their space allows."""
+    context_size: int = 0
+    """Numbers of a context that the layers see beside every observation, 0 at first."""
 
     def build(self, seed: int) -> Policy:
         """Build the policy that suits the spaces, its weights drawn from `seed`.
@@ -262,7 +282,9 @@ class PolicySpec:
         policy: Policy
         if isinstance(actions, gym.spaces.Discrete):
             choices = int(actions.n)
-            policy = CategoricalPolicy(size, choices, self.hidden_sizes, self.activation, torso)
+            policy = CategoricalPolicy(
+                size, choices, self.hidden_sizes, self.activation, torso, self.context_size
+            )
         elif isinstance(actions, gym.spaces.Box):
             policy = GaussianPolicy(
                 size,
@@ -272,6 +294,7 @@ class PolicySpec:
                 self.initial_std,
                 self.minimum_std,
                 torso,
+                self.context_size,
             )
         else:
             raise TypeError(
@@ -297,6 +320,31 @@ def with_parameters(policy: Policy, parameters: Parameters) -> Policy:
         module, _, own = name.rpartition(".")
         setattr(bound.get_submodule(module), own, nn.Parameter(value, requires_grad=False))
     return bound
+
+
+CONTEXT = "context"
+"""The name of a policy's context among its parameters."""
+
+
+def without_context(parameters: Parameters) -> Parameters:
+    """Give the parameters of the policy without a context that acts alike.
+
+    The first layer sees the context φ beside x: W (x, φ) + b = W_x x + (b + W_φ φ).
+    """
+    if CONTEXT not in parameters:
+        return parameters
+    context = parameters[CONTEXT]
+    plain = {name: value for name, value in parameters.items() if name != CONTEXT}
+    (first,) = (name for name in plain if name.endswith(".0.weight"))
+    bias = f"{first.removesuffix('weight')}bias"
+    of_inputs, of_context = torch.split(
+        plain[first], [plain[first].shape[1] - len(context), len(context)], dim=1
+    )
+    return {**plain, first: of_inputs.clone(), bias: plain[bias] + of_context @ context}
+
+
+def _context(size: int) -> nn.Parameter | None:
+    return nn.Parameter(torch.zeros(size)) if size else None
 
 
 class _Linear(nn.Linear):

@@ -46,8 +46,9 @@ from metarl.workers.rollout import collect
 Vector = Float[np.ndarray, " parameter"]
 """A flat vector in parameter space, as it travels between processes."""
 
-Rate = float | Vector
-"""α of an inner step as it travels: one number, or learned, one for each parameter."""
+Rate = float | Vector | Mapping[str, float]
+"""α of an inner step as it travels: one number; learned, one for each parameter; or one for each
+name of parameters that move."""
 
 ATTEMPTS = 3
 """How often an environment that fails is tried, where it is to be tried again."""
@@ -214,7 +215,7 @@ class Shard:
         """Turn an inner step's α that came from the parent into what `metarl.learning.adaptation`
         takes.
         """
-        return rate if isinstance(rate, int | float) else self.parameters(rate)
+        return rate if isinstance(rate, int | float | Mapping) else self.parameters(rate)
 
     @contextmanager
     def blame(self, position: int) -> Iterator[None]:

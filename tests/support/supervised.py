@@ -46,9 +46,9 @@ def train_problem(
         return list(train(experiment, workers, state or experiment.first_state()))
 
 
-def learner_and_batches(**changes: Any) -> tuple[Learner, Any, Any]:
+def learner_and_batches(preset: str = "sinusoid", **changes: Any) -> tuple[Learner, Any, Any]:
     """A learner in float64, and the support and query sets of a few tasks."""
-    learner = learner_of(tiny_supervised(dtype="float64", **changes))
+    learner = learner_of(tiny_supervised(preset, dtype="float64", **changes))
     config = learner.config
     episodes = held_out_episodes(
         learner.problem, 3, config.tasks_per_batch, config.shots, config.queries
