@@ -48,9 +48,10 @@ def settings_in(config: Config) -> RL2Settings:
 
 def network_of(spec: PolicySpec, config: Config) -> MemoryPolicy:
     """Build the network of policy and value, its weights drawn from the run's seed."""
+    settings = settings_in(config)
     with torch.random.fork_rng(devices=[]):  # what torch draws by itself is drawn over
-        network = MemoryPolicy(spec, settings_in(config))
-    initialise(network, config.seed)
+        network = MemoryPolicy(spec, settings)
+    initialise(network, config.seed, settings.remembered_steps)
     return network
 
 

@@ -173,6 +173,9 @@ class RL2Settings(PPOSettings):
     """Show the observation to policy and value beside the memory; the paper does not."""
     truncation: int = 0
     """Steps after which gradients through time are cut off; 0: they go through whole trials."""
+    remembered_steps: int = 0
+    """Steps that a new recurrent memory keeps what it sees, at most, by the first biases of its
+    gates (Tallec and Ollivier 2018); 0: they are 0, and half of it is gone after a step."""
     layers: int = 2
     """Blocks of a transformer."""
     heads: int = 4
@@ -192,6 +195,8 @@ class RL2Settings(PPOSettings):
             size = getattr(self, name)
             require(self, name, size >= 0 and size % 4 == 0, "must be a multiple of 4")
         require(self, "truncation", self.truncation >= 0, "must be 0 or more")
+        steps = self.remembered_steps
+        require(self, "remembered_steps", steps == 0 or steps > 2, "must be 0 or more than 2")
         for name in _OF_TRANSFORMERS:
             require(self, name, getattr(self, name) >= 1, "must be at least 1")
         if self.memory == "transformer":
@@ -207,6 +212,8 @@ class RL2Settings(PPOSettings):
         require(self, "memory_size", good, reason)
         reason = "is of a recurrent memory; a transformer's gradients reach as far as its window"
         require(self, "truncation", self.truncation == 0, reason)
+        reason = "is of a recurrent memory; a transformer sees all steps of its window"
+        require(self, "remembered_steps", self.remembered_steps == 0, reason)
 
 
 @dataclass(frozen=True)

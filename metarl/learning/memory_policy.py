@@ -298,12 +298,20 @@ def _last_layer(spec: PolicySpec, inputs: int) -> Policy:
     )
 
 
-def initialise(network: nn.Module, seed: int) -> None:
+def initialise(network: nn.Module, seed: int, remembered_steps: int = 0) -> None:
     """Draw all weights from the run's seed.
 
     Matrices are uniform after Glorot and Bengio (2010), those from a hidden state to the next
     orthogonal gate by gate (Saxe et al. 2014), biases 0, what layers are normalised to 1; the layer
     that gives an action's distribution is a hundredth of that.
+
+    Args:
+        network: its modules' parameters are overwritten.
+        seed: the run's.
+        remembered_steps: T; the biases of a recurrent unit's update gates are log u, u uniform
+            between 1 and T − 1, so that what is seen is kept for times up to T (Tallec and Ollivier
+            2018, section 2.2). 0: those are 0 too, and half of it is gone after a step.
+
     """
     generator = torch.Generator().manual_seed(integer_seed(seed, Purpose.INITIALISATION))
     for module in network.modules():
@@ -319,6 +327,9 @@ def initialise(network: nn.Module, seed: int) -> None:
                 nn.init.orthogonal_(gate, generator=generator)
             for bias in biases:
                 nn.init.zeros_(bias)
+            if remembered_steps:
+                update = biases[0].detach().chunk(3)[1]
+                update.uniform_(1, remembered_steps - 1, generator=generator).log_()
         elif isinstance(module, nn.LayerNorm):
             module.reset_parameters()
     for module in network.modules():
