@@ -111,12 +111,7 @@ def forget_trials(kept: Path) -> None:
     experiment = build_experiment(read_config(kept))
     checkpoints = Checkpoints(kept, experiment.about, experiment.agent.family.carried_bytes)
     state, versions, _ = checkpoints.load_newest(experiment.initial)
-    optimiser = {
-        name: array
-        for name, array in state.agent.optimiser.items()
-        if not name.startswith("buffer")
-    }
-    agent = replace(state.agent, optimiser=optimiser)
+    agent = replace(state.agent, experience={})
     checkpoints.save(replace(state, agent=agent), experiment.initial, versions)
     checkpoints.sweep()
 

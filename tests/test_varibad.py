@@ -148,11 +148,12 @@ def test_any_number_of_workers_and_a_resume_give_the_same_bits(tmp_path, discret
         assert without_times(records) == without_times(its_records)
 
     half, _ = run(dataclasses.replace(config, iterations=2))
-    assert half.agent.optimiser["buffer_met"].tolist() == [28]
-    assert len(half.agent.optimiser["buffer_steps"]) == 20
+    assert half.agent.experience["met"].tolist() == [28]
+    assert len(half.agent.experience["steps"]) == 20
     experiment = build_experiment(config)
-    Checkpoints(tmp_path).save(half, experiment.initial, {})
-    loaded_state, _, _ = Checkpoints(tmp_path).load_newest(experiment.initial)
+    checkpoints = Checkpoints(tmp_path, carried_bytes=experiment.agent.family.carried_bytes)
+    checkpoints.save(half, experiment.initial, {})
+    loaded_state, _, _ = checkpoints.load_newest(experiment.initial, experience=True)
     assert same(half, loaded_state)
     with pool(experiment) as started:
         *_, (resumed, _) = train(experiment, started, loaded_state)
@@ -160,7 +161,7 @@ def test_any_number_of_workers_and_a_resume_give_the_same_bits(tmp_path, discret
 
 
 def same(one, other):
-    ours, theirs = ({"theta": s.theta, **s.optimiser, **s.others} for s in (one.agent, other.agent))
+    ours, theirs = ({"theta": s.theta, **s.optimiser, **s.others, **s.experience} for s in (one.agent, other.agent))
     return ours.keys() == theirs.keys() and all(
         ours[name].dtype == theirs[name].dtype and np.array_equal(ours[name], theirs[name])
         for name in ours
@@ -175,7 +176,7 @@ def test_cells_learn_on_a_grid():
     state, records = run(config)
     errors = [record["reward_error"] for record in records]
     assert errors[-1] < errors[0] / 2
-    assert state.agent.optimiser["buffer_actions"].dtype == np.uint8
+    assert state.agent.experience["actions"].dtype == np.uint8
 
 
 def test_numbers_that_are_not_finite_change_nothing():

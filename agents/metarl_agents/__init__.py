@@ -12,6 +12,7 @@ from metarl_agents.settings import (
     EpsilonGreedySettings,
     OpsrlSettings,
     OtsSettings,
+    PearlSettings,
     ProMPSettings,
     ReptileSettings,
     RL2Settings,
@@ -85,6 +86,14 @@ VARIBAD = AgentSpec(
     settings=VariBADSettings,
     description="a policy that sees a belief about its task, which a variational encoder learns",
     source="Zintgraf et al. 2020 (arXiv 1910.08348)",
+)
+
+PEARL = AgentSpec(
+    entry_point="metarl_agents.pearl:Pearl",
+    unit="episode",
+    settings=PearlSettings,
+    description="a policy told a sample of what its task may be; off-policy, by soft actor-critic",
+    source="Rakelly et al. 2019 (arXiv 1903.08254)",
 )
 
 _PAPER = "baseline of Finn, Abbeel, Levine 2017, section 5.3"

@@ -28,6 +28,7 @@ from metarl.learning.policies import PolicySpec
 from metarl.learning.stacking import whole_blocks
 from metarl.learning.trajectories import TaskStatistics, Trials
 from metarl.tasks.distribution import Tasks
+from metarl.tasks.observations import flat_layout
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
 from metarl_agents.settings import RL2Settings
 from metarl_agents.trial_ppo import (
@@ -63,10 +64,13 @@ def initial_parameters(spec: PolicySpec, config: Config) -> Parameters:
 
 def inputs_of(shard: Shard, state: AgentState, trials: Trials) -> tuple[np.ndarray, ...]:
     """Give what the network unrolls over: observations, and what came before each of them."""
-    scales = scales_of(settings_in(shard.config), state)
+    settings = settings_in(shard.config)
+    scales = scales_of(settings, state)
     told = told_actions(shard.spec.policy, trials.actions)
+    seen = scales.observations(trials.observations)
+    answered = seen if settings.observe_before else None
     rewards = trials.rewards / scales.reward_deviation
-    return scales.observations(trials.observations), what_came_before(told, rewards, trials.ended)
+    return seen, what_came_before(told, rewards, trials.ended, answered)
 
 
 LEARNER = Learner(network_of, inputs_of)
@@ -88,13 +92,17 @@ class RL2Actor(MemoryActor):
         self._network = network.to(dtype=getattr(torch, config.dtype), device=config.device)
         put(self._network, state.theta)
         self._spec = spec
-        self._scales = scales_of(settings_in(config), state)
+        settings = settings_in(config)
+        self._scales = scales_of(settings, state)
+        layout = spec.layout or flat_layout(spec.observation_space)
+        self._actions = action_numbers(spec)
+        self._answered = layout.size if settings.observe_before else 0
         self._like = next(self._network.parameters())
 
     def blank(self, rows: int) -> Memory:
         """Give the memory at the start of a trial: zeros."""
         hidden = self._network.memory.start(rows)
-        last = np.zeros((rows, action_numbers(self._spec) + 2))
+        last = np.zeros((rows, self._actions + 2 + self._answered))
         return (*(part.cpu().numpy() for part in hidden), last)
 
     def draw_noise(
@@ -124,7 +132,9 @@ class RL2Actor(MemoryActor):
             chosen = policy.sample(distribution, self._like.new_tensor(noise))
         actions = chosen.cpu().numpy()
         told = np.zeros_like(last)
-        told[:, :-2] = told_actions(self._spec, actions)
+        told[:, : self._actions] = told_actions(self._spec, actions)
+        if self._answered:
+            told[:, -self._answered :] = seen
         return actions, (*(part[:rows].cpu().numpy() for part in following), told)
 
     def observe(
@@ -135,8 +145,8 @@ class RL2Actor(MemoryActor):
     ) -> Memory:
         """Remember what the last actions paid, and where an episode has ended."""
         last = memory[-1].copy()
-        last[:, -2] = rewards / self._scales.reward_deviation
-        last[:, -1] = ended
+        last[:, self._actions] = rewards / self._scales.reward_deviation
+        last[:, self._actions + 1] = ended
         return (*memory[:-1], last)
 
     def _blocks(self, rows: Float[np.ndarray, "row *number"]) -> torch.Tensor:

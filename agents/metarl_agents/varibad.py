@@ -15,8 +15,8 @@ part of θ                  trained by
 ``heads``                  PPO, in the shards (see `metarl_agents.trial_ppo`)
 =========================  =========================================================================
 
-The trials remembered (see `metarl_agents.trial_buffer`) and the memories of both optimisers are in
-`AgentState.optimiser`: they are in every checkpoint, and never sent to a worker.
+The memories of both optimisers are in `AgentState.optimiser`, the trials remembered (see
+`metarl_agents.trial_buffer`) in `AgentState.experience`.
 """
 
 import math
@@ -87,7 +87,7 @@ BELIEFS = "belief_moments"
 """Running moments of beliefs, among the agent's arrays."""
 _MODEL = "model"
 """Encoder and decoder among the arrays of the policy's update."""
-_POLICY_PREFIX, _MODEL_PREFIX, _BUFFER_PREFIX = "policy_", "model_", "buffer_"
+_POLICY_PREFIX, _MODEL_PREFIX = "policy_", "model_"
 _MOST_CELLS = 4096
 
 
@@ -599,7 +599,7 @@ class VariBAD:
                 put(network.model, model)
                 others[BELIEFS] = self._belief_moments(network.model, rows, met[0].policy, others)
             remembered = with_trials(
-                _with_prefix(state.optimiser, _BUFFER_PREFIX),
+                state.experience,
                 rows,
                 settings.buffer_trials,
                 settings.buffer_mebibytes * MEBIBYTE,
@@ -617,10 +617,9 @@ class VariBAD:
         optimiser = {
             **{_POLICY_PREFIX + name: array for name, array in policy_memory.items()},
             **{_MODEL_PREFIX + name: array for name, array in model_memory.items()},
-            **{_BUFFER_PREFIX + name: array for name, array in remembered.items()},
         }
         metrics |= {**learned, "model_seconds": time.perf_counter() - began}
-        return AgentState(np.concatenate([model, heads]), optimiser, others), metrics
+        return AgentState(np.concatenate([model, heads]), optimiser, others, remembered), metrics
 
     def _compact(self, met: list[Met]) -> Rows:
         actions = met[0].policy.action_space

@@ -112,6 +112,13 @@ class NavigationSemicircle(SlotEnv):
             rewards = np.where(distance <= REWARD_RADIUS, 1 - distance, 0.0)
         return Outcome(states, rewards, np.zeros(len(states), dtype=bool))
 
+    def shaped_rewards(
+        self, task: Float[np.ndarray, "1"], observations: Float[np.ndarray, "step 2"]
+    ) -> Float[np.ndarray, " step"]:
+        """Give the dense rewards of steps that led to these observations."""
+        angle = float(np.asarray(task).reshape(()))
+        return -_distance(observations, np.array([[np.cos(angle), np.sin(angle)]]))
+
     def draw(self, moments: Sequence[Moment]) -> Frame:
         """Draw the goal, the path so far and the agent."""
         angle = float(np.asarray(self.task).reshape(()))

@@ -55,11 +55,14 @@ class AgentState:
     """What the outer optimiser remembers, by name; it stays in the parent process."""
     others: Mapping[str, np.ndarray] = field(default_factory=dict)
     """What else is learned or known, by name, such as step sizes or a hidden state."""
+    experience: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """What was met and is learned from again, by name; it stays in the parent process, and a
+    checkpoint has a file of its own for it."""
 
     @property
     def travelling(self) -> "AgentState":
-        """What workers are sent: all but the optimiser's memory."""
-        return replace(self, optimiser={})
+        """What workers are sent: all but the optimiser's memory and the experience."""
+        return replace(self, optimiser={}, experience={})
 
 
 @dataclass(frozen=True)
@@ -135,8 +138,7 @@ class Family:
         collects_in_shards: False: in training the agent steps environments of its own, in this
             process, and no worker is started for it.
         policy: makes of what spaces and layers give the policy that acts in the shards.
-        carried_bytes: what the agent may carry beside parameters and an optimiser's memory of them,
-            such as what it remembers of earlier tasks; a checkpoint has room for it.
+        carried_bytes: the most that the agent's experience may take; a checkpoint has room for it.
         tasks_together: in training, tasks that lie in one shard because the agent computes on them
             as one; more workers than there are such groups are not started.
 

@@ -26,6 +26,9 @@ class Config(ExperimentConfig):
     """Where the tasks of training lie: `low` and `high`, an element for each of a task's; or `set`,
     the name of a set of tasks that the environment has. Empty: the environment's own distribution.
     """
+    training_tasks: int = 0
+    """So many tasks are drawn for training, once, and meta-batches go through them again and again,
+    in a new order each time; 0: every meta-batch has new ones."""
     test_ranges: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """Other ranges of held-out tasks, each with a name, and `low` and `high` or `set`; `metarl
     evaluate --task-range NAME` adapts to them."""
@@ -123,6 +126,9 @@ class Config(ExperimentConfig):
         too_many = f"makes more than {_MOST_WEIGHTS} weights"
         require(self, "hidden_sizes", weights <= _MOST_WEIGHTS, too_many)
 
+        whole = self.training_tasks == 0 or self.training_tasks >= self.tasks_per_batch
+        reason = f"are fewer than tasks_per_batch = {self.tasks_per_batch}"
+        require(self, "training_tasks", whole, reason)
         for name, task_range in {"train_range": self.train_range, **self.test_ranges}.items():
             if task_range or name != "train_range":
                 _check_range(name, task_range)
@@ -188,6 +194,7 @@ _MINIMUM = {
     "iterations": 1,
     "seed": 0,
     "tasks_per_batch": 1,
+    "training_tasks": 0,
     "episodes_per_task": 1,
     "adaptation_steps": 0,
     "test_tasks": 1,

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,15 @@ from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics
-from metarl.tasks.distribution import Task, describe_range, sample_tasks, task_space
+from metarl.tasks.distribution import (
+    Task,
+    describe_range,
+    draw_different_tasks,
+    order_of_training,
+    sample_tasks,
+    task_space,
+    to_json,
+)
 from metarl.tasks.environment_packages import environment_packages
 from metarl.tasks.observations import observation_layout, unflattened
 from metarl.tasks.policy_environment import observed_environment
@@ -84,6 +93,8 @@ class EnvironmentExperiment:
             ConfigError: the policy to start from cannot be read, or is another one.
 
         """
+        if self.config.training_tasks:
+            self._tell_known_tasks()
         first = self.initial
         if file := self.config.initial_policy:
             first = read_policy(Path(file), self.config, self.policy.action_space, first)
@@ -163,7 +174,35 @@ class EnvironmentExperiment:
         """Draw a meta-batch; give it and the key of its random streams."""
         config, key = self.config, (Split.TRAIN, iteration)
         count, task_range = config.tasks_per_batch, config.train_range
+        if config.training_tasks:
+            chosen = order_of_training(config.seed, iteration, count, config.training_tasks)
+            return [self.training_set[index] for index in chosen], key
         return sample_tasks(self.environment, config.seed, key, count, task_range), key
+
+    @cached_property
+    def training_set(self) -> list[Task]:
+        """The tasks of training, where there are so many and no more.
+
+        Raises:
+            ConfigError: there are fewer different ones.
+
+        """
+        config, key = self.config, (Split.TRAIN,)
+        return draw_different_tasks(
+            self.environment, config.seed, key, config.training_tasks, config.train_range
+        )
+
+    def _tell_known_tasks(self) -> None:
+        """Warn of held-out tasks that the agent is trained on."""
+        config, space = self.config, task_space(self.environment)
+        known = {json.dumps(to_json(space, [task])) for task in self.training_set}
+        held_out = self.held_out_tasks(config.train_range, config.test_tasks)
+        count = sum(json.dumps(to_json(space, [task])) in known for task in held_out)
+        if count:
+            say_once(
+                f"metarl: {count} of the {len(held_out)} held-out tasks are among the {len(known)} "
+                "of training: an evaluation will not say how well the agent does on new ones"
+            )
 
     def summarise(self, tasks: Sequence[Task], met: Sequence[TaskStatistics]) -> Record:
         """Give returns before and after adaptation, and success where it is known.

@@ -28,6 +28,8 @@ class Purpose(IntEnum):
     CURVATURE = 5
     MINIBATCH = 6
     BELIEF = 7
+    TRAINING_ORDER = 8
+    REPLAY = 9
 
 
 def seed_sequence(seed: int, purpose: Purpose, *key: int) -> np.random.SeedSequence:

@@ -79,6 +79,14 @@ class MemoryShape(ReaderShape, Protocol):
         """Whether policy and value see the observation beside the memory."""
 
     @property
+    def observe_before(self) -> bool:
+        """Whether the input also has the observation that the last action answered."""
+
+    @property
+    def input_embedding(self) -> int:
+        """Width of a layer that reads the whole input together; 0: there is none."""
+
+    @property
     def truncation(self) -> int:
         """Steps after which gradients are cut off; 0: they go through the whole trial."""
 
@@ -143,10 +151,19 @@ class TrialReader(nn.Module):
     Args:
         spec: spaces and layers of the policy.
         shape: how wide each part is read.
+        observe_before: whether the observation before the last action stands behind the others.
+        together: width of a layer that reads all of it; 0: there is none.
 
     """
 
-    def __init__(self, spec: PolicySpec, shape: ReaderShape) -> None:
+    def __init__(
+        self,
+        spec: PolicySpec,
+        shape: ReaderShape,
+        *,
+        observe_before: bool = False,
+        together: int = 0,
+    ) -> None:
         super().__init__()
         layout = spec.layout or flat_layout(spec.observation_space)
         self.torso = None
@@ -159,27 +176,36 @@ class TrialReader(nn.Module):
         self.observation = _embedding(even(seen), shape.observation_embedding, activation)
         self.action = _embedding(even(actions), shape.action_embedding, activation)
         self.reward = _embedding(even(1), shape.reward_embedding, activation)
-        self._sizes = (actions, 1)
+        self._sizes = [actions, 1, 1] + [layout.size] * observe_before
+        width = shape.observation_embedding or even(seen)
         widths = (
-            shape.observation_embedding or even(seen),
+            width * (1 + observe_before),
             shape.action_embedding or even(actions),
             shape.reward_embedding or even(1),
         )
-        self.output_size = even(sum(widths) + 1)
+        size = even(sum(widths) + 1)
+        self.together = _embedding(size, together, "relu")
+        self.output_size = together or size
 
     def forward(
         self, observations: Float[Tensor, "*batch obs"], last: Float[Tensor, "*batch last"]
     ) -> tuple[Float[Tensor, "*batch input"], Float[Tensor, "*batch observed"]]:
         """Give the input of the memory, and what is seen, for who looks past the memory."""
-        observed = filled(observations if self.torso is None else self.torso(observations))
-        action, reward, ended = torch.split(last, [*self._sizes, 1], dim=-1)
+        observed = self._observed(observations)
+        action, reward, ended, *before = torch.split(last, self._sizes, dim=-1)
         parts = [
             self.observation(observed),
             self.action(filled(action)),
             self.reward(filled(reward)),
             ended,
+            *(self.observation(self._observed(each)) for each in before),
         ]
-        return filled(torch.cat(parts, -1)), observed
+        return self.together(filled(torch.cat(parts, -1))), observed
+
+    def _observed(
+        self, observations: Float[Tensor, "*batch obs"]
+    ) -> Float[Tensor, "*batch observed"]:
+        return filled(observations if self.torso is None else self.torso(observations))
 
 
 class Perceptron(nn.Module):
@@ -245,7 +271,9 @@ class MemoryPolicy(nn.Module):
 
     def __init__(self, spec: PolicySpec, shape: MemoryShape) -> None:
         super().__init__()
-        self.reader = TrialReader(spec, shape)
+        self.reader = TrialReader(
+            spec, shape, observe_before=shape.observe_before, together=shape.input_embedding
+        )
         self.memory = memory_of(self.reader.output_size, shape)
         self._observe_directly = shape.observe_directly
         self._truncation = shape.truncation
@@ -360,12 +388,21 @@ def what_came_before(
     told: Float[np.ndarray, "time trial number"],
     rewards: Float[np.ndarray, "time trial"],
     ended: Bool[np.ndarray, "time trial"],
+    answered: Float[np.ndarray, "time trial obs"] | None = None,
 ) -> Float[np.ndarray, "time trial last"]:
     """Give for each step the last action, what it brought, and whether it ended an episode.
 
     Also across the ends of episodes; zeros at the start of the trial.
+
+    Args:
+        told: the actions, in numbers.
+        rewards: that they brought.
+        ended: whether they ended an episode.
+        answered: the observations that they answered, where these are wanted behind the rest.
+
     """
-    now = np.concatenate([told, rewards[..., None], ended[..., None]], axis=-1)
+    parts = [told, rewards[..., None], ended[..., None]]
+    now = np.concatenate(parts if answered is None else [*parts, answered], axis=-1)
     before: np.ndarray = np.concatenate([np.zeros_like(now[:1]), now[:-1]])
     return before
 

@@ -5,9 +5,11 @@ A checkpoint is a folder `checkpoints/iteration-000120` with
 - `parameters.safetensors`: the agent's state, array by array: what is learned by the names of its
   layers, as `policy/…`, and so any other array of that shape, such as `step_sizes/…`; the outer
   optimiser's memory as `optimiser/…`, and whatever else the agent carries as `arrays/…`;
+- `experience.safetensors`, where the agent learns from what it has met before: that, array by
+  array; an evaluation does without;
 - `state.json`: the iteration, the environment steps so far, the versions that wrote it, the agent
   and the environment;
-- `manifest.json`: the SHA-256 sum of the other two.
+- `manifest.json`: the SHA-256 sums of the others.
 
 It is written under another name, flushed to disk and renamed, so a folder with the final name is
 complete unless a disk or a hand damaged it, which the sums tell. A checkpoint may come from
@@ -21,6 +23,7 @@ import math
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,7 @@ from metarl.workers.shards import Vector, to_vector
 FORMAT = 1
 KEPT = 3
 _PARAMETERS = "parameters.safetensors"
+_EXPERIENCE = "experience.safetensors"
 _STATE = "state.json"
 _MANIFEST = "manifest.json"
 _POLICY_PREFIX = "policy/"
@@ -68,8 +72,7 @@ class Checkpoints:
             run_dir: the run folder.
             about: what a checkpoint must be of, such as the agent's name, by kind; it is recorded
                 in those that are written, and one that says something else is refused.
-            carried_bytes: room for what the agent carries beside parameters and an optimiser's
-                memory; see `metarl.agent.protocol.Family`.
+            carried_bytes: room for the agent's experience; see `metarl.agent.protocol.Family`.
 
         """
         self._folder = run_dir / "checkpoints"
@@ -97,12 +100,18 @@ class Checkpoints:
             **self._about,
         }
         contents = {_PARAMETERS: save(tensors), _STATE: _json_bytes(summary)}
-        largest = _largest(template) + self._carried_bytes
-        if len(contents[_PARAMETERS]) > largest:
-            raise RunFolderError(
-                f"a checkpoint would have {len(contents[_PARAMETERS]):,} bytes, more than is ever "
-                f"read for this policy ({largest:,}); the optimiser remembers too much"
-            )
+        if state.agent.experience:
+            experience = {
+                name: torch.as_tensor(array).contiguous()
+                for name, array in state.agent.experience.items()
+            }
+            contents[_EXPERIENCE] = save(experience)
+        for name, largest in self._limits(template).items():
+            if len(contents.get(name, b"")) > largest:
+                raise RunFolderError(
+                    f"{name} of a checkpoint would have {len(contents[name]):,} bytes, more than "
+                    f"is ever read for this policy ({largest:,}); the agent remembers too much"
+                )
         sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
         contents[_MANIFEST] = _json_bytes({"sha256": sums})
 
@@ -114,14 +123,23 @@ class Checkpoints:
                 "older ones are untouched"
             ) from error
 
+    def _limits(self, template: Parameters) -> dict[str, int]:
+        """Give the most bytes that each file is read of."""
+        return {
+            _STATE: MEBIBYTE,
+            _PARAMETERS: _largest(template),
+            _EXPERIENCE: self._carried_bytes + MEBIBYTE if self._carried_bytes else 0,
+        }
+
     def load_newest(
-        self, template: Parameters, up_to: int | None = None
+        self, template: Parameters, up_to: int | None = None, *, experience: bool = False
     ) -> tuple[TrainingState, dict[str, str], list[str]]:
         """Load the newest checkpoint that is whole and of this run.
 
         Args:
             template: names and shapes of the policy's parameters.
             up_to: the newest iteration wanted; None: any.
+            experience: whether the agent's experience is wanted as well, to train on.
 
         Returns:
             The state, the versions that wrote it, and what was passed over and why.
@@ -136,8 +154,10 @@ class Checkpoints:
                 skipped.append(f"{folder.name}: the metrics end at iteration {up_to}")
                 continue
             try:
-                largest = _largest(template) + self._carried_bytes
-                state, versions = _load(folder, template, iteration, self._about, largest)
+                limits = self._limits(template)
+                if not experience:
+                    del limits[_EXPERIENCE]
+                state, versions = _load(folder, template, iteration, self._about, limits)
             # A file that somebody made may break its reader anywhere.
             except Exception as error:
                 skipped.append(f"{folder.name}: {error or type(error).__name__}")
@@ -216,13 +236,17 @@ class Checkpoints:
 
 
 def _load(
-    folder: Path, template: Parameters, iteration: int, about: Mapping[str, str], largest: int
+    folder: Path,
+    template: Parameters,
+    iteration: int,
+    about: Mapping[str, str],
+    limits: Mapping[str, int],
 ) -> tuple[TrainingState, dict[str, str]]:
     if folder.is_symlink():
         raise ValueError("it is a symbolic link, and none is followed inside a run folder")
     sums = read_json(folder / _MANIFEST)["sha256"]
-    limits = {_STATE: MEBIBYTE, _PARAMETERS: largest}
-    contents = {name: read_bytes(folder / name, limit) for name, limit in limits.items()}
+    wanted_files = {_STATE, _PARAMETERS} | (set(limits) & set(sums))
+    contents = {name: read_bytes(folder / name, limits[name]) for name in sorted(wanted_files)}
     for name, data in contents.items():
         if hashlib.sha256(data).hexdigest() != sums[name]:
             raise ValueError(f"{name} is damaged (its checksum differs)")
@@ -241,6 +265,8 @@ def _load(
     if summary["iteration"] != iteration:
         raise ValueError(f"it is of iteration {summary['iteration']}")
     agent = _agent_state(load(contents[_PARAMETERS]), template)
+    if _EXPERIENCE in contents:
+        agent = replace(agent, experience=_finite_arrays(load(contents[_EXPERIENCE])))
     return TrainingState(agent, iteration, summary["env_steps"]), _versions(summary)
 
 
@@ -258,9 +284,7 @@ def _tensors(state: AgentState, template: Parameters) -> Parameters:
 
 
 def _agent_state(tensors: Parameters, template: Parameters) -> AgentState:
-    for name, value in tensors.items():
-        if not bool(torch.isfinite(value).all()):
-            raise ValueError(f"{name} is not finite")
+    _finite_arrays(tensors)
     alone = (_POLICY_PREFIX, _OPTIMISER_PREFIX, _ARRAYS_PREFIX)
     layered = {name.partition("/")[0] for name in tensors if not name.startswith(alone)}
     return AgentState(
@@ -271,6 +295,14 @@ def _agent_state(tensors: Parameters, template: Parameters) -> AgentState:
             **{name: _vector(f"{name}/", tensors, template) for name in sorted(layered)},
         },
     )
+
+
+def _finite_arrays(tensors: Parameters) -> dict[str, np.ndarray]:
+    """Give tensors as arrays, all of them finite."""
+    for name, value in tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{name} is not finite")
+    return {name: value.numpy() for name, value in tensors.items()}
 
 
 def _arrays(prefix: str, tensors: Parameters) -> dict[str, np.ndarray]:

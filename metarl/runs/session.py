@@ -197,7 +197,12 @@ def _train(
 
 
 def load_newest_state(
-    run_dir: Path, experiment: Experiment, speaker: str = "metarl", up_to: int | None = None
+    run_dir: Path,
+    experiment: Experiment,
+    speaker: str = "metarl",
+    up_to: int | None = None,
+    *,
+    experience: bool = False,
 ) -> TrainingState:
     """Load a run's newest good checkpoint; say on standard error what is doubtful about it.
 
@@ -206,6 +211,7 @@ def load_newest_state(
         experiment: what was run.
         speaker: who says it.
         up_to: the newest iteration wanted; None: any.
+        experience: whether the agent's experience is wanted as well, to train on.
 
     Raises:
         RunFolderError: there is no good checkpoint.
@@ -213,7 +219,9 @@ def load_newest_state(
     """
     carried = experiment.agent.family.carried_bytes
     checkpoints = Checkpoints(run_dir, experiment.about, carried)
-    state, recorded, skipped = checkpoints.load_newest(experiment.initial, up_to)
+    state, recorded, skipped = checkpoints.load_newest(
+        experiment.initial, up_to, experience=experience
+    )
     for damaged in skipped:
         say(f"{speaker}: passed over checkpoint {damaged}")
     if warning := physics_warning(recorded):
@@ -239,9 +247,11 @@ def _resumed(
 ) -> TrainingState:
     """Go back to the newest checkpoint whose metrics are there or, without one, to the newest."""
     try:
-        state = load_newest_state(run_dir, experiment, "metarl train", metrics.count())
+        state = load_newest_state(
+            run_dir, experiment, "metarl train", metrics.count(), experience=True
+        )
     except RunFolderError:
-        state = load_newest_state(run_dir, experiment, "metarl train")
+        state = load_newest_state(run_dir, experiment, "metarl train", experience=True)
     checkpoints.set_aside_after(state.iteration)
     if missing := metrics.cut_back(state.iteration):
         _warn(

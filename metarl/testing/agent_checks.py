@@ -223,7 +223,7 @@ def states_resume(subject: AgentSubject) -> str:
         carried = experiment.agent.family.carried_bytes
         checkpoints = Checkpoints(Path(folder), carried_bytes=carried)
         checkpoints.save(whole[0][0], experiment.initial, {})
-        loaded, _, _ = checkpoints.load_newest(experiment.initial)
+        loaded, _, _ = checkpoints.load_newest(experiment.initial, experience=True)
     resumed = _train(subject.experiment(), start=loaded)
     for (state, record), (other, its) in zip(whole[1:], resumed, strict=True):
         if not _same(state.agent, other.agent) or record != its:
