@@ -161,7 +161,10 @@ def test_any_number_of_workers_and_a_resume_give_the_same_bits(tmp_path, discret
 
 
 def same(one, other):
-    ours, theirs = ({"theta": s.theta, **s.optimiser, **s.others, **s.experience} for s in (one.agent, other.agent))
+    ours, theirs = (
+        {"theta": s.theta, **s.optimiser, **s.others, **s.experience}
+        for s in (one.agent, other.agent)
+    )
     return ours.keys() == theirs.keys() and all(
         ours[name].dtype == theirs[name].dtype and np.array_equal(ours[name], theirs[name])
         for name in ours

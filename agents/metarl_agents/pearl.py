@@ -122,9 +122,7 @@ class Learning(nn.Module):
         self.critics = TwinCritics(inputs, actions, *layers)
         self.value = Critic(inputs, *layers) if settings.value_network else None
         self.target = (
-            TwinCritics(inputs, actions, *layers)
-            if self.value is None
-            else Critic(inputs, *layers)
+            TwinCritics(inputs, actions, *layers) if self.value is None else Critic(inputs, *layers)
         )
         self.log_temperature = nn.Parameter(torch.zeros(1))
 
@@ -345,9 +343,7 @@ def hand_over(shard: Shard) -> list[Met]:
             shard.spec.policy,
             trials.of(slice(position * slots, (position + 1) * slots)),
         )
-        for position, (place, task) in enumerate(
-            zip(shard.task_indices, shard.tasks, strict=True)
-        )
+        for position, (place, task) in enumerate(zip(shard.task_indices, shard.tasks, strict=True))
     ]
 
 
@@ -369,7 +365,8 @@ class Noise:
 
     latent: Float[Tensor, "task latent"]
     action: Float[Tensor, "task step act"]
-    following_action: Float[Tensor, "task step act"]
+    following_action: Float[Tensor, "task step act"] | None
+    """None: the value function says what follows."""
 
 
 class Losses:
@@ -396,7 +393,8 @@ class Losses:
 
     def posterior(self, context: Float[Tensor, "task transition number"]) -> Factors:
         """Infer each task."""
-        return self._network.acting.encoder(context).product(dim=1)
+        factors: Factors = self._network.acting.encoder(context)
+        return factors.product(dim=1)
 
     @staticmethod
     def inputs(
@@ -431,14 +429,10 @@ class Losses:
         inputs = self.inputs(drawn.observations, latent)
         chosen = network.acting.policy(inputs, noise.action)
         critics = torch.minimum(*network.critics(inputs, chosen.action))
-        loss = policy_loss(
-            chosen, critics, self.temperature, self._settings.policy_regularisation
-        )
+        loss = policy_loss(chosen, critics, self.temperature, self._settings.policy_regularisation)
         of_value = None
         if network.value is not None:
-            of_value = value_loss(
-                network.value(inputs), critics, chosen.log_prob, self.temperature
-            )
+            of_value = value_loss(network.value(inputs), critics, chosen.log_prob, self.temperature)
         return loss, of_value, chosen.log_prob.detach()
 
 
@@ -612,16 +606,15 @@ class Drawer:
             context=self._context[torch.from_numpy(context).to(self._like.device)],
         )
         tasks, steps, actions = drawn.actions.shape
-        sizes = (
-            (tasks, settings.latent_size),
-            (tasks, steps, actions),
-            (tasks, steps, 0 if settings.value_network else actions),
+
+        def noise(*size: int) -> Tensor:
+            return torch.from_numpy(generator.standard_normal(size, np.float32)).to(self._like)
+
+        return drawn, Noise(
+            noise(tasks, settings.latent_size),
+            noise(tasks, steps, actions),
+            None if settings.value_network else noise(tasks, steps, actions),
         )
-        noise = [
-            torch.from_numpy(generator.standard_normal(size, np.float32)).to(self._like)
-            for size in sizes
-        ]
-        return drawn, Noise(*noise)
 
 
 # The agent

@@ -98,7 +98,7 @@ class TaskIndex:
     def draw(
         self, tasks: int, steps: int, context: int, generator: np.random.Generator
     ) -> tuple[Int[np.ndarray, "task step"], Int[np.ndarray, "task context"]]:
-        """Draw tasks, and of each transitions to learn from and to infer from, all with replacement.
+        """Draw tasks, and transitions of each to learn from and to infer from; with replacement.
 
         Args:
             tasks: how many.

@@ -111,8 +111,14 @@ class EnvironmentExperiment:
         if isinstance(workers, str) or not self.agent.family.collects_in_shards:
             return
         phases = config.adaptation_steps + 1
+        carried = self.agent.family.carried_bytes
         require_room(
-            self._bytes_of(config.tasks_per_batch, config.episodes_per_task, phases),
+            carried,
+            f"what agent {config.agent} remembers of tasks",
+            "let it remember less, by the setting that ends in _mebibytes",
+        )
+        require_room(
+            carried + self._bytes_of(config.tasks_per_batch, config.episodes_per_task, phases),
             f"the experience of tasks_per_batch = {config.tasks_per_batch} × episodes_per_task = "
             f"{config.episodes_per_task} × horizon = {config.horizon} × {phases} phases",
             "take fewer tasks, episodes or steps",

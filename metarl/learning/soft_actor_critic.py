@@ -126,7 +126,7 @@ def value_loss(
     log_probs: Float[Tensor, " *batch"],
     entropy_weight: float | Tensor,
 ) -> Float[Tensor, ""]:
-    """Give the squared error of V, whose target is the smaller Q of the policy's action − α log π."""
+    """Give the squared error of V, whose target is Q of the policy's action − α log π."""
     return functional.mse_loss(values, (critics - entropy_weight * log_probs).detach())
 
 
