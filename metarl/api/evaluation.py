@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from metarl.agent.protocol import TrainingState
-from metarl.config.base import tested, tested_like
+from metarl.config.base import ExperimentConfig, tested, tested_like
+from metarl.config.plugins import load_agent
+from metarl.config.supervised import SupervisedConfig
 from metarl.experiments.build import build_experiment, untrained_state
 from metarl.experiments.curves import AdaptationCurve, join_seeds, over_seeds
 from metarl.experiments.interface import EvaluatedAgent, EvaluationSheet, Experiment
@@ -126,7 +128,8 @@ def evaluate(
     """Adapt trained policies to held-out tasks, and measure before adaptation and after each unit.
 
     Runs of one agent are seeds of one experiment; runs of different agents, trained on the same
-    tasks, are compared. The same seed gives the same held-out tasks.
+    tasks, are compared: agents that adapt in different units at equal experience, each by its own
+    protocol. The same seed gives the same held-out tasks.
 
     Args:
         runs: run folders, or names of policies that come trained.
@@ -168,7 +171,8 @@ def evaluate(
     if baselines:
         contenders = with_baselines(contenders, folders[0], config)
     contenders = [
-        dataclasses.replace(each, config=tested_like(each.config, config)) for each in contenders
+        dataclasses.replace(each, config=_tested(each.config, config, options))
+        for each in contenders
     ]
     folder = output_folder(folders, output) if save else None
     count, note = checked_workers(usable_cores() if workers is None else workers, config.test_tasks)
@@ -205,6 +209,22 @@ def evaluate(
     if folder is None:
         return evaluations
     return [dataclasses.replace(each, files=tuple(each.save(folder))) for each in evaluations]
+
+
+def _tested(
+    own: ExperimentConfig, first: ExperimentConfig, options: Mapping[str, Any]
+) -> ExperimentConfig:
+    """Give the configuration that an agent is evaluated with, beside the first.
+
+    Whoever adapts in the same unit does so as the first. Others adapt by their own protocol, but
+    for what was asked for, to the same tasks; they are compared at equal experience.
+    """
+    if isinstance(own, SupervisedConfig) or isinstance(first, SupervisedConfig):
+        return tested_like(own, first)
+    if load_agent(own.agent).unit == load_agent(first.agent).unit:
+        return tested_like(own, first)
+    found = tested(own, first.seed, {**options, "tasks": first.test_tasks})
+    return dataclasses.replace(found, test_adaptation_steps=0) if found.never_adapts else found
 
 
 def _states(contender: Contender, experiment: Experiment) -> list[TrainingState]:

@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from metarl.api.evaluation import Evaluation
-from metarl.experiments.curves import AdaptationCurve, shown_units
+from metarl.experiments.curves import AdaptationCurve, in_different_units, shown_units
 from metarl.experiments.interface import EvaluatedAgent
 
 
@@ -40,8 +40,10 @@ def _over_tasks(evaluation: Evaluation) -> Table:
     """Make the table of means over tasks, and of the gain, with a section for each agent."""
     several = len(evaluation.sheet.cases) > 1
     cases = ["adapted to"] * several
+    mixed = in_different_units(one.joint for one in evaluation.found)
     headings = [
-        f"adaptation {evaluation.curve.unit_word}s",
+        "adaptation" if mixed else f"adaptation {evaluation.curve.unit_word}s",
+        *["env steps used"] * mixed,
         evaluation.measure,
         "95 % interval over tasks",
     ]
@@ -54,7 +56,8 @@ def _over_tasks(evaluation: Evaluation) -> Table:
         rows = [
             [
                 *[one.case] * several,
-                str(step),
+                f"{step} {curve.unit_word}{'s' * (step != 1)}" if mixed else str(step),
+                *[f"{used:,.0f}" for used in curve.experience[step : step + 1] if mixed],
                 f"{curve.mean[step]:.{digits}f}",
                 _interval(curve.ci95[step], digits),
                 *_success(curve, step),
@@ -64,11 +67,12 @@ def _over_tasks(evaluation: Evaluation) -> Table:
         if last > 0:
             gain = f"{curve.gain:+.{digits}f}"
             interval = _interval(curve.gain_ci95, digits)
-            rows.append([*[""] * several, f"gain, 0 → {last}", gain, interval])
+            beside = [""] * mixed
+            rows.append([*[""] * several, f"gain, 0 → {last}", *beside, gain, interval])
             if curve.trial is not None:
                 whole = f"{curve.trial.mean:.{digits}f}"
                 interval = _interval(curve.trial.ci95, digits)
-                rows.append([*[""] * several, "whole trial", whole, interval])
+                rows.append([*[""] * several, "whole trial", *beside, whole, interval])
         _add_section(table, one, rows)
     return table
 

@@ -1,7 +1,7 @@
 """Adaptation curves on held-out tasks, of one run and of several seeds of one experiment."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,9 @@ class AdaptationCurve:
     """Where the environment says of success."""
     phase_env_steps: tuple[float, ...] = ()
     """Environment steps in a task before adaptation and after each unit, means over tasks."""
+    experience: tuple[float, ...] = ()
+    """Environment steps in a task that were used before each point, means over tasks: 0 at first.
+    At equal experience agents of different units are compared."""
     unit: str = GRADIENT_STEP
     """Of adaptation, in the singular."""
     trial: "TrialReturn | None" = None
@@ -118,8 +121,20 @@ def summarise(
     per_task_success: Float[np.ndarray, "task step"] | None = None,
     phase_env_steps: tuple[float, ...] = (),
     unit: str = GRADIENT_STEP,
+    trials: int = 1,
 ) -> AdaptationCurve:
-    """Give mean, gain and their intervals over tasks; `seed` seeds the bootstrap."""
+    """Give mean, gain and their intervals over tasks.
+
+    Args:
+        per_task: what was measured of each task, before adaptation and after each unit.
+        env_steps: that the evaluation took.
+        seed: seeds the bootstrap.
+        per_task_success: where the environment says of success.
+        phase_env_steps: of a task before adaptation and after each unit, means over tasks.
+        unit: of adaptation.
+        trials: of a task side by side, where the unit is an episode: each has its own experience.
+
+    """
     per_task_gain = per_task[:, -1:] - per_task[:, :1]
     # The gain is resampled with the same tasks as the numbers it is the difference of.
     columns = np.hstack([per_task, per_task_gain])
@@ -133,9 +148,23 @@ def summarise(
         env_steps=env_steps,
         success=None if per_task_success is None else _success_curve(per_task_success, seed),
         phase_env_steps=phase_env_steps,
+        experience=_experience(phase_env_steps, trials if unit == EPISODE else 1),
         unit=unit,
         trial=_trial_return(per_task, seed) if unit == EPISODE else None,
     )
+
+
+def _experience(phase_env_steps: Sequence[float], trials: int) -> tuple[float, ...]:
+    if not phase_env_steps:
+        return ()
+    used = np.cumsum([0.0, *phase_env_steps[:-1]]) / trials
+    return tuple(used.tolist())
+
+
+def in_different_units(curves: Iterable[AdaptationCurve]) -> bool:
+    """Say whether agents adapt in different units, and can be compared by their experience."""
+    curves = list(curves)
+    return len({curve.unit for curve in curves}) > 1 and all(curve.experience for curve in curves)
 
 
 def _trial_return(per_task: Float[np.ndarray, "task step"], seed: int) -> TrialReturn:
@@ -159,7 +188,7 @@ def join_seeds(curves: Sequence[AdaptationCurve], seed: int) -> AdaptationCurve:
     """
     per_task = np.mean([curve.per_task for curve in curves], axis=0)
     successes = [curve.success.per_task for curve in curves if curve.success is not None]
-    return summarise(
+    joint = summarise(
         per_task,
         sum(curve.env_steps for curve in curves),
         seed,
@@ -167,6 +196,7 @@ def join_seeds(curves: Sequence[AdaptationCurve], seed: int) -> AdaptationCurve:
         curves[0].phase_env_steps,
         curves[0].unit,
     )
+    return replace(joint, experience=curves[0].experience)
 
 
 def over_seeds(curves: Sequence[AdaptationCurve], seed: int) -> SeedStatistics:

@@ -69,6 +69,7 @@ def _as_json(found: EvaluatedAgent, kinds: Mapping[str, list[int]]) -> dict[str,
         "per_task_return": joint.per_task.tolist(),
         "env_steps": joint.env_steps,
         "phase_env_steps": list(joint.phase_env_steps),
+        "experience": list(joint.experience),
     }
     if joint.trial is not None:
         described["trial_return"] = joint.trial.mean

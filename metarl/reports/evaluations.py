@@ -160,6 +160,7 @@ def _curve_of_returns(described: Mapping[str, Any]) -> AdaptationCurve:
         gain=float(described["gain"]),
         gain_ci95=_numbers(described, "gain_ci95"),
         env_steps=int(described["env_steps"]),
+        experience=tuple(map(float, described.get("experience", ()))),
         unit=str(described.get("unit", GRADIENT_STEP)),
         success=success,
         trial=trial,
@@ -185,6 +186,8 @@ def _check_curve(curve: AdaptationCurve, tasks: int) -> None:
         (curve.ci95.shape, (steps, 2)),
         (curve.gain_ci95.shape, (2,)),
     ]
+    if curve.experience:
+        shapes.append((np.shape(curve.experience), (steps,)))
     if curve.success is not None:
         shapes += [
             (curve.success.per_task.shape, (tasks, steps)),

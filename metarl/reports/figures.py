@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from metarl.experiments.curves import AdaptationCurve
+from metarl.experiments.curves import EPISODE, AdaptationCurve, in_different_units
 from metarl.foundation.files import write_whole
 
 FORMATS = ("png", "svg")
@@ -74,7 +75,9 @@ def adaptation_curves(
 ) -> None:
     """Draw one panel: means against adaptation, with a band for the 95 % interval over tasks.
 
-    A model that takes no step, as the oracle, is a horizontal line; published means are crosses.
+    Where agents adapt in different units, means stand against the experience that was used before
+    them, and a gradient step's stays what it is until the next. A model that takes no step, as the
+    oracle, is a horizontal line; published means are crosses.
 
     Args:
         axes: where to draw.
@@ -85,11 +88,16 @@ def adaptation_curves(
     """
     drawn = [curves for each in beside or [panel] for curves in each.curves.items()]
     colours = {name: f"C{number}" for number, name in enumerate(dict(drawn))}
+    by_experience = in_different_units(curve for _, curve in drawn)
     last = max([1, *(len(curve.mean) - 1 for _, curve in drawn)])
+    if by_experience:
+        most = max(curve.experience[-1] for _, curve in drawn)
     for name, curve in panel.curves.items():
         colour = colours[name]
         steps, means, interval = range(len(curve.mean)), curve.mean, curve.ci95
-        if len(means) == 1:
+        if by_experience:
+            _curve_by_experience(axes, name, curve, colour, most)
+        elif len(means) == 1:
             steps, means, interval = range(last + 1), means.repeat(last + 1), interval.repeat(2, 0)
             label = plain(f"{name} (no adaptation)")
             axes.plot(steps, means, color=colour, linestyle="--", label=label)
@@ -97,14 +105,40 @@ def adaptation_curves(
         else:
             axes.plot(steps, means, color=colour, marker="o", markersize=4, label=plain(name))
             axes.fill_between(steps, *interval.T, color=colour, alpha=0.2, linewidth=0)
-        numbers = {at: mean for at, mean in panel.published.get(name, {}).items() if at <= last}
+        known = {at: mean for at, mean in panel.published.get(name, {}).items() if at <= last}
+        numbers = {
+            curve.experience[at] if by_experience else at: mean
+            for at, mean in known.items()
+            if not by_experience or at < len(curve.mean)
+        }
         axes.plot(list(numbers), list(numbers.values()), "x", color=colour, markeredgewidth=1.5)
     if any(name in panel.published for name in panel.curves):
         axes.plot([], [], "x", color="0.3", markeredgewidth=1.5, label="published")
+    axes.grid(alpha=0.3)
+    if by_experience:
+        least = min(step for _, curve in drawn for step in curve.experience if step > 0)
+        axes.set_xscale("symlog", linthresh=least)
+        axes.set_xlabel("environment steps in the task, used for adaptation")
+        return
     of_steps = unit == "gradient step"
     axes.set_xlabel("adaptation steps (gradient updates)" if of_steps else f"{unit}s of adaptation")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
+
+
+def _curve_by_experience(
+    axes: Axes, name: str, curve: AdaptationCurve, colour: str, most: float
+) -> None:
+    """Draw means against environment steps used before; as they stay until there are more."""
+    used, means, (low, high) = list(curve.experience), curve.mean, curve.ci95.T
+    if curve.unit == EPISODE:
+        axes.plot(used, means, color=colour, marker="o", markersize=4, label=plain(name))
+        axes.fill_between(used, low, high, color=colour, alpha=0.2, linewidth=0)
+        return
+    axes.plot(used, means, "s", color=colour, markersize=4, label=plain(name))
+    used = [*used, most]
+    means, low, high = (np.append(each, each[-1]) for each in (means, low, high))
+    axes.plot(used, means, color=colour, drawstyle="steps-post")
+    axes.fill_between(used, low, high, step="post", color=colour, alpha=0.2, linewidth=0)
 
 
 def plain(text: str) -> str:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from metarl.config.plugins import published_returns
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
-from metarl.experiments.curves import AdaptationCurve, shown_units
+from metarl.experiments.curves import AdaptationCurve, in_different_units, shown_units
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import MEBIBYTE, read_bytes, write_whole
 from metarl.foundation.versions import OWN_VERSION
@@ -295,6 +295,8 @@ def _section(evaluated: EvaluatedTasks) -> dict[str, Any]:
     first, panels, title = evaluated.first, evaluated.panels, evaluated.title
     curve = next(iter(panels[0].curves.values()))
     measure = first.measure[:1].upper() + first.measure[1:]
+    mixed = in_different_units(_curves(panels))
+    against = "environment steps used" if mixed else f"{curve.unit_word}s of adaptation"
     tasks = None
     if first.tasks:
         figure = report_figures.task_figure(first.tasks, panels[0].curves)
@@ -304,33 +306,35 @@ def _section(evaluated: EvaluatedTasks) -> dict[str, Any]:
         "measure": measure,
         "of_returns": first.of_returns,
         "adapted_to": any(panel.title for panel in panels),
-        "has_gain": any(
-            np.isfinite(curve.gain_ci95).all()
-            for panel in panels
-            for curve in panel.curves.values()
-        ),
+        "has_gain": any(np.isfinite(curve.gain_ci95).all() for curve in _curves(panels)),
         "steps": shown_units(_most_units(panels)),
-        "has_trial": any(curve.trial for panel in panels for curve in panel.curves.values()),
-        "unit_word": curve.unit_word,
+        "has_trial": any(curve.trial for curve in _curves(panels)),
+        "unit_word": "unit" if mixed else curve.unit_word,
         "rows": _rows(panels, digits=2 if first.of_returns else 3),
         "curves": picture(
             adaptation_figure(panels, title, first.measure, curve.unit),
-            f"{measure} against {curve.unit_word}s of adaptation; {title}",
+            f"{measure} against {against}; {title}",
         ),
         "tasks": tasks,
     }
 
 
 def _most_units(panels: Sequence[Panel]) -> int:
-    return max(len(curve.mean) - 1 for panel in panels for curve in panel.curves.values())
+    return max(len(curve.mean) - 1 for curve in _curves(panels))
+
+
+def _curves(panels: Sequence[Panel]) -> list[AdaptationCurve]:
+    return [curve for panel in panels for curve in panel.curves.values()]
 
 
 def _rows(panels: Sequence[Panel], digits: int) -> list[dict[str, Any]]:
     """Give a table's rows: the mean and its interval after each unit, the gain, the whole trial."""
     rows = []
     steps = shown_units(_most_units(panels))
+    mixed = in_different_units(_curves(panels))
     for panel in panels:
         for name, curve in panel.curves.items():
+            name = f"{name}, by {curve.unit}s" if mixed else name
             there = len(curve.mean)
             means = [_mean(curve, step, digits) if step < there else "" for step in steps]
             row = {"means": means, "gain": _gain(curve, digits), "trial": _trial(curve, digits)}
