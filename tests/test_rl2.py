@@ -123,7 +123,10 @@ def test_the_step_after_an_episodes_end_sees_what_it_paid_and_that_it_was_the_la
         assert not np.array_equal(zeroed, last)
 
 
-def test_what_acted_saw_the_same(monkeypatch):
+@pytest.mark.parametrize(
+    "settings", [{}, {"observe_before": True, "input_embedding": 8, "normalise_observations": True}]
+)
+def test_what_acted_saw_the_same(monkeypatch, settings):
     """The actor's inputs, step by step, are those that it is trained on."""
     seen = []
     choose = rl2.RL2Actor.choose
@@ -133,10 +136,40 @@ def test_what_acted_saw_the_same(monkeypatch):
         return choose(self, observations, memory, noise)
 
     monkeypatch.setattr(rl2.RL2Actor, "choose", listening)
-    config = config_of(env_id="metarl_envs:metarl/BernoulliBandit-v0", env_kwargs={})
+    config = config_of(
+        env_id="metarl_envs:metarl/BernoulliBandit-v0", env_kwargs={}, settings=settings
+    )
     with met(config) as (shard, state, _):
         _, last = rl2.inputs_of(shard, state, shard.trials)
         assert np.array_equal(np.stack(seen), last)
+
+
+def test_a_memory_may_see_what_the_last_action_answered():
+    config = config_of(settings={"observe_before": True})
+    with met(config) as (shard, state, _):
+        trials = shard.trials
+        seen, last = rl2.inputs_of(shard, state, trials)
+        plain = what_came_before(trials.actions, trials.rewards, trials.ended)
+        size = plain.shape[-1]
+        assert np.array_equal(last[..., :size], plain)
+        assert not last[0, :, size:].any()
+        assert np.array_equal(last[1:, :, size:], seen[:-1])
+        # It is no copy of what is seen now.
+        assert not np.array_equal(last[1:, :, size:], seen[1:])
+
+
+def test_a_memory_may_begin_by_keeping_what_it_sees():
+    keeping = build_experiment(config_of(settings={"remembered_steps": 30})).initial
+    assert not keeping["memory.cell.bias_hh_l0"].any()
+    reset, update, new = keeping["memory.cell.bias_ih_l0"].chunk(3)
+    assert not reset.any()
+    assert not new.any()
+    # Without other input, a hidden number keeps the share u / (1 + u) of itself in a step.
+    kept = torch.sigmoid(update)
+    times = kept / (1 - kept)
+    assert times.min() >= 1
+    assert times.max() <= 29
+    assert len(set(times.tolist())) == len(times)
 
 
 def test_the_memory_goes_through_episodes_and_begins_anew_with_a_trial(monkeypatch):
@@ -504,6 +537,12 @@ def test_nonsense_is_refused(changes, settings, message):
 
 def test_a_discount_that_is_refused_does_for_trials_of_one_episode():
     build_experiment(config_of(discount=0.2, adaptation_steps=0))
+
+
+@pytest.mark.parametrize("steps", [-1, 1, 2])
+def test_times_that_nothing_can_be_kept_for_are_refused(steps):
+    with pytest.raises(ConfigError, match=f"remembered_steps = {steps} must be 0 or more than 2"):
+        build_experiment(config_of(settings={"remembered_steps": steps}))
 
 
 def test_zeros_stand_before_the_first_step():
