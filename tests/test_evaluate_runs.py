@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from metarl.cli import main
+from metarl.experiments.curves import summarise
+from metarl.reports.figures import Panel, adaptation_figure
 
 SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--horizon", "5", "--workers", "0"]
 SMALL += ["--hidden-sizes", "4", "--test-tasks", "4", "--test-episodes-per-task", "2"]
@@ -80,6 +82,42 @@ def test_seeds_are_joined_on_the_same_tasks(capsys):
     printed = capsys.readouterr().out
     assert "2 seeds" in printed
     assert f"{curve['over_seeds']['iqm'][3]:.2f}" in printed
+
+
+def test_agents_of_different_units_are_compared_at_equal_experience(capsys):
+    train("steps")
+    memory = ["--memory-size", "4", "--adaptation-steps", "2", "--test-adaptation-steps", "2"]
+    train("episodes", "--agent", "rl2", *memory, "--test-episodes-per-task", "3")
+    assert evaluate("steps", "episodes", "--tasks", "4", "--output", "both") == 0
+    found = read("both/evaluation.json")["curves"]
+    by_steps, by_episodes = found["maml-trpo"], found["rl2"]
+    horizon = by_episodes["phase_env_steps"][0] / 3  # three trials, each with its own experience
+    assert by_episodes["experience"] == [0, horizon, 2 * horizon]
+    batch = by_steps["phase_env_steps"][0]
+    assert batch == 2 * horizon
+    assert by_steps["experience"] == [0, batch, 2 * batch, 3 * batch]
+    assert len(by_steps["per_task_return"]) == len(by_episodes["per_task_return"]) == 4
+    printed = capsys.readouterr().out
+    assert "env steps used" in printed
+    assert "2 episodes" in printed
+    assert main(["report", "steps", "episodes", "--output", "both.html"]) == 0
+    # Alone, each keeps its own heading.
+    assert evaluate("episodes", "--tasks", "4") == 0
+    assert "env steps used" not in capsys.readouterr().out
+
+
+def test_a_figure_of_different_units_has_experience_on_its_axis():
+    curves = {
+        "one": summarise(np.arange(6.0).reshape(2, 3), 0, 1, None, (40.0, 40.0, 40.0)),
+        "other": summarise(np.arange(6.0).reshape(2, 3), 0, 1, None, (6.0, 6.0, 6.0), "episode", 2),
+    }
+    (axes,) = adaptation_figure([Panel("", curves, {})], "title").axes
+    assert "environment steps" in axes.get_xlabel()
+    drawn = {line.get_label(): line.get_xdata().tolist() for line in axes.lines}
+    assert drawn["one"] == [0, 40, 80]
+    assert drawn["other"] == [0, 3, 6]
+    alone, *_ = adaptation_figure([Panel("", {"one": curves["one"]}, {})], "title").axes
+    assert alone.lines[0].get_xdata().tolist() == [0, 1, 2]
 
 
 def test_several_runs_need_a_folder_of_their_own(capsys):

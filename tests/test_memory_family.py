@@ -77,6 +77,7 @@ def test_what_is_remembered_of_earlier_episodes_makes_later_ones_better(trained)
     assert curve.mean_return[0] == pytest.approx(0.5, abs=0.15)
     assert curve.mean_return[-1] > curve.mean_return[0] + 0.2
     assert curve.phase_env_steps == (50,) * 5  # an episode of each of 50 trials
+    assert curve.experience == (0, 1, 2, 3, 4)  # each trial has its own
 
 
 def test_without_its_memory_the_same_network_does_not_get_better(trained, monkeypatch):

@@ -136,9 +136,7 @@ def test_what_acted_saw_the_same(monkeypatch, settings):
         return choose(self, observations, memory, noise)
 
     monkeypatch.setattr(rl2.RL2Actor, "choose", listening)
-    config = config_of(
-        env_id="metarl_envs:metarl/BernoulliBandit-v0", env_kwargs={}, settings=settings
-    )
+    config = config_of(env_id="metarl_envs:metarl/GridNavi-v0", env_kwargs={}, settings=settings)
     with met(config) as (shard, state, _):
         _, last = rl2.inputs_of(shard, state, shard.trials)
         assert np.array_equal(np.stack(seen), last)
