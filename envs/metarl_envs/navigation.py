@@ -116,14 +116,16 @@ class NavigationSemicircle(SlotEnv):
         self, task: Float[np.ndarray, "1"], observations: Float[np.ndarray, "step 2"]
     ) -> Float[np.ndarray, " step"]:
         """Give the dense rewards of steps that led to these observations."""
+        return -_distance(observations, self.goal_in_plane(task)[None])
+
+    def goal_in_plane(self, task: Float[np.ndarray, "1"]) -> Float[np.ndarray, "2"]:
+        """Give a task's goal."""
         angle = float(np.asarray(task).reshape(()))
-        return -_distance(observations, np.array([[np.cos(angle), np.sin(angle)]]))
+        return np.array([np.cos(angle), np.sin(angle)])
 
     def draw(self, moments: Sequence[Moment]) -> Frame:
         """Draw the goal, the path so far and the agent."""
-        angle = float(np.asarray(self.task).reshape(()))
-        goal = np.array([np.cos(angle), np.sin(angle)])
-        return _draw_path(moments, [goal], REWARD_RADIUS, 1.4)
+        return _draw_path(moments, [self.goal_in_plane(self.task)], REWARD_RADIUS, 1.4)
 
 
 class NavigationCorners(SlotEnv):

@@ -12,9 +12,14 @@ from metarl.tasks.distribution import Task
 
 
 def play(
-    actor: Actor, action_map: ActionMap, environment: gym.Env[Any, Any], task: Task, seed: int
+    actor: Actor,
+    action_map: ActionMap,
+    environment: gym.Env[Any, Any],
+    task: Task,
+    seed: int,
+    generator: np.random.Generator | None = None,
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """Play one episode by the most likely actions.
+    """Play one episode by the most likely actions, or by sampled ones.
 
     Args:
         actor: acts.
@@ -22,6 +27,7 @@ def play(
         environment: from `metarl.tasks.policy_environment.observed_environment`.
         task: the task.
         seed: of the reset.
+        generator: to sample with; None: the most likely actions.
 
     Yields:
         The observation and the reward that came with it; 0 after the reset.
@@ -31,7 +37,7 @@ def play(
     yield observation, 0.0
     memory, ended = actor.begin(1), False
     while not ended:
-        action, memory = actor.act(np.asarray(observation)[None], memory)
+        action, memory = actor.act(np.asarray(observation)[None], memory, generator)
         observation, reward, terminated, truncated, _ = environment.step(action_map(action)[0])
         yield observation, float(reward)
         ended = bool(terminated or truncated)

@@ -25,12 +25,14 @@ _LEARNED = {
 
 @dataclass(frozen=True)
 class TaskPaths:
-    """A policy's way through the plane, before adaptation and after each step."""
+    """A policy's ways through the plane, before adaptation and after some units of it."""
 
     title: str
     goals: Float[np.ndarray, "task 2"]
-    paths: list[list[np.ndarray]]
-    """For each task and phase the positions, one a row."""
+    phases: list[str]
+    """What each phase is."""
+    paths: list[list[list[np.ndarray]]]
+    """For each task and phase some ways: the positions, one a row."""
 
 
 def learning_figures(groups: Groups) -> Iterator[tuple[Figure, str]]:
@@ -160,16 +162,17 @@ def task_figure(tasks: Any, curves: Mapping[str, AdaptationCurve]) -> Figure:
 
 
 def paths_figure(shown: TaskPaths) -> Figure:
-    """Draw a square for each task: the goal, and a way to it for each phase."""
+    """Draw a square for each task: the goal, and the ways of each phase."""
     count = len(shown.paths)
     figure = Figure(figsize=(7, 7 * ((count + 1) // 2) / 2 + 0.3), layout="constrained")
     squares = figure.subplots((count + 1) // 2, 2, squeeze=False).ravel()
     for axes, goal, phases in zip(squares, shown.goals, shown.paths, strict=False):
-        for phase, positions in enumerate(phases):
+        for phase, ways in enumerate(phases):
             faint = 0.35 + 0.65 * phase / max(1, len(phases) - 1)
-            label = "before adaptation" if phase == 0 else f"after {phase} step{'s'[: phase > 1]}"
-            axes.plot(*positions.T, color=f"C{phase}", alpha=faint, label=label)
-            axes.plot(*positions[-1], "o", color=f"C{phase}", markersize=4)
+            for number, positions in enumerate(ways):
+                label = None if number else shown.phases[phase]
+                axes.plot(*positions.T, color=f"C{phase}", alpha=faint, label=label)
+                axes.plot(*positions[-1], "o", color=f"C{phase}", markersize=4)
         axes.plot(0, 0, "s", color="0.2", markersize=5)
         axes.plot(*goal, "*", color="black", markersize=12)
         axes.set(title=f"goal ({goal[0]:.2f}, {goal[1]:.2f})", aspect="equal")
