@@ -20,16 +20,33 @@ OURS = [
 ]
 
 
+SMALL = {
+    "pearl": {
+        "encoder_sizes": [16],
+        "prior_episodes": 1,
+        "first_passes": 1,
+        "gradient_steps": 40,
+        "meta_batch": 4,
+        "batch_size": 32,
+        "context_size": 16,
+        "learning_rate": 3e-3,
+    }
+}
+"""Settings with which the kit is done in moments."""
+
+
 def spec_of(kind, settings=NoSettings):
     return AgentSpec(f"{kind.__module__}:{kind.__name__}", settings, "", "")
 
 
 def test_these_are_all():
     assert OURS == [
+        "cavia",
         "e-maml-trpo",
         "fomaml-trpo",
         "maml-trpo",
         "meta-sgd-trpo",
+        "pearl",
         "promp",
         "reptile",
         "rl2",
@@ -39,7 +56,7 @@ def test_these_are_all():
 
 @pytest.mark.parametrize("name", OURS)
 def test_our_agents_pass(name):
-    verdicts = check_agent(name)
+    verdicts = check_agent(name, SMALL.get(name))
     assert len(verdicts) == len(AGENT_CHECKS)
     assert all(verdict.passed for verdict in verdicts), verdicts
 

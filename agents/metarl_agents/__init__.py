@@ -94,6 +94,7 @@ PEARL = AgentSpec(
     settings=PearlSettings,
     description="a policy told a sample of what its task may be; off-policy, by soft actor-critic",
     source="Rakelly et al. 2019 (arXiv 1903.08254)",
+    defaults={"training_tasks": 100},
 )
 
 _PAPER = "baseline of Finn, Abbeel, Levine 2017, section 5.3"

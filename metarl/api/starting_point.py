@@ -88,7 +88,7 @@ def _with_settings(config: ExperimentConfig, agent: str) -> tuple[ExperimentConf
     settings = read_fields(
         spec.settings, config.agent_settings if alike else {}, f"agent {agent!r}"
     )
-    config = dataclasses.replace(config, agent=agent, **spec.fixes)
+    config = spec.completed(dataclasses.replace(config, agent=agent))
     return with_settings(config, dataclasses.asdict(settings)), settings
 
 

@@ -72,6 +72,9 @@ class AgentSpec:
     """`metarl evaluate --baselines` compares with it."""
     fixes: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the run's configuration, by name, that make the agent what it is."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the run's configuration, by name, that the agent cannot do without; they are set so
+    where the preset leaves them at 0 or empty."""
     trained: bool = True
     """Whether there is anything to train."""
     unit: str = "gradient step"
@@ -86,6 +89,13 @@ class AgentSpec:
         if self.environments and config.env_id not in self.environments:
             return f"it is for {' and '.join(self.environments)}, not for {config.env_id}"
         return self.misfit(config) if self.misfit else ""
+
+    def completed(self, config: Config) -> Config:
+        """Give the configuration with what makes the agent what it is, and what it cannot lack."""
+        lacking = {
+            name: value for name, value in self.defaults.items() if not getattr(config, name)
+        }
+        return dataclasses.replace(config, **lacking, **self.fixes)
 
     def build(self, settings: Any, config: Config) -> Any:
         """Build the agent (a `metarl.agent.protocol.Agent`, which this light module does not
