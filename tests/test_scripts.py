@@ -53,6 +53,7 @@ CASES = {
     "benchmark_iteration": [_benchmark("iteration", "--rounds 1", needs=BATCH)],
     "benchmark_memory": [_benchmark("memory", "--iterations 2", needs=BATCH)],
     "benchmark_memory_agents": [_benchmark("memory_agents", "--rounds 1", needs=("sb3_contrib",))],
+    "benchmark_pearl": [_benchmark("pearl", "--rounds 1", needs=("stable_baselines3",))],
     "benchmark_scaling": [_benchmark("scaling", "--rounds 2", ".png", needs=BATCH)],
     "benchmark_single_environments": [
         _benchmark("single_environments", "--rounds 1", needs=("gymnasium_robotics", "minigrid"))

@@ -669,7 +669,7 @@ class Pearl:
         }
         batches = -(-config.training_tasks // config.tasks_per_batch)
         if iteration <= settings.first_passes * batches:
-            return replace(state, experience=remembered), metrics
+            return replace(state, theta=state.theta.copy(), experience=remembered), metrics
         began = time.perf_counter()
         with one_thread():
             learner = Learner(network_of(met[0].policy, config), settings, config)

@@ -15,12 +15,12 @@ from metarl.agent.protocol import Agent, AgentState, Family, Record, TrainingSta
 from metarl.config.fields import read_fields
 from metarl.config.plugins import AgentSpec
 from metarl.config.reinforcement import Config
-from metarl.foundation.errors import ConfigError
 from metarl.experiments.environment_experiment import (
     TEST_KEY,
     EnvironmentExperiment,
     build_environment_experiment,
 )
+from metarl.foundation.errors import ConfigError
 from metarl.runs.checkpoints import Checkpoints
 from metarl.tasks.action_map import ActionMap
 from metarl.testing.playing import Failure
@@ -236,8 +236,8 @@ def states_resume(subject: AgentSubject) -> str:
         if not _same(state.agent, other.agent) or record != its:
             raise Failure(
                 f"iteration {record['iteration']} after a resume gave other numbers; what the next "
-                "step needs must be in AgentState (theta, optimiser, others), nothing in the "
-                "agent itself"
+                "step needs must be in AgentState (theta, optimiser, others, experience), nothing in "
+                "the agent itself"
             )
     return "a resumed run gives the bits of an uninterrupted one"
 
