@@ -1,9 +1,9 @@
 """Measure PEARL's gradient steps beside those of stable-baselines3's SAC.
 
-Both learn from remembered transitions of half-cheetah velocity's sizes, drawn at random: networks of
-three layers of 300, 4,096 transitions a step (PEARL: 16 tasks of 256, and 100 transitions of each
-to infer it from), Adam. PEARL learns two Q functions, a value function, the policy and the encoder; SAC two
-Q functions with a target each, the policy and the temperature.
+Both learn from remembered transitions of the sizes of half-cheetah velocity, drawn at random: three
+layers of 300 in each network, 4,096 transitions a step (PEARL: 16 tasks of 256, and 100 transitions
+of each to infer it from), Adam. PEARL learns two Q functions, a value function, the policy and the
+encoder; SAC two Q functions with a target each, the policy and the temperature.
 
 All in one process and thread, round by round in turn, so that whatever else the machine does falls
 on both. Speeds are of processor time, since neither ever waits.

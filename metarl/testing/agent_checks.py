@@ -236,8 +236,8 @@ def states_resume(subject: AgentSubject) -> str:
         if not _same(state.agent, other.agent) or record != its:
             raise Failure(
                 f"iteration {record['iteration']} after a resume gave other numbers; what the next "
-                "step needs must be in AgentState (theta, optimiser, others, experience), nothing in "
-                "the agent itself"
+                "step needs must be in AgentState (theta, optimiser, others, experience), "
+                "nothing in the agent itself"
             )
     return "a resumed run gives the bits of an uninterrupted one"
 
