@@ -96,13 +96,13 @@ def test_the_last_observation_of_an_episode_is_what_was_seen_after_its_last_step
 def test_checkpoints_have_room_for_it(tmp_path):
     experiment = build_experiment(tiny_config(hidden_sizes=(4,)))
     theta = experiment.first_state().agent.theta
-    large = {"buffer": np.arange(20 * 2**20, dtype=np.float32)}
-    state = TrainingState(AgentState(theta, large), 1, 0)
+    large = {"buffer": np.arange(4 * 2**20, dtype=np.float32)}
+    state = TrainingState(AgentState(theta, experience=large), 1, 0)
     roomy = Checkpoints(tmp_path, carried_bytes=2**24)
     roomy.save(state, experiment.initial, {})
-    loaded, _, _ = roomy.load_newest(experiment.initial)
-    assert np.array_equal(loaded.agent.optimiser["buffer"], large["buffer"])
+    loaded, _, _ = roomy.load_newest(experiment.initial, experience=True)
+    assert np.array_equal(loaded.agent.experience["buffer"], large["buffer"])
     with pytest.raises(RunFolderError, match="bytes"):  # the negative control
         Checkpoints(tmp_path).save(state, experiment.initial, {})
     with pytest.raises(RunFolderError):
-        Checkpoints(tmp_path).load_newest(experiment.initial)
+        Checkpoints(tmp_path).load_newest(experiment.initial, experience=True)
