@@ -33,7 +33,14 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from metarl.agent.memory import UNIT, MemoryActor, meet_in_trials, states_along_trial
+from metarl.agent.memory import (
+    UNIT,
+    MemoryActor,
+    Met,
+    hand_over,
+    meet_in_trials,
+    states_along_trial,
+)
 from metarl.agent.protocol import AgentState, Family, Memory, Metrics
 from metarl.agent.rejections import NOT_FINITE
 from metarl.config.fields import read_fields
@@ -56,16 +63,16 @@ from metarl.learning.soft_actor_critic import (
     policy_loss,
     value_loss,
 )
-from metarl.learning.stacking import whole_blocks
-from metarl.learning.trajectories import TaskStatistics, Trials
-from metarl.tasks.distribution import Task, Tasks, order_of_training
+from metarl.learning.trajectories import TaskStatistics
+from metarl.tasks.distribution import Tasks, order_of_training
 from metarl.tasks.observations import flat_layout
 from metarl.tasks.policy_environment import observed_environment
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew, to_vector
 from metarl_agents.replay import Log, Replay, TaskIndex, transitions_of, with_transitions
 from metarl_agents.settings import PearlSettings
+from metarl_agents.trial_ppo import put
 
-_OTHERS = ("critics", "value", "target")
+_OTHERS = ("critics", "value", "target", "log_temperature")
 """What is learned and does not act."""
 
 
@@ -110,6 +117,14 @@ class Acting(nn.Module):
         )
 
 
+class LogTemperature(nn.Module):
+    """log α, where the entropy's weight is learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = nn.Parameter(torch.zeros(1))
+
+
 class Learning(nn.Module):
     """All that learns: what acts, the critics, and what they are held to."""
 
@@ -124,7 +139,7 @@ class Learning(nn.Module):
         self.target = (
             TwinCritics(inputs, actions, *layers) if self.value is None else Critic(inputs, *layers)
         )
-        self.log_temperature = nn.Parameter(torch.zeros(1))
+        self.log_temperature = LogTemperature() if settings.learned_temperature else None
 
     def to_begin(self) -> None:
         """Let the target begin as what it follows."""
@@ -150,18 +165,6 @@ def initial_parameters(spec: PolicySpec, config: Config) -> Parameters:
     """Give the parameters of what acts, before training."""
     acting = network_of(spec, config).acting.cpu()
     return {name: value.detach().clone() for name, value in acting.named_parameters()}
-
-
-def put(network: nn.Module, vector: Vector) -> None:
-    """Write a vector into a network's parameters."""
-    parameters = list(network.parameters())
-    like = parameters[0]
-    values = torch.tensor(vector, dtype=like.dtype, device=like.device)
-    with torch.no_grad():
-        for place, value in zip(
-            parameters, torch.split(values, [each.numel() for each in parameters]), strict=True
-        ):
-            place.copy_(value.view(place.shape))
 
 
 def vector_of(network: nn.Module) -> Vector:
@@ -296,12 +299,6 @@ class PearlActor(MemoryActor):
             np.where(learned, weighted + more_weighted, weighted),
         )
 
-    def _blocks(self, rows: Shaped[np.ndarray, "row number"]) -> Tensor:
-        """Turn rows into a tensor that fills whole blocks; see `metarl.learning.memory_policy`."""
-        blocks = self._like.new_zeros(whole_blocks(len(rows)), *rows.shape[1:])
-        blocks[: len(rows)] = torch.from_numpy(rows)
-        return blocks
-
 
 @starts_anew
 def meet(
@@ -316,35 +313,6 @@ FAMILY = Family("inference", UNIT, initial_parameters, meet, states_along_trial,
 
 
 # What a gradient step learns from
-
-
-@dataclass(frozen=True)
-class Met:
-    """What a shard hands over of a task."""
-
-    iteration: int
-    place: int
-    """In the meta-batch."""
-    task: Task
-    policy: PolicySpec
-    trials: Trials
-
-
-def hand_over(shard: Shard) -> list[Met]:
-    """Give the trials of each task."""
-    slots, trials = shard.slots_per_task, shard.trials
-    if trials is None:  # no task is left
-        return []
-    return [
-        Met(
-            shard.key[1],
-            place,
-            task,
-            shard.spec.policy,
-            trials.of(slice(position * slots, (position + 1) * slots)),
-        )
-        for position, (place, task) in enumerate(zip(shard.task_indices, shard.tasks, strict=True))
-    ]
 
 
 @dataclass(frozen=True)
@@ -387,9 +355,8 @@ class Losses:
     @property
     def temperature(self) -> Tensor | float:
         """α, without a gradient."""
-        if not self._settings.learned_temperature:
-            return 1.0
-        return self._network.log_temperature.detach().exp()
+        log_temperature = self._network.log_temperature
+        return 1.0 if log_temperature is None else log_temperature.number.detach().exp()
 
     def posterior(self, context: Float[Tensor, "task transition number"]) -> Factors:
         """Infer each task."""
@@ -450,15 +417,18 @@ class Learner:
         self.network = network
         self.losses = Losses(network, settings, config.discount)
         self._settings = settings
-        self._parts: dict[str, list[nn.Parameter]] = {
-            "encoder": list(network.acting.encoder.parameters()),
-            "policy": list(network.acting.policy.parameters()),
-            "critics": list(network.critics.parameters()),
+        learned = {
+            "encoder": network.acting.encoder,
+            "policy": network.acting.policy,
+            "critics": network.critics,
+            "value": network.value,
+            "temperature": network.log_temperature,
         }
-        if network.value is not None:
-            self._parts["value"] = list(network.value.parameters())
-        if settings.learned_temperature:
-            self._parts["temperature"] = [network.log_temperature]
+        self._parts = {
+            name: list(module.parameters())
+            for name, module in learned.items()
+            if module is not None
+        }
         self._adam = {
             name: torch.optim.Adam(parameters, lr=settings.learning_rate)
             for name, parameters in self._parts.items()
@@ -471,8 +441,6 @@ class Learner:
             return
         for name, module in self._kept():
             put(module, state.optimiser[name])
-        if self._settings.learned_temperature:
-            put(_Holder(self.network.log_temperature), state.optimiser["log_temperature"])
         for name, parameters in self._parts.items():
             steps = state.optimiser.get(f"{name}/step")
             if steps is None:
@@ -496,8 +464,6 @@ class Learner:
     def state(self) -> tuple[Vector, dict[str, np.ndarray]]:
         """Give θ, and all else that training goes on from."""
         kept = {name: vector_of(module) for name, module in self._kept()}
-        if self._settings.learned_temperature:
-            kept["log_temperature"] = self.network.log_temperature.detach().cpu().numpy().copy()
         for name, adam in self._adam.items():
             memory = list(adam.state_dict()["state"].values())
             if not memory:
@@ -529,10 +495,10 @@ class Learner:
         if of_value is not None:
             self._descend(of_value, "value")
         self._descend(of_policy, "policy")
-        if settings.learned_temperature:
+        if self.network.log_temperature is not None:
             wanted = -float(self.network.acting.actions)
             excess = (log_probs + wanted).mean()
-            self._descend(-self.network.log_temperature.squeeze() * excess, "temperature")
+            self._descend(-self.network.log_temperature.number.squeeze() * excess, "temperature")
         move_towards(self.network.target, self.network.followed, settings.target_rate)
         return {
             "critics_loss": of_critics.detach(),
@@ -554,14 +520,6 @@ class Learner:
 
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-
-
-class _Holder(nn.Module):
-    """A module of one parameter."""
-
-    def __init__(self, parameter: nn.Parameter) -> None:
-        super().__init__()
-        self.parameter = parameter
 
 
 class Drawer:

@@ -25,7 +25,6 @@ from metarl.learning.memory_policy import (
     what_came_before,
 )
 from metarl.learning.policies import PolicySpec
-from metarl.learning.stacking import whole_blocks
 from metarl.learning.trajectories import TaskStatistics, Trials
 from metarl.tasks.distribution import Tasks
 from metarl.tasks.observations import flat_layout
@@ -148,12 +147,6 @@ class RL2Actor(MemoryActor):
         last[:, self._actions] = rewards / self._scales.reward_deviation
         last[:, self._actions + 1] = ended
         return (*memory[:-1], last)
-
-    def _blocks(self, rows: Float[np.ndarray, "row *number"]) -> torch.Tensor:
-        """Turn rows into a tensor that fills whole blocks; see `metarl.learning.memory_policy`."""
-        blocks = self._like.new_zeros(whole_blocks(len(rows)), *rows.shape[1:])
-        blocks[: len(rows)] = torch.from_numpy(rows)
-        return blocks
 
 
 @starts_anew

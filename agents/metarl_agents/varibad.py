@@ -31,7 +31,14 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from metarl.agent.memory import UNIT, MemoryActor, meet_in_trials, states_along_trial
+from metarl.agent.memory import (
+    UNIT,
+    MemoryActor,
+    Met,
+    hand_over,
+    meet_in_trials,
+    states_along_trial,
+)
 from metarl.agent.outer_steps import adam_step
 from metarl.agent.protocol import AgentState, Family, Memory, Metrics
 from metarl.agent.rejections import NOT_FINITE
@@ -66,7 +73,6 @@ from metarl.learning.memory_policy import (
 )
 from metarl.learning.policies import Distribution, Policy, PolicySpec
 from metarl.learning.running_moments import merged, moments_of, no_moments, standard_deviation
-from metarl.learning.stacking import whole_blocks
 from metarl.learning.trajectories import TaskStatistics, Trials
 from metarl.tasks.distribution import Tasks
 from metarl.tasks.observations import flat_layout
@@ -365,12 +371,6 @@ class VariBADActor(MemoryActor):
         found: np.ndarray = belief[: len(observations)].cpu().numpy()
         return found
 
-    def _blocks(self, rows: Shaped[np.ndarray, "row number"]) -> Tensor:
-        """Turn rows into a tensor that fills whole blocks; see `metarl.learning.memory_policy`."""
-        blocks = self._like.new_zeros(whole_blocks(len(rows)), *rows.shape[1:])
-        blocks[: len(rows)] = torch.from_numpy(rows)
-        return blocks
-
 
 @starts_anew
 def meet(
@@ -414,26 +414,6 @@ LEARNER = Learner(policy_of, inputs_of)
 
 
 # What encoder and decoder learn from
-
-
-@dataclass(frozen=True)
-class Met:
-    """What a shard hands over of a task."""
-
-    iteration: int
-    policy: PolicySpec
-    trials: Trials
-
-
-def hand_over(shard: Shard) -> list[Met]:
-    """Give the trials of each task."""
-    slots, trials = shard.slots_per_task, shard.trials
-    if trials is None:  # no task is left
-        return []
-    return [
-        Met(shard.key[1], shard.spec.policy, trials.of(slice(task * slots, (task + 1) * slots)))
-        for task in range(len(shard.tasks))
-    ]
 
 
 @dataclass(frozen=True)

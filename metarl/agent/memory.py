@@ -6,17 +6,21 @@ side. Whoever acts here is a `metarl.workers.trials.TrialActor`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
 
 from metarl.agent.protocol import AgentState, Memory
 from metarl.config.reinforcement import Config
 from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
-from metarl.learning.trajectories import TaskStatistics
-from metarl.tasks.distribution import Tasks
+from metarl.learning.stacking import whole_blocks
+from metarl.learning.trajectories import TaskStatistics, Trials
+from metarl.tasks.distribution import Task, Tasks
 from metarl.workers.shards import Shard, on_own_tasks
 from metarl.workers.trials import TrialActor, play_trials
 
@@ -30,12 +34,15 @@ class MemoryActor:
     """What actors with a memory have in common: the start that a state gives, and single steps.
 
     A subclass gives `blank` (the memory of so many trials at their start), `draw_noise`, `choose`
-    and `observe`; see `metarl.workers.trials.TrialActor`.
+    and `observe`; see `metarl.workers.trials.TrialActor`. One that acts by a network gives `_like`.
 
     Args:
         state: what the agent has become; a trial begins with what it remembers, if it does.
 
     """
+
+    _like: Tensor
+    """A parameter of the network: of the type and on the device wanted."""
 
     def __init__(self, state: AgentState) -> None:
         names = sorted(name for name in state.others if name.startswith(_PREFIX))
@@ -86,6 +93,12 @@ class MemoryActor:
             return self.choose(observations, memory, None)
         noise = np.stack([self.draw_noise(generator, 1)[0] for _ in observations])
         return self.choose(observations, memory, noise)
+
+    def _blocks(self, rows: Shaped[np.ndarray, "row *number"]) -> Tensor:
+        """Turn rows into a tensor that fills whole blocks; see `metarl.learning.memory_policy`."""
+        blocks = self._like.new_zeros(whole_blocks(len(rows)), *rows.shape[1:])
+        blocks[: len(rows)] = torch.from_numpy(rows)
+        return blocks
 
     @property
     def plain_policy(self) -> Parameters | None:
@@ -145,4 +158,33 @@ def states_along_trial(shard: Shard, state: AgentState) -> list[list[AgentState]
             for memory in memories
         ]
         for memories in shard.adapted
+    ]
+
+
+@dataclass(frozen=True)
+class Met:
+    """What a shard hands over of a task that it has met."""
+
+    iteration: int
+    place: int
+    """In the meta-batch."""
+    task: Task
+    policy: PolicySpec
+    trials: Trials
+
+
+def hand_over(shard: Shard) -> list[Met]:
+    """Give the trials of each task, for agents that learn from them in the parent process."""
+    slots, trials = shard.slots_per_task, shard.trials
+    if trials is None:  # no task is left
+        return []
+    return [
+        Met(
+            shard.key[1],
+            place,
+            task,
+            shard.spec.policy,
+            trials.of(slice(position * slots, (position + 1) * slots)),
+        )
+        for position, (place, task) in enumerate(zip(shard.task_indices, shard.tasks, strict=True))
     ]
