@@ -25,13 +25,12 @@ import os
 import statistics
 import time
 import warnings
-from collections.abc import Callable
 from math import ceil
 from typing import Any
 
 import numpy as np
 import torch
-from shared import BENCHMARKS, command, parse, parser, ran_on, write
+from shared import BENCHMARKS, command, parse, parser, processor_seconds, ran_on, write
 
 from metarl.config.plugins import load_preset
 from metarl.config.reinforcement import Config
@@ -174,13 +173,6 @@ class Recurrent:
         self.model.learn(self.steps)
 
 
-def seconds_of(way: Callable[[], None]) -> float:
-    """Give the processor time that a round of a way takes."""
-    started = time.process_time()
-    way()
-    return time.process_time() - started
-
-
 def compare(config: Config, rounds: int) -> dict[str, Any]:
     """Give the medians of env steps/s, their ratios, and where training's time goes."""
     steps = config.tasks_per_batch * (config.adaptation_steps + 1) * config.horizon
@@ -190,7 +182,7 @@ def compare(config: Config, rounds: int) -> dict[str, Any]:
     updates = []
     for number in range(rounds + 1):
         for name, way in ways.items():
-            seconds = seconds_of(way)
+            seconds = processor_seconds(way)
             if number > 0:  # the first round warms up
                 rates[name].append(steps / seconds)
         if number > 0:

@@ -16,13 +16,11 @@ Needs the extra sb3.
 
 import dataclasses
 import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from shared import BENCHMARKS, command, parse, parser, ran_on, write
+from shared import BENCHMARKS, command, parse, parser, processor_seconds, ran_on, write
 
 from metarl.config.plugins import load_preset
 from metarl.config.reinforcement import Config
@@ -105,20 +103,13 @@ class Sac:
         self.model.train(STEPS, self.batch)
 
 
-def seconds_of(way: Callable[[], None]) -> float:
-    """Give the processor time that a round of a way takes."""
-    started = time.process_time()
-    way()
-    return time.process_time() - started
-
-
 def compare(config: Config, rounds: int) -> dict[str, Any]:
     """Give the medians of steps/s and of transitions/s, and their ratio."""
     ways = {"pearl": Pearl(config), "SAC": Sac(config)}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():
-            spent = seconds_of(way)
+            spent = processor_seconds(way)
             if number:  # the first round warms up
                 seconds[name].append(spent)
     settings = settings_in(config)

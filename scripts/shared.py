@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,13 @@ def metarl(*arguments: object, deadline: float | None = None) -> bool:
         # The terminal has told the command as well; told twice, it would not save its state.
         process.wait(GRACE_SECONDS)
         raise
+
+
+def processor_seconds(work: Callable[[], None]) -> float:
+    """Give the processor time that some work takes."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
 
 
 def ran_on(*packages: str) -> dict[str, Any]:

@@ -30,6 +30,8 @@ from metarl.workers.shards import Shard, Vector, Workers, starts_anew, to_vector
 from metarl_agents.settings import CaviaSettings
 
 _LOG_STD = "log_std"
+_LEARNED = "learned"
+"""What is learned, among what a shard keeps."""
 
 ContextRate = Mapping[str, float]
 """α of what an inner step moves."""
@@ -118,9 +120,12 @@ def curvature_of_learned(shard: Shard, vector: Vector) -> list[Vector]:
 
 def _learned(shard: Shard) -> Vector:
     """Give 1 for what is learned and 0 for the context, in the order of θ."""
-    return to_vector(
-        {
-            name: torch.zeros_like(value) if name == CONTEXT else torch.ones_like(value)
-            for name, value in shard.template.items()
-        }
-    )
+    if _LEARNED not in shard.kept:
+        shard.kept[_LEARNED] = to_vector(
+            {
+                name: torch.zeros_like(value) if name == CONTEXT else torch.ones_like(value)
+                for name, value in shard.template.items()
+            }
+        )
+    learned: Vector = shard.kept[_LEARNED]
+    return learned

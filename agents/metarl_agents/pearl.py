@@ -64,7 +64,7 @@ from metarl.learning.soft_actor_critic import (
     value_loss,
 )
 from metarl.learning.trajectories import TaskStatistics
-from metarl.tasks.distribution import Tasks, order_of_training
+from metarl.tasks.distribution import Tasks, iterations_of_a_pass, order_of_training
 from metarl.tasks.observations import flat_layout
 from metarl.tasks.policy_environment import observed_environment
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew, to_vector
@@ -309,7 +309,15 @@ def meet(
     return meet_in_trials(partial(PearlActor, trains=trains), shard, state, tasks, key)
 
 
-FAMILY = Family("inference", UNIT, initial_parameters, meet, states_along_trial, PearlActor)
+FAMILY = Family(
+    "inference",
+    UNIT,
+    initial_parameters,
+    meet,
+    states_along_trial,
+    PearlActor,
+    acts_by_samples=True,
+)
 
 
 # What a gradient step learns from
@@ -601,6 +609,8 @@ class Pearl:
         self.family = replace(FAMILY, carried_bytes=settings.replay_mebibytes * MEBIBYTE)
         self._settings = settings
         self._config = config
+        of_a_pass = iterations_of_a_pass(config.tasks_per_batch, config.training_tasks)
+        self._first_iterations = settings.first_passes * of_a_pass
 
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration."""
@@ -625,8 +635,7 @@ class Pearl:
             "step_accepted": True,
             "rejection": None,
         }
-        batches = -(-config.training_tasks // config.tasks_per_batch)
-        if iteration <= settings.first_passes * batches:
+        if iteration <= self._first_iterations:
             return replace(state, theta=state.theta.copy(), experience=remembered), metrics
         began = time.perf_counter()
         with one_thread():
@@ -658,9 +667,8 @@ class Pearl:
         numbers = order_of_training(
             config.seed, met[0].iteration, config.tasks_per_batch, config.training_tasks
         )
-        batches = -(-config.training_tasks // config.tasks_per_batch)
         prior = settings.prior_episodes
-        if met[0].iteration <= settings.first_passes * batches:
+        if met[0].iteration <= self._first_iterations:
             prior = config.adaptation_steps + 1
         logs = [
             transitions_of(each.trials, numbers[each.place], config.horizon, prior) for each in met

@@ -137,6 +137,8 @@ class Family:
         actor: gives what acts by a state.
         collects_in_shards: False: in training the agent steps environments of its own, in this
             process, and no worker is started for it.
+        acts_by_samples: an episode acts by one sample of what the task may be, so that it takes
+            several to see what the agent has become.
         policy: makes of what spaces and layers give the policy that acts in the shards.
         carried_bytes: the most that the agent's experience may take; a checkpoint has room for it.
         tasks_together: in training, tasks that lie in one shard because the agent computes on them
@@ -153,6 +155,7 @@ class Family:
     collects_in_shards: bool = True
     tasks_together: int = 1
     carried_bytes: int = 0
+    acts_by_samples: bool = False
     policy: Callable[[PolicySpec, Config], PolicySpec] = _as_it_is
 
 

@@ -219,9 +219,8 @@ def _tested(
     Whoever adapts in the same unit does so as the first. Others adapt by their own protocol, but
     for what was asked for, to the same tasks; they are compared at equal experience.
     """
-    if isinstance(own, SupervisedConfig) or isinstance(first, SupervisedConfig):
-        return tested_like(own, first)
-    if load_agent(own.agent).unit == load_agent(first.agent).unit:
+    supervised = isinstance(first, SupervisedConfig)  # whose agents all take gradient steps
+    if supervised or load_agent(own.agent).unit == load_agent(first.agent).unit:
         return tested_like(own, first)
     found = tested(own, first.seed, {**options, "tasks": first.test_tasks})
     return dataclasses.replace(found, test_adaptation_steps=0) if found.never_adapts else found

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metarl.learning.memory_policy import Perceptron, filled
+from metarl.learning.memory_policy import Perceptron, even, filled
 from metarl.learning.policies import Activation
 
 LOG_STD_BOUNDS = (-20.0, 2.0)
@@ -87,7 +87,7 @@ class TwinCritics(nn.Module):
         self, inputs: int, actions: int, hidden_sizes: tuple[int, ...], activation: Activation
     ) -> None:
         super().__init__()
-        size = filled(torch.zeros(inputs + actions)).numel()
+        size = even(inputs + actions)
         self.first = Critic(size, hidden_sizes, activation)
         self.second = Critic(size, hidden_sizes, activation)
 

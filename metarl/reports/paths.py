@@ -54,7 +54,7 @@ def paths_of(run: Run) -> list[TaskPaths]:
     shown = list(range(last + 1)) if last < _MOST_PHASES else [0, 1, last]
     family = experiment.agent.family
     generators: list[np.random.Generator | None] = [None]
-    if family.name == "inference":
+    if family.acts_by_samples:
         shown, generators = sorted({0, last}), [*np.random.default_rng(_SEED).spawn(_SAMPLES)]
     action_map = ActionMap(environment.action_space, config.action_scale)
     with contextlib.closing(observed_environment(config)) as alone:

@@ -195,6 +195,11 @@ def draw_different_tasks(
     )
 
 
+def iterations_of_a_pass(tasks_per_batch: int, training_tasks: int) -> int:
+    """Say how many iterations it takes to meet each of a fixed number of tasks."""
+    return -(-training_tasks // tasks_per_batch)
+
+
 def order_of_training(
     seed: int, iteration: int, tasks_per_batch: int, training_tasks: int
 ) -> list[int]:
@@ -210,8 +215,7 @@ def order_of_training(
         training_tasks: how many there are.
 
     """
-    batches = -(-training_tasks // tasks_per_batch)
-    number, batch = divmod(iteration - 1, batches)
+    number, batch = divmod(iteration - 1, iterations_of_a_pass(tasks_per_batch, training_tasks))
     order = stream(seed, Purpose.TRAINING_ORDER, number).permutation(training_tasks)
     wanted = np.arange(batch * tasks_per_batch, (batch + 1) * tasks_per_batch)
     chosen: list[int] = order[wanted % training_tasks].tolist()
