@@ -26,7 +26,8 @@ from metarl.config.plugins import load_preset
 from metarl.config.reinforcement import Config
 from metarl.experiments.build import build_experiment
 from metarl.tasks.policy_environment import DrawTasks, policy_environment
-from metarl_agents.pearl import Drawer, Learner, network_of, settings_in
+from metarl_agents.pearl_learning import Drawer, Learner
+from metarl_agents.pearl_networks import network_of, settings_in
 
 TRANSITIONS = 200
 """Of each task in the replay memory."""

@@ -25,15 +25,9 @@ from metarl.runs.checkpoints import Checkpoints
 from metarl.tasks.distribution import order_of_training
 from metarl.training import train
 from metarl.workers.shards import Shard
-from metarl_agents.pearl import (
-    Drawer,
-    Learner,
-    Noise,
-    PearlActor,
-    Transitions,
-    meet,
-    network_of,
-)
+from metarl_agents.pearl import PearlActor, meet
+from metarl_agents.pearl_learning import Drawer, Learner, Noise, Transitions
+from metarl_agents.pearl_networks import network_of
 from metarl_agents.replay import TaskIndex, transitions_of, with_transitions
 
 SETTINGS = {

@@ -6,13 +6,13 @@ Nothing here imports torch, so that help and errors come at once.
 from metarl.config.plugins import AgentSpec
 from metarl.config.settings import NoSettings, TrustRegionSettings
 from metarl_agents.fits import BANDIT, GRID, MDP, not_solvable, too_long_for_gittins
+from metarl_agents.pearl_settings import PearlSettings
 from metarl_agents.settings import (
     BebSettings,
     CaviaSettings,
     EpsilonGreedySettings,
     OpsrlSettings,
     OtsSettings,
-    PearlSettings,
     ProMPSettings,
     ReptileSettings,
     RL2Settings,
