@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from building import adapted_parameters, pool, run, tiny_config, without_times
-from experience import distribution, leaf
+from experience import leaf, reference_kl, reference_loss
 from supervised import learner_and_batches, tiny_supervised, train_problem
 from torch.func import grad, vmap
 
@@ -261,40 +261,6 @@ def shard_with_contexts(family, steps, **changes):
     return shard, state.theta
 
 
-def reference_adapt(shard, vector, supports, moving):
-    """θ' by plain gradient descent on the context, which autograd differentiates through."""
-    parameters = unflatten(vector, shard.template)
-    for batch in supports:
-        log_probs = distribution(shard, parameters, batch.observations).log_prob(batch.actions)
-        loss = -(log_probs * batch.advantages).mean()
-        slopes = torch.autograd.grad(loss, [parameters[name] for name in moving], create_graph=True)
-        rate = shard.config.inner_learning_rate
-        moved = {
-            name: parameters[name] - rate * slope
-            for name, slope in zip(moving, slopes, strict=True)
-        }
-        parameters = {**parameters, **moved}
-    return parameters
-
-
-def reference(shard, vector, at, moving):
-    """Mean over tasks of the surrogate loss and of the KL divergence."""
-    losses, divergences = [], []
-    for data in shard.experience:
-        new, old = (
-            distribution(
-                shard,
-                reference_adapt(shard, each, data.supports, moving),
-                data.query.observations,
-            )
-            for each in (vector, at)
-        )
-        ratio = (new.log_prob(data.query.actions) - old.log_prob(data.query.actions).detach()).exp()
-        losses.append(-(ratio * data.query.advantages).mean())
-        divergences.append(torch.distributions.kl_divergence(old, new).mean())
-    return torch.stack(losses).mean(), torch.stack(divergences).mean()
-
-
 @pytest.mark.parametrize(
     ("family", "steps", "moving"),
     [
@@ -308,7 +274,7 @@ def test_gradient_and_curvature_equal_dense_ones_and_leave_the_context_out(famil
     rates = context_rates(shard.config, shard.config.learning_rates)
     contributions = gradient_of_learned(shard, rates, False, 1.0)
     vector, at = leaf(theta), leaf(theta)
-    (expected,) = torch.autograd.grad(reference(shard, vector, at, moving)[0], vector)
+    (expected,) = torch.autograd.grad(reference_loss(shard, vector, at, moving), vector)
     place = flatten(
         {name: torch.full_like(v, name == CONTEXT) for name, v in shard.template.items()}
     ).bool()
@@ -319,7 +285,7 @@ def test_gradient_and_curvature_equal_dense_ones_and_leave_the_context_out(famil
 
     for direction in np.random.default_rng(0).standard_normal((3, len(theta))):
         direction = torch.where(place, 0, torch.as_tensor(direction))
-        divergence = reference(shard, vector, at, moving)[1]
+        divergence = reference_kl(shard, vector, at, moving)
         (slope,) = torch.autograd.grad(divergence, vector, create_graph=True)
         (dense,) = torch.autograd.grad(slope @ direction, vector)
         dense[place] = 0

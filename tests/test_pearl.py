@@ -12,7 +12,7 @@ from building import pool, run, tiny_config, without_times
 from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError, RunFolderError
 from metarl.foundation.seeding import Purpose, Split, stream
-from metarl.learning.memory_policy import filled
+from metarl.learning.layers import filled
 from metarl.learning.posteriors import ContextEncoder, Factors, kl_to_standard_normal
 from metarl.learning.soft_actor_critic import (
     SquashedGaussian,
@@ -22,7 +22,7 @@ from metarl.learning.soft_actor_critic import (
 )
 from metarl.learning.trajectories import Trials
 from metarl.runs.checkpoints import Checkpoints
-from metarl.tasks.distribution import order_of_training
+from metarl.tasks.training_sets import order_of_training
 from metarl.training import train
 from metarl.workers.shards import Shard
 from metarl_agents.pearl import PearlActor, meet
@@ -194,6 +194,12 @@ def noise_of(tasks=2, steps=5, latent=3):
     return Noise(normal(5, tasks, latent), normal(6, tasks, steps, 2), normal(7, tasks, steps, 2))
 
 
+def inferred(learner, drawn, noise):
+    """The posterior of each task, and its sample."""
+    posterior = learner.losses.posterior(drawn.context)
+    return posterior, posterior.sample(noise.latent)
+
+
 def parts_of(record):
     return [getattr(record, field.name) for field in dataclasses.fields(record)]
 
@@ -211,8 +217,7 @@ def slopes(loss, module):
 def test_the_critics_loss_alone_trains_the_encoder():
     learner, network, _ = learner_of()
     drawn, noise = transitions(), noise_of()
-    posterior = learner.losses.posterior(drawn.context)
-    latent = posterior.sample(noise.latent)
+    _, latent = inferred(learner, drawn, noise)
     of_critics = learner.losses.of_critics(drawn, latent, noise)
     assert any(slope.any() for slope in slopes(of_critics, network.acting.encoder))
     assert not any(slope.any() for slope in slopes(of_critics, network.acting.policy))
@@ -230,14 +235,13 @@ def test_the_critics_loss_alone_trains_the_encoder():
 def test_tasks_in_one_call_are_tasks_one_by_one():
     learner, _, _ = learner_of()
     drawn, noise = transitions(), noise_of()
-    posterior = learner.losses.posterior(drawn.context)
-    latent = posterior.sample(noise.latent)
+    _, latent = inferred(learner, drawn, noise)
     together = learner.losses.of_critics(drawn, latent, noise)
     apart = []
     for task in range(2):
         own = Transitions(*(part[task : task + 1] for part in parts_of(drawn)))
         own_noise = Noise(*(part[task : task + 1] for part in parts_of(noise)))
-        own_latent = learner.losses.posterior(own.context).sample(own_noise.latent)
+        _, own_latent = inferred(learner, own, own_noise)
         torch.testing.assert_close(own_latent[0], latent[task])
         apart.append(learner.losses.of_critics(own, own_latent, own_noise))
     torch.testing.assert_close(together, torch.stack(apart).mean())
@@ -271,8 +275,7 @@ def test_a_learner_goes_on_from_what_it_gave(settings):
 def test_a_gradient_step_is_adams_on_each_networks_own_loss():
     learner, network, settings = learner_of()
     drawn, noise = transitions(), noise_of()
-    posterior = learner.losses.posterior(drawn.context)
-    latent = posterior.sample(noise.latent)
+    posterior, latent = inferred(learner, drawn, noise)
     loss = learner.losses.of_critics(drawn, latent, noise)
     loss = loss + settings.kl_weight * kl_to_standard_normal(posterior).sum()
     expected = slopes(loss, network.acting.encoder)

@@ -46,11 +46,12 @@ from metarl.foundation.errors import ConfigError
 from metarl.foundation.files import MEBIBYTE
 from metarl.foundation.seeding import Purpose, Split, stream
 from metarl.foundation.threads import one_thread
-from metarl.learning.memory_policy import filled
+from metarl.learning.layers import filled
 from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics
-from metarl.tasks.distribution import Tasks, iterations_of_a_pass, order_of_training
+from metarl.tasks.distribution import Tasks
 from metarl.tasks.policy_environment import observed_environment
+from metarl.tasks.training_sets import iterations_of_a_pass, order_of_training
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
 from metarl_agents.pearl_learning import Drawer, Learner
 from metarl_agents.pearl_networks import Acting, initial_parameters, network_of, settings_in

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from metarl.agent.protocol import AgentState
 from metarl.config.reinforcement import Config
-from metarl.learning.memory_policy import filled
+from metarl.learning.layers import filled
 from metarl.learning.posteriors import Factors, kl_to_standard_normal
 from metarl.learning.soft_actor_critic import (
     TwinCritics,

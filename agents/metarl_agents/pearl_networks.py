@@ -9,7 +9,7 @@ from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
 from metarl.foundation.seeding import Purpose, integer_seed
 from metarl.learning.adaptation import Parameters
-from metarl.learning.memory_policy import even
+from metarl.learning.layers import even
 from metarl.learning.policies import PolicySpec
 from metarl.learning.posteriors import ContextEncoder
 from metarl.learning.soft_actor_critic import Critic, SquashedGaussian, TwinCritics, initialise

@@ -62,11 +62,10 @@ from metarl.learning.beliefs import (
     sampled,
     squared_errors,
 )
+from metarl.learning.layers import even, filled
 from metarl.learning.memory_policy import (
     ActorCritic,
     action_numbers,
-    even,
-    filled,
     initialise,
     told_actions,
     what_came_before,

@@ -31,19 +31,12 @@ from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics
-from metarl.tasks.distribution import (
-    Task,
-    describe_range,
-    draw_different_tasks,
-    order_of_training,
-    sample_tasks,
-    task_space,
-    to_json,
-)
+from metarl.tasks.distribution import Task, describe_range, sample_tasks, task_space
 from metarl.tasks.environment_packages import environment_packages
 from metarl.tasks.observations import observation_layout, unflattened
 from metarl.tasks.policy_environment import observed_environment
 from metarl.tasks.success import success_metrics
+from metarl.tasks.training_sets import draw_different_tasks, known_among, order_of_training
 from metarl.workers.pools import start_workers
 from metarl.workers.process_pool import Supervision
 from metarl.workers.shards import Shard, ShardSpec, Workers, to_vector
@@ -200,11 +193,9 @@ class EnvironmentExperiment:
 
     def _tell_known_tasks(self) -> None:
         """Warn of held-out tasks that the agent is trained on."""
-        config, space = self.config, task_space(self.environment)
-        known = {json.dumps(to_json(space, [task])) for task in self.training_set}
+        config, known = self.config, self.training_set
         held_out = self.held_out_tasks(config.train_range, config.test_tasks)
-        count = sum(json.dumps(to_json(space, [task])) in known for task in held_out)
-        if count:
+        if count := known_among(self.environment, held_out, known):
             say_once(
                 f"metarl: {count} of the {len(held_out)} held-out tasks are among the {len(known)} "
                 "of training: an evaluation will not say how well the agent does on new ones"

@@ -19,12 +19,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
-from torch.nn import functional
 
 from metarl.foundation.seeding import Purpose, integer_seed
+from metarl.learning.layers import Perceptron, embedding, even, filled
 from metarl.learning.policies import (
     ACTIVATIONS,
-    Activation,
     CategoricalPolicy,
     Distribution,
     GaussianPolicy,
@@ -36,7 +35,6 @@ from metarl.learning.transformer_memory import Transformer
 from metarl.learning.unrolled_gru import unrolled_gru
 from metarl.tasks.observations import flat_layout
 
-_EVEN = 4
 _FIRST_GAIN = 0.01
 """Of the layer that gives the action's distribution: a new policy acts almost at random."""
 
@@ -173,9 +171,9 @@ class TrialReader(nn.Module):
         actions = action_numbers(spec)
         self.observed_size = even(seen)
         activation = spec.activation
-        self.observation = _embedding(even(seen), shape.observation_embedding, activation)
-        self.action = _embedding(even(actions), shape.action_embedding, activation)
-        self.reward = _embedding(even(1), shape.reward_embedding, activation)
+        self.observation = embedding(even(seen), shape.observation_embedding, activation)
+        self.action = embedding(even(actions), shape.action_embedding, activation)
+        self.reward = embedding(even(1), shape.reward_embedding, activation)
         self._sizes = [actions, 1, 1] + [layout.size] * observe_before
         width = shape.observation_embedding or even(seen)
         widths = (
@@ -184,7 +182,7 @@ class TrialReader(nn.Module):
             shape.reward_embedding or even(1),
         )
         size = even(sum(widths) + 1)
-        self.together = _embedding(size, together, "relu")
+        self.together = embedding(size, together, "relu")
         self.output_size = together or size
 
     def forward(
@@ -206,25 +204,6 @@ class TrialReader(nn.Module):
         self, observations: Float[Tensor, "*batch obs"]
     ) -> Float[Tensor, "*batch observed"]:
         return filled(observations if self.torso is None else self.torso(observations))
-
-
-class Perceptron(nn.Module):
-    """Hidden layers, each filled up with zeros to a multiple of four numbers."""
-
-    def __init__(self, inputs: int, hidden_sizes: tuple[int, ...], activation: Activation) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList()
-        for size in hidden_sizes:
-            self.layers.append(nn.Linear(inputs, size))
-            inputs = even(size)
-        self._activation = ACTIVATIONS[activation]()
-        self.output_size = inputs
-
-    def forward(self, inputs: Float[Tensor, "*batch input"]) -> Float[Tensor, "*batch output"]:
-        """Give what comes out of the last hidden layer."""
-        for layer in self.layers:
-            inputs = filled(self._activation(layer(inputs)))
-        return inputs
 
 
 class ActorCritic(nn.Module):
@@ -405,20 +384,3 @@ def what_came_before(
     now = np.concatenate(parts if answered is None else [*parts, answered], axis=-1)
     before: np.ndarray = np.concatenate([np.zeros_like(now[:1]), now[:-1]])
     return before
-
-
-def even(size: int) -> int:
-    """Round up to a multiple of four."""
-    return -(-size // _EVEN) * _EVEN
-
-
-def filled(inputs: Float[Tensor, "*batch number"]) -> Float[Tensor, "*batch more"]:
-    """Fill up with zeros to a multiple of four numbers."""
-    missing = even(inputs.shape[-1]) - inputs.shape[-1]
-    return functional.pad(inputs, (0, missing)) if missing else inputs
-
-
-def _embedding(inputs: int, size: int, activation: Activation) -> nn.Module:
-    if not size:
-        return nn.Identity()
-    return nn.Sequential(nn.Linear(inputs, size), ACTIVATIONS[activation]())

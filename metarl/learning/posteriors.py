@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metarl.learning.memory_policy import Perceptron
+from metarl.learning.layers import Perceptron
 
 SMALLEST_VARIANCE = 1e-7
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metarl.learning.memory_policy import Perceptron, even, filled
+from metarl.learning.layers import Perceptron, even, filled
 from metarl.learning.policies import Activation
 
 LOG_STD_BOUNDS = (-20.0, 2.0)

@@ -33,9 +33,6 @@ from metarl.tasks.observations import flat_observations
 Task = Any
 """A member of the environment's `task_space`."""
 
-_DRAWS_FOR_EACH = 20
-"""So many draws for each task are made where tasks are to differ."""
-
 Tasks = Sequence[Task] | Mapping[int, Task]
 """The tasks of a meta-batch by their index; a mapping holds some of them alone."""
 
@@ -164,62 +161,6 @@ def sample_tasks(
             space.seed(integer_seed(seed, Purpose.TASK, *key, index))
             tasks.append(space.sample())
     return tasks
-
-
-def draw_different_tasks(
-    environment: gym.Env[Any, Any],
-    seed: int,
-    key: Sequence[int],
-    count: int,
-    task_range: Mapping[str, Any] | None = None,
-) -> list[Task]:
-    """Draw tasks as `sample_tasks` does, and leave out what was drawn before.
-
-    Raises:
-        ConfigError: there are fewer, as far as one can see.
-
-    """
-    space = task_space(environment)
-    found: dict[str, Task] = {}
-    for first in range(0, _DRAWS_FOR_EACH * count, count):
-        drawn = sample_tasks(
-            environment, seed, key, _DRAWS_FOR_EACH * count, task_range, range(first, first + count)
-        )
-        for task in drawn:
-            found.setdefault(repr(to_json(space, [task])), task)
-        if len(found) >= count:
-            return list(found.values())[:count]
-    raise ConfigError(
-        f"training_tasks = {count}: only {len(found)} different tasks came of "
-        f"{_DRAWS_FOR_EACH * count} draws; take so many"
-    )
-
-
-def iterations_of_a_pass(tasks_per_batch: int, training_tasks: int) -> int:
-    """Say how many iterations it takes to meet each of a fixed number of tasks."""
-    return -(-training_tasks // tasks_per_batch)
-
-
-def order_of_training(
-    seed: int, iteration: int, tasks_per_batch: int, training_tasks: int
-) -> list[int]:
-    """Say which of a fixed number of tasks an iteration meets.
-
-    The tasks are gone through pass by pass, in a new random order each time; what is missing in the
-    last meta-batch of a pass is made up for from the beginning of its order.
-
-    Args:
-        seed: the run's.
-        iteration: counts from 1.
-        tasks_per_batch: how many are met at once.
-        training_tasks: how many there are.
-
-    """
-    number, batch = divmod(iteration - 1, iterations_of_a_pass(tasks_per_batch, training_tasks))
-    order = stream(seed, Purpose.TRAINING_ORDER, number).permutation(training_tasks)
-    wanted = np.arange(batch * tasks_per_batch, (batch + 1) * tasks_per_batch)
-    chosen: list[int] = order[wanted % training_tasks].tolist()
-    return chosen
 
 
 def tasks_of_set(environment: gym.Env[Any, Any], name: str) -> Sequence[Task]:

@@ -52,43 +52,53 @@ def distribution(shard, parameters, observations):
     )
 
 
-def reference_adapt(shard, vector, supports):
+def reference_adapt(shard, vector, supports, moving=None):
+    """θ' by gradient descent on the named parameters, or on all."""
     parameters = unflatten(vector, shard.template)
+    moving = moving or list(parameters)
     for batch in supports:
         log_probs = distribution(shard, parameters, batch.observations).log_prob(batch.actions)
         loss = -(log_probs * batch.advantages).mean()
-        gradients = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
+        gradients = torch.autograd.grad(
+            loss, [parameters[name] for name in moving], create_graph=True
+        )
         rate = shard.config.inner_learning_rate
-        parameters = {
-            name: value - rate * gradient
-            for (name, value), gradient in zip(parameters.items(), gradients, strict=True)
+        moved = {
+            name: parameters[name] - rate * gradient
+            for name, gradient in zip(moving, gradients, strict=True)
         }
+        parameters = {**parameters, **moved}
     return parameters
 
 
-def reference_loss(shard, vector, at):
+def reference_loss(shard, vector, at, moving=None):
     """Mean over tasks of the surrogate, with the data collected at `at`."""
     losses = []
     for data in shard.experience:
         query = data.query
-        new = distribution(shard, reference_adapt(shard, vector, data.supports), query.observations)
-        old = distribution(shard, reference_adapt(shard, at, data.supports), query.observations)
+        new, old = (
+            distribution(
+                shard, reference_adapt(shard, each, data.supports, moving), query.observations
+            )
+            for each in (vector, at)
+        )
         ratio = (new.log_prob(query.actions) - old.log_prob(query.actions).detach()).exp()
         losses.append(-(ratio * query.advantages).mean())
     return torch.stack(losses).mean()
 
 
-def reference_kl(shard, vector, at):
+def reference_kl(shard, vector, at, moving=None):
     """Mean over tasks of the adapted policies' KL divergence from those adapted from `at`."""
     divergences = []
     for data in shard.experience:
         observations = data.query.observations
         old_parameters = {
             name: value.detach()
-            for name, value in reference_adapt(shard, at, data.supports).items()
+            for name, value in reference_adapt(shard, at, data.supports, moving).items()
         }
         old = distribution(shard, old_parameters, observations)
-        new = distribution(shard, reference_adapt(shard, vector, data.supports), observations)
+        adapted = reference_adapt(shard, vector, data.supports, moving)
+        new = distribution(shard, adapted, observations)
         divergences.append(torch.distributions.kl_divergence(old, new).mean())
     return torch.stack(divergences).mean()
 
