@@ -310,7 +310,7 @@ def trials_of(steps, ended, episodes=2):
 
 def test_transitions_say_what_came_after_and_whether_an_episode_ended_by_itself():
     # Episodes of 3 steps (cut off at the horizon) and of 2 (ended by itself).
-    log = transitions_of(trials_of(5, [2, 4]), 7, horizon=3, prior_episodes=1)
+    log = transitions_of(trials_of(5, [2, 4]), 7, horizon=3, context_episodes=1)
     assert log["following"][:, 0].tolist() == [1, 2, 102, 4, 104]
     assert log["terminal"].tolist() == [False, False, False, False, True]
     assert log["context"].tolist() == [True, True, True, False, False]
@@ -410,8 +410,10 @@ def test_an_episode_acts_by_one_sample_of_the_posterior_of_all_transitions_befor
                 )
 
 
-def test_in_training_actions_are_sampled_and_later_episodes_do_not_inform():
-    experiment, state = shard_and_state(adaptation_steps=2)
+@pytest.mark.parametrize("inform", [False, True])
+def test_in_training_actions_are_sampled_and_later_episodes_inform_where_wanted(inform):
+    settings = {"infer_from_posterior": inform}
+    experiment, state = shard_and_state(adaptation_steps=2, settings=settings)
     config = experiment.config
     actor = PearlActor(experiment.policy, config, state, trains=True)
     memory = actor.begin(2)
@@ -422,7 +424,8 @@ def test_in_training_actions_are_sampled_and_later_episodes_do_not_inform():
         memory = actor.observe(memory, np.ones(2), ends)
         sums.append(memory[1].copy())
     assert (np.diff([each[0, 0] for each in sums]) > 0).all()  # still in its first episode
-    assert len({each[1, 0] for each in sums}) == 1  # by then in later ones
+    later = np.diff([each[1, 0] for each in sums])  # by then in later ones
+    assert (later > 0).all() if inform else (later == 0).all()
     one, _ = actor.choose(np.ones((2, 2)), memory, np.full((2, 5), 0.5))
     other, _ = actor.choose(np.ones((2, 2)), memory, np.full((2, 5), 0.7))
     assert not np.array_equal(one, other)
@@ -445,6 +448,18 @@ def test_a_trials_actions_do_not_depend_on_its_company():
 
 
 # The run
+
+
+@pytest.mark.parametrize("inform", [False, True])
+def test_the_encoder_learns_from_episodes_by_the_posterior_where_wanted(inform):
+    config = config_of(settings={"infer_from_posterior": inform})
+    state, _ = run(config)
+    replay, trial = state.agent.experience, (config.adaptation_steps + 1) * config.horizon
+    newest = slice(-config.tasks_per_batch * config.episodes_per_task * trial, None)
+    told = replay["context"][newest].reshape(-1, trial)
+    first = config.agent_settings["prior_episodes"] * config.horizon
+    assert told[:, :first].all()
+    assert told[:, first:].all() if inform else not told[:, first:].any()
 
 
 def same(one, other):

@@ -72,8 +72,9 @@ class PearlActor(MemoryActor):
         config: of the run.
         state: θ, and where a trial stands.
         trains: whether to act as in training: by samples of the policy, with the training's
-            number of episodes by the prior, from which alone it infers. Otherwise by the mean of
-            the policy, and from all that it has seen.
+            number of episodes by the prior, from which alone it infers (unless
+            `infer_from_posterior`). Otherwise by the mean of the policy, and from all that it has
+            seen.
 
     """
 
@@ -86,6 +87,7 @@ class PearlActor(MemoryActor):
         self._acting = acting.to(dtype=getattr(torch, config.dtype), device=config.device)
         put(self._acting, state.theta)
         self._settings, self._trains = settings_in(config), trains
+        self._infers_from_all = not trains or self._settings.infer_from_posterior
         self._like = next(self._acting.parameters())
         self._prior_episodes = (
             self._settings.prior_episodes if trains else self._settings.test_prior_episodes
@@ -152,9 +154,7 @@ class PearlActor(MemoryActor):
         latent, precision, weighted, last, _, _, episode = memory
         last = last.copy()
         last[:, -1] = rewards
-        learned = np.full_like(ended[:, None], True)
-        if self._trains:
-            learned = episode < self._prior_episodes
+        learned = (episode < self._prior_episodes) | self._infers_from_all
         if self._settings.infer_from_following:
             pending = learned
         else:
@@ -286,11 +286,11 @@ class Pearl:
         numbers = order_of_training(
             config.seed, met[0].iteration, config.tasks_per_batch, config.training_tasks
         )
-        prior = settings.prior_episodes
-        if met[0].iteration <= self._first_iterations:
-            prior = config.adaptation_steps + 1
+        told = settings.prior_episodes
+        if settings.infer_from_posterior or met[0].iteration <= self._first_iterations:
+            told = config.adaptation_steps + 1
         logs = [
-            transitions_of(each.trials, numbers[each.place], config.horizon, prior) for each in met
+            transitions_of(each.trials, numbers[each.place], config.horizon, told) for each in met
         ]
         if settings.shaped_rewards:
             with closing(observed_environment(config)) as environment:

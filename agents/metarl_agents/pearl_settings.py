@@ -17,7 +17,11 @@ class PearlSettings:
     infer_from_following: bool = False
     """Let the encoder see what came after each action, for tasks that differ in dynamics."""
     prior_episodes: int = 2
-    """Episodes of a trial in training that act by the prior; the encoder learns from them alone."""
+    """Episodes of a trial in training that act by the prior; the encoder learns from them alone,
+    unless infer_from_posterior."""
+    infer_from_posterior: bool = False
+    """Let the encoder learn from a training trial's later episodes as well, as it meets them in an
+    evaluation. The paper's sparse point robot has it, its MuJoCo tasks do not."""
     test_prior_episodes: int = 1
     """Episodes of a trial in evaluations that act by the prior."""
     first_passes: int = 2

@@ -11,7 +11,7 @@ array                   shape                 what it holds
 ``terminal``            (step,) bool          whether the episode ended before its longest
 ``task``                (step,) int32         which of the training tasks
 ``context``             (step,) bool          whether an encoder may see it: of the last iteration
-                                              that met the task, and acted by the prior
+                                              that met the task, and of its first episodes
 ======================  ====================  ====================================================
 
 The log grows until it is full; then the oldest transitions are forgotten. Arrays are never written
@@ -30,14 +30,14 @@ Replay = Mapping[str, np.ndarray]
 Log = dict[str, np.ndarray]
 
 
-def transitions_of(trials: Trials, task: int, horizon: int, prior_episodes: int) -> Log:
+def transitions_of(trials: Trials, task: int, horizon: int, context_episodes: int) -> Log:
     """Turn the trials of one task into transitions, one trial after the other.
 
     Args:
         trials: of the task.
         task: its number among the training tasks.
         horizon: longest episode; one that ends there was cut off and did not end by itself.
-        prior_episodes: of each trial, whose transitions may be context.
+        context_episodes: first ones of each trial, whose transitions may be context.
 
     """
     rows = compact([trials], horizon)
@@ -57,7 +57,7 @@ def transitions_of(trials: Trials, task: int, horizon: int, prior_episodes: int)
         "following": reached(rows)[taken].astype(np.float32),
         "terminal": terminal[taken],
         "task": np.full(count, task, np.int32),
-        "context": (episode < prior_episodes)[taken],
+        "context": (episode < context_episodes)[taken],
     }
 
 
