@@ -11,8 +11,9 @@ PYTEST := -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 OLD_MUJOCO := .venv-mujoco-3.3
 META_WORLD := .venv-metaworld
+GPU := .venv-gpu
 
-.PHONY: demo install reproduce test test-mujoco-3.3 test-metaworld lint format clean
+.PHONY: demo install reproduce test test-mujoco-3.3 test-metaworld test-gpu lint format clean
 
 install: $(INSTALLED)
 
@@ -51,6 +52,12 @@ test-metaworld:
 	$(META_WORLD)/bin/python -m pip install --quiet --constraint $(META_WORLD)/constraints.txt \
 		--editable ".[dev,metaworld]"
 	$(META_WORLD)/bin/python -m pytest tests/test_meta_world.py
+
+# warp compiles its kernels when they are first needed: minutes, once.
+test-gpu:
+	$(PYTHON) -m venv $(GPU)
+	$(GPU)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,gpu]"
+	$(GPU)/bin/python -m pytest tests/test_warp_worlds.py tests/test_devices.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -117,7 +117,7 @@ def test_a_slot_whose_episode_ended_stands_still():
     for action in actions_of("metarl/Walker2dDir-v0", 120, 5):
         observations, rewards, terminated, truncated, _ = vector.step(action)
         assert np.array_equal(observations[ended], last[ended])
-        assert np.array_equal(vector._fields["qpos"][ended, 1:], last[ended, :8])
+        assert np.array_equal(vector._worlds.fields["qpos"][ended, 1:], last[ended, :8])
         assert not rewards[ended].any()
         assert terminated[ended].all()
         assert not truncated.any()
@@ -143,7 +143,7 @@ def test_what_is_given_out_is_not_written_again():
 
 def test_threads_do_not_change_results():
     one, two = batch_of(ANT, 9, threads=1), batch_of(ANT, 9, threads=2)
-    assert (one._batch.nthread, two._batch.nthread) == (1, 2)
+    assert (one._worlds._batch.nthread, two._worlds._batch.nthread) == (1, 2)
     assert np.array_equal(one.reset(seed=0)[0], two.reset(seed=0)[0])
     for action in actions_of(ANT, 10, 9):
         for part, same in zip(one.step(action)[:4], two.step(action)[:4], strict=True):

@@ -6,16 +6,19 @@ position after it (m).
 
 from collections.abc import Callable
 
-import numpy as np
 from gymnasium.envs.mujoco.ant_v5 import DEFAULT_CAMERA_CONFIG
 from jaxtyping import Bool, Float
 
 from metarl_envs import starts
 from metarl_envs.mujoco_family import (
+    Array,
     Body,
     Family,
     Fields,
     Transition,
+    all_finite,
+    beside,
+    clipped,
     sum_of_squares,
     xy_position,
 )
@@ -35,41 +38,39 @@ CONTACT_FORCES = 84
 JOINTS = 29
 """Joint positions and velocities."""
 
-Reward = Callable[[Transition], Float[np.ndarray, " slot"]]
+Reward = Callable[[Transition], Float[Array, " slot"]]
 
 
-def clipped_forces(fields: Fields) -> Float[np.ndarray, "slot force"]:
+def clipped_forces(fields: Fields) -> Float[Array, "slot force"]:
     """Give the contact forces and torques on every body, each clipped to [-1, 1]."""
     forces = fields["cfrc_ext"]
-    return np.clip(forces, -1.0, 1.0).reshape(len(forces), -1)
+    return clipped(forces, -1.0, 1.0).reshape(len(forces), -1)
 
 
-def contact_cost(fields: Fields) -> Float[np.ndarray, " slot"]:
+def contact_cost(fields: Fields) -> Float[Array, " slot"]:
     """Give 0.0005 times the sum of the squares of the clipped contact forces."""
-    cost: np.ndarray = CONTACT_COST_WEIGHT * sum_of_squares(clipped_forces(fields))
-    return cost
+    return CONTACT_COST_WEIGHT * sum_of_squares(clipped_forces(fields))
 
 
-def _finite_and_between(low: float, high: float) -> Callable[[Fields], Bool[np.ndarray, " slot"]]:
-    def healthy(fields: Fields) -> Bool[np.ndarray, " slot"]:
+def _finite_and_between(low: float, high: float) -> Callable[[Fields], Bool[Array, " slot"]]:
+    def healthy(fields: Fields) -> Bool[Array, " slot"]:
         height = fields["qpos"][:, 2]
-        finite = np.isfinite(fields["qpos"]).all(axis=1) & np.isfinite(fields["qvel"]).all(axis=1)
-        upright: np.ndarray = finite & (low <= height) & (height <= high)
-        return upright
+        finite = all_finite(fields["qpos"]) & all_finite(fields["qvel"])
+        return finite & (low <= height) & (height <= high)
 
     return healthy
 
 
 def _body(
     contact_forces: bool,
-    healthy: Callable[[Fields], Bool[np.ndarray, " slot"]] | None,
+    healthy: Callable[[Fields], Bool[Array, " slot"]] | None,
     first_observed: int = 2,
 ) -> Body:
-    def observe(fields: Fields) -> Float[np.ndarray, "slot obs"]:
+    def observe(fields: Fields) -> Float[Array, "slot obs"]:
         parts = [fields["qpos"][:, first_observed:], fields["qvel"]]
         if contact_forces:
             parts.append(clipped_forces(fields))
-        return np.concatenate(parts, axis=1)
+        return beside(*parts)
 
     unforced = JOINTS - first_observed
     return Body(
@@ -119,10 +120,9 @@ def ant_dir(contact_forces: bool = False) -> Family:
 
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
+    def reward(step: Transition) -> Float[Array, " slot"]:
         moved = step.tasks[:, 0] * step.velocity[:, 0]
-        total: np.ndarray = moved - 0.5 * sum_of_squares(step.actions) + 1.0
-        return total
+        return moved - 0.5 * sum_of_squares(step.actions) + 1.0
 
     body = _body(contact_forces, _finite_and_between(0.0, 1.0))
     return Family(body, backward_or_forward(), _with_contact_cost(reward, contact_forces))
@@ -144,10 +144,9 @@ def ant_dir_2d(contact_forces: bool = False) -> Family:
 
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
+    def reward(step: Transition) -> Float[Array, " slot"]:
         moved = (step.tasks * step.velocity).sum(axis=1)
-        total: np.ndarray = moved - 0.5 * sum_of_squares(step.actions) + 1.0
-        return total
+        return moved - 0.5 * sum_of_squares(step.actions) + 1.0
 
     body = _body(contact_forces, _finite_and_between(0.0, 1.0))
     return Family(body, angles(), _with_contact_cost(reward, contact_forces))
@@ -170,10 +169,9 @@ def ant_vel(contact_forces: bool = False) -> Family:
 
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
-        near = -np.abs(step.velocity[:, 0] - step.tasks[:, 0]) + 1.0
-        total: np.ndarray = near - 0.005 * sum_of_squares(step.actions) + 0.05
-        return total
+    def reward(step: Transition) -> Float[Array, " slot"]:
+        near = -abs(step.velocity[:, 0] - step.tasks[:, 0]) + 1.0
+        return near - 0.005 * sum_of_squares(step.actions) + 0.05
 
     body = _body(contact_forces, _finite_and_between(0.2, 1.0))
     return Family(body, velocities(0.0, 3.0), _with_contact_cost(reward, contact_forces))
@@ -198,10 +196,9 @@ def ant_goal(contact_forces: bool = False) -> Family:
 
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
-        distance = np.abs(xy_position(step.fields) - step.tasks).sum(axis=1)
-        total: np.ndarray = 4.0 - distance - 0.005 * sum_of_squares(step.actions) + 0.05
-        return total
+    def reward(step: Transition) -> Float[Array, " slot"]:
+        distance = abs(xy_position(step.fields) - step.tasks).sum(axis=1)
+        return 4.0 - distance - 0.005 * sum_of_squares(step.actions) + 0.05
 
     body = _body(contact_forces, _finite_and_between(0.2, 1.0), first_observed=0)
     return Family(body, goals_in_square(3.0), _with_contact_cost(reward, contact_forces))
@@ -223,10 +220,9 @@ def ant_goal_disc(contact_forces: bool = False) -> Family:
 
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
-        distance = np.abs(xy_position(step.fields) - step.tasks).sum(axis=1)
-        total: np.ndarray = -distance - 0.1 * sum_of_squares(step.actions)
-        return total
+    def reward(step: Transition) -> Float[Array, " slot"]:
+        distance = abs(xy_position(step.fields) - step.tasks).sum(axis=1)
+        return -distance - 0.1 * sum_of_squares(step.actions)
 
     body = _body(contact_forces, healthy=None, first_observed=0)
     return Family(body, goals_in_disc(3.0), _with_contact_cost(reward, contact_forces))

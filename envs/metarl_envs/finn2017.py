@@ -5,15 +5,18 @@ start and the velocity: vx is that of the centre of mass at the end of the step 
 the action clipped to its bounds. The bodies are Gymnasium's.
 """
 
-import numpy as np
 from jaxtyping import Bool, Float
 
 from metarl_envs import ant, half_cheetah, starts
 from metarl_envs.mujoco_family import (
+    Array,
     Body,
     Family,
     Fields,
     Transition,
+    all_finite,
+    beside,
+    clipped,
     sum_of_squares,
 )
 from metarl_envs.task_distributions import backward_or_forward, goals_in_square, velocities
@@ -22,29 +25,25 @@ TORSO = 1
 _VELOCITY_SENSOR = (("subtreelinvel", {"body": "torso"}),)
 
 
-def _observe_half_cheetah(fields: Fields) -> Float[np.ndarray, "slot 20"]:
+def _observe_half_cheetah(fields: Fields) -> Float[Array, "slot 20"]:
     centre = fields["subtree_com"][:, TORSO]
-    return np.concatenate((fields["qpos"][:, 1:], fields["qvel"], centre), axis=1)
+    return beside(fields["qpos"][:, 1:], fields["qvel"], centre)
 
 
-def _observe_ant(fields: Fields) -> Float[np.ndarray, "slot 125"]:
-    return np.concatenate(
-        (
-            fields["qpos"],
-            fields["qvel"],
-            ant.clipped_forces(fields),
-            fields["xmat"][:, TORSO],
-            fields["subtree_com"][:, TORSO],
-        ),
-        axis=1,
+def _observe_ant(fields: Fields) -> Float[Array, "slot 125"]:
+    return beside(
+        fields["qpos"],
+        fields["qvel"],
+        ant.clipped_forces(fields),
+        fields["xmat"][:, TORSO],
+        fields["subtree_com"][:, TORSO],
     )
 
 
-def _ant_is_healthy(fields: Fields) -> Bool[np.ndarray, " slot"]:
+def _ant_is_healthy(fields: Fields) -> Bool[Array, " slot"]:
     height = fields["qpos"][:, 2]
-    finite = np.isfinite(fields["qpos"]).all(axis=1) & np.isfinite(fields["qvel"]).all(axis=1)
-    healthy: np.ndarray = finite & (height >= 0.2) & (height <= 1.0)
-    return healthy
+    finite = all_finite(fields["qpos"]) & all_finite(fields["qvel"])
+    return finite & (height >= 0.2) & (height <= 1.0)
 
 
 _HALF_CHEETAH = Body(
@@ -73,20 +72,18 @@ _ANT = Body(
 )
 
 
-def _centre_velocity(step: Transition) -> Float[np.ndarray, " slot"]:
+def _centre_velocity(step: Transition) -> Float[Array, " slot"]:
     """Give the centre of mass's x velocity; its sensor is the model's first."""
     return step.fields["sensordata"][:, 0]
 
 
-def _half_cheetah_cost(step: Transition) -> Float[np.ndarray, " slot"]:
-    cost: np.ndarray = 0.05 * sum_of_squares(np.clip(step.actions, -1.0, 1.0))
-    return cost
+def _half_cheetah_cost(step: Transition) -> Float[Array, " slot"]:
+    return 0.05 * sum_of_squares(clipped(step.actions, -1.0, 1.0))
 
 
-def _ant_cost(step: Transition) -> Float[np.ndarray, " slot"]:
-    actions = np.clip(step.actions, -1.0, 1.0)
-    cost: np.ndarray = 0.005 * sum_of_squares(actions) + ant.contact_cost(step.fields)
-    return cost
+def _ant_cost(step: Transition) -> Float[Array, " slot"]:
+    actions = clipped(step.actions, -1.0, 1.0)
+    return 0.005 * sum_of_squares(actions) + ant.contact_cost(step.fields)
 
 
 def half_cheetah_dir_finn2017() -> Family:
@@ -105,9 +102,8 @@ def half_cheetah_dir_finn2017() -> Family:
     ===========  ==================================================================
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
-        total: np.ndarray = step.tasks[:, 0] * _centre_velocity(step) - _half_cheetah_cost(step)
-        return total
+    def reward(step: Transition) -> Float[Array, " slot"]:
+        return step.tasks[:, 0] * _centre_velocity(step) - _half_cheetah_cost(step)
 
     return Family(_HALF_CHEETAH, backward_or_forward(), reward)
 
@@ -127,10 +123,9 @@ def half_cheetah_vel_finn2017() -> Family:
     ===========  ==================================================================
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
-        error = np.abs(_centre_velocity(step) - step.tasks[:, 0])
-        total: np.ndarray = -error - _half_cheetah_cost(step)
-        return total
+    def reward(step: Transition) -> Float[Array, " slot"]:
+        error = abs(_centre_velocity(step) - step.tasks[:, 0])
+        return -error - _half_cheetah_cost(step)
 
     return Family(_HALF_CHEETAH, velocities(0.0, 2.0), reward)
 
@@ -156,10 +151,9 @@ def ant_vel_finn2017() -> Family:
     ===========  ==================================================================
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
-        near = -np.abs(_centre_velocity(step) - step.tasks[:, 0]) + 1.0
-        total: np.ndarray = near - _ant_cost(step) + 0.05
-        return total
+    def reward(step: Transition) -> Float[Array, " slot"]:
+        near = -abs(_centre_velocity(step) - step.tasks[:, 0]) + 1.0
+        return near - _ant_cost(step) + 0.05
 
     return Family(_ANT, velocities(0.0, 3.0), reward)
 
@@ -179,10 +173,9 @@ def ant_dir_finn2017() -> Family:
     ===========  ==================================================================
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
+    def reward(step: Transition) -> Float[Array, " slot"]:
         moved = step.tasks[:, 0] * _centre_velocity(step)
-        total: np.ndarray = moved - _ant_cost(step) + 0.05
-        return total
+        return moved - _ant_cost(step) + 0.05
 
     return Family(_ANT, backward_or_forward(), reward)
 
@@ -203,10 +196,9 @@ def ant_goal_finn2017() -> Family:
     ===========  ==================================================================
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
+    def reward(step: Transition) -> Float[Array, " slot"]:
         centre = step.fields["subtree_com"][:, TORSO, :2]
-        distance = np.abs(centre - step.tasks).sum(axis=1)
-        total: np.ndarray = 4.0 - distance - _ant_cost(step) + 0.05
-        return total
+        distance = abs(centre - step.tasks).sum(axis=1)
+        return 4.0 - distance - _ant_cost(step) + 0.05
 
     return Family(_ANT, goals_in_square(3.0), reward)

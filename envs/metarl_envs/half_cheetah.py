@@ -1,18 +1,25 @@
 """Half-cheetah tasks on the physics of Gymnasium's HalfCheetah-v5."""
 
-import numpy as np
 from gymnasium.envs.mujoco.half_cheetah_v5 import DEFAULT_CAMERA_CONFIG
 from jaxtyping import Float
 
 from metarl_envs import starts
-from metarl_envs.mujoco_family import Body, Family, Fields, Transition, sum_of_squares
+from metarl_envs.mujoco_family import (
+    Array,
+    Body,
+    Family,
+    Fields,
+    Transition,
+    beside,
+    sum_of_squares,
+)
 from metarl_envs.task_distributions import backward_or_forward, velocities
 
 CONTROL_COST_WEIGHT = 0.05
 
 
-def _observe(fields: Fields) -> Float[np.ndarray, "slot 17"]:
-    return np.concatenate((fields["qpos"][:, 1:], fields["qvel"]), axis=1)
+def _observe(fields: Fields) -> Float[Array, "slot 17"]:
+    return beside(fields["qpos"][:, 1:], fields["qvel"])
 
 
 BODY = Body(
@@ -41,10 +48,9 @@ def half_cheetah_dir() -> Family:
     ===========  ==================================================================
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
+    def reward(step: Transition) -> Float[Array, " slot"]:
         cost = CONTROL_COST_WEIGHT * sum_of_squares(step.actions)
-        total: np.ndarray = step.tasks[:, 0] * step.velocity[:, 0] - cost
-        return total
+        return step.tasks[:, 0] * step.velocity[:, 0] - cost
 
     return Family(BODY, backward_or_forward(), reward)
 
@@ -66,9 +72,8 @@ def half_cheetah_vel() -> Family:
     ===========  ==================================================================
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
+    def reward(step: Transition) -> Float[Array, " slot"]:
         cost = CONTROL_COST_WEIGHT * sum_of_squares(step.actions)
-        total: np.ndarray = -np.abs(step.velocity[:, 0] - step.tasks[:, 0]) - cost
-        return total
+        return -abs(step.velocity[:, 0] - step.tasks[:, 0]) - cost
 
     return Family(BODY, velocities(0.0, 3.0), reward)

@@ -1,19 +1,17 @@
 """The hopper on the physics of Gymnasium's Hopper-v5."""
 
-import numpy as np
 from gymnasium.envs.mujoco.hopper_v5 import DEFAULT_CAMERA_CONFIG
 from jaxtyping import Bool
 
 from metarl_envs import starts, walker2d
-from metarl_envs.mujoco_family import Body, Family, Fields
+from metarl_envs.mujoco_family import Array, Body, Family, Fields
 from metarl_envs.random_parameters import RandomParameters
 
 
-def _healthy(fields: Fields) -> Bool[np.ndarray, " slot"]:
+def _healthy(fields: Fields) -> Bool[Array, " slot"]:
     positions, velocities = fields["qpos"], fields["qvel"]
-    small = (np.abs(positions[:, 2:]) < 100).all(axis=1) & (np.abs(velocities) < 100).all(axis=1)
-    upright: np.ndarray = small & (positions[:, 1] > 0.7) & (np.abs(positions[:, 2]) < 0.2)
-    return upright
+    small = (abs(positions[:, 2:]) < 100).all(axis=1) & (abs(velocities) < 100).all(axis=1)
+    return small & (positions[:, 1] > 0.7) & (abs(positions[:, 2]) < 0.2)
 
 
 _BODY = Body(

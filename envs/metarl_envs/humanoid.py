@@ -1,24 +1,31 @@
 """The humanoid on the physics of Gymnasium's Humanoid-v5."""
 
-import numpy as np
 from gymnasium.envs.mujoco.humanoid_v5 import DEFAULT_CAMERA_CONFIG
 from jaxtyping import Bool, Float
 
 from metarl_envs import starts
 from metarl_envs.ant import CONTACT_SENSORS
-from metarl_envs.mujoco_family import Body, Family, Fields, Transition, sum_of_squares
+from metarl_envs.mujoco_family import (
+    Array,
+    Body,
+    Family,
+    Fields,
+    Transition,
+    beside,
+    clipped,
+    sum_of_squares,
+)
 from metarl_envs.task_distributions import angles
 
 TORSO = 1
 
 
-def _healthy(fields: Fields) -> Bool[np.ndarray, " slot"]:
+def _healthy(fields: Fields) -> Bool[Array, " slot"]:
     height = fields["qpos"][:, 2]
-    upright: np.ndarray = (height > 1.0) & (height < 2.0)
-    return upright
+    return (height > 1.0) & (height < 2.0)
 
 
-def _centre_of_mass(fields: Fields) -> Float[np.ndarray, "slot 2"]:
+def _centre_of_mass(fields: Fields) -> Float[Array, "slot 2"]:
     return fields["subtree_com"][:, TORSO, :2]
 
 
@@ -49,7 +56,7 @@ def humanoid_dir_2d(contact_forces: bool = False) -> Family:
 
     """
 
-    def observe(fields: Fields) -> Float[np.ndarray, "slot obs"]:
+    def observe(fields: Fields) -> Float[Array, "slot obs"]:
         slots = len(fields["qpos"])
         parts = [
             fields["qpos"][:, 2:],
@@ -60,13 +67,14 @@ def humanoid_dir_2d(contact_forces: bool = False) -> Family:
         ]
         if contact_forces:
             parts.append(fields["cfrc_ext"][:, 1:].reshape(slots, -1))
-        return np.concatenate(parts, axis=1)
+        return beside(*parts)
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
+    def reward(step: Transition) -> Float[Array, " slot"]:
         moved = 1.25 * (step.tasks * step.velocity).sum(axis=1)
-        total: np.ndarray = moved - 0.1 * sum_of_squares(step.actions) + 5.0
+        total = moved - 0.1 * sum_of_squares(step.actions) + 5.0
         if contact_forces:
-            total -= np.minimum(5e-7 * sum_of_squares(step.fields["cfrc_ext"]), 10.0)
+            cost = 5e-7 * sum_of_squares(step.fields["cfrc_ext"])
+            total = total - clipped(cost, 0.0, 10.0)
         return total
 
     body = Body(

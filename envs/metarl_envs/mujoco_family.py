@@ -2,7 +2,8 @@
 
 A `Family` is a body, a task distribution and a reward. All its functions take arrays whose first
 axis is the simulation ("slot"), so that `MujocoTask` (one slot) and `MujocoTaskVector` (many, in
-one native batch) compute the same bits.
+one native batch) compute the same bits. What observes, rewards and judges health takes numpy's
+arrays and torch's tensors alike (`namespace_of`), so that `WarpTaskVector` runs it on a device.
 """
 
 import xml.etree.ElementTree as ElementTree
@@ -15,12 +16,15 @@ from typing import Any
 import gymnasium.envs.mujoco as gymnasium_mujoco
 import mujoco
 import numpy as np
+from array_api_compat import array_namespace
 from jaxtyping import Bool, Float
 
 from metarl_envs.mujoco_messages import without_messages
 from metarl_envs.task_distributions import Tasks
 
-Fields = Mapping[str, Float[np.ndarray, "slot ..."]]
+Array = Any
+"""numpy's array, or torch's tensor."""
+Fields = Mapping[str, Float[Array, "slot ..."]]
 """Arrays of MuJoCo's `MjData`, by name, with a leading slot axis."""
 Start = tuple[Float[np.ndarray, " nq"], Float[np.ndarray, " nv"]]
 """Positions and velocities to start an episode from."""
@@ -35,12 +39,17 @@ DIVERGED_NAMES = tuple(_DIVERGED)
 DIVERGED_WARNINGS = [int(warning) for warning in _DIVERGED.values()]
 
 
-def x_position(fields: Fields) -> Float[np.ndarray, "slot 1"]:
+def namespace_of(array: Array) -> Any:
+    """Give the module with the array's functions, which have the array API standard's names."""
+    return np if isinstance(array, np.ndarray) else array_namespace(array)
+
+
+def x_position(fields: Fields) -> Float[Array, "slot 1"]:
     """Give the first joint's position, which is x for the bodies of the plane."""
     return fields["qpos"][:, :1]
 
 
-def xy_position(fields: Fields) -> Float[np.ndarray, "slot 2"]:
+def xy_position(fields: Fields) -> Float[Array, "slot 2"]:
     """Give the first two joints' positions, which are x, y for the free bodies."""
     return fields["qpos"][:, :2]
 
@@ -55,11 +64,11 @@ class Body:
     """Physics steps in a control step."""
     start: Callable[[np.random.Generator, mujoco.MjModel], Start]
     """Draws the start of an episode."""
-    observe: Callable[[Fields], Float[np.ndarray, "slot obs"]]
+    observe: Callable[[Fields], Float[Array, "slot obs"]]
     """The observation."""
-    healthy: Callable[[Fields], Bool[np.ndarray, " slot"]] | None = None
+    healthy: Callable[[Fields], Bool[Array, " slot"]] | None = None
     """Whether the episode may go on; None: it always may."""
-    position: Callable[[Fields], Float[np.ndarray, "slot axes"]] = x_position
+    position: Callable[[Fields], Float[Array, "slot axes"]] = x_position
     """The position whose mean velocity over a control step the reward may use."""
     fields: tuple[str, ...] = ()
     """Fields beside qpos and qvel that these functions and the reward read."""
@@ -80,15 +89,15 @@ class Body:
 class Transition:
     """One control step of all slots, as the reward sees it."""
 
-    velocity: Float[np.ndarray, "slot axes"]
+    velocity: Float[Array, "slot axes"]
     """The mean velocity of the body's `position` over the control step."""
     fields: Fields
     """The fields after the step."""
-    actions: Float[np.ndarray, "slot act"]
+    actions: Float[Array, "slot act"]
     """The actions, as given."""
-    tasks: Float[np.ndarray, "slot ..."]
+    tasks: Float[Array, "slot ..."]
     """The tasks, as `Tasks.to_numbers` gives them."""
-    healthy: Bool[np.ndarray, " slot"]
+    healthy: Bool[Array, " slot"]
     """Whether the slot is healthy after the step."""
 
 
@@ -98,7 +107,7 @@ class Family:
 
     body: Body
     tasks: Tasks
-    reward: Callable[[Transition], Float[np.ndarray, " slot"]]
+    reward: Callable[[Transition], Float[Array, " slot"]]
     """The reward of the step."""
     place: Callable[[Float[np.ndarray, " nq"], Float[np.ndarray, " number"]], None] | None = None
     """Puts what belongs to the task into the positions an episode starts from."""
@@ -130,8 +139,21 @@ def load_model(body: Body) -> mujoco.MjModel:
     return model
 
 
-def sum_of_squares(values: Float[np.ndarray, "slot ..."]) -> Float[np.ndarray, " slot"]:
+def sum_of_squares(values: Float[Array, "slot ..."]) -> Float[Array, " slot"]:
     """Sum the squares of each slot's values."""
-    squares = np.square(values).reshape(len(values), -1)
-    total: np.ndarray = squares.sum(axis=1)
-    return total
+    return namespace_of(values).square(values).reshape(len(values), -1).sum(axis=1)
+
+
+def beside(*parts: Float[Array, "slot _"]) -> Float[Array, "slot obs"]:
+    """Put the numbers of each slot side by side."""
+    return namespace_of(parts[0]).concat(parts, axis=1)
+
+
+def clipped(values: Float[Array, "*slot"], low: float, high: float) -> Float[Array, "*slot"]:
+    """Clip every value to [low, high]."""
+    return namespace_of(values).clip(values, low, high)
+
+
+def all_finite(values: Float[Array, "slot number"]) -> Bool[Array, " slot"]:
+    """Say for each slot whether all its values are finite."""
+    return namespace_of(values).isfinite(values).all(axis=1)

@@ -4,7 +4,17 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from metarl_envs.mujoco_family import Body, Family, Fields, Start, Transition, sum_of_squares
+from metarl_envs.mujoco_family import (
+    Array,
+    Body,
+    Family,
+    Fields,
+    Start,
+    Transition,
+    beside,
+    namespace_of,
+    sum_of_squares,
+)
 from metarl_envs.task_distributions import goals_in_disc
 
 FINGERTIP = 3
@@ -18,9 +28,10 @@ def _start(generator: np.random.Generator, model: mujoco.MjModel) -> Start:
     return positions, velocities
 
 
-def _observe(fields: Fields) -> Float[np.ndarray, "slot 6"]:
+def _observe(fields: Fields) -> Float[Array, "slot 6"]:
     joints = fields["qpos"][:, :2]
-    return np.concatenate((np.cos(joints), np.sin(joints), fields["qvel"][:, :2]), axis=1)
+    arrays = namespace_of(joints)
+    return beside(arrays.cos(joints), arrays.sin(joints), fields["qvel"][:, :2])
 
 
 def _place_target(positions: Float[np.ndarray, " nq"], goal: Float[np.ndarray, "2"]) -> None:
@@ -55,9 +66,8 @@ def reacher_goal() -> Family:
     ===========  ==================================================================
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
+    def reward(step: Transition) -> Float[Array, " slot"]:
         missing = step.fields["xpos"][:, FINGERTIP, :2] - step.tasks
-        total: np.ndarray = -np.sqrt(sum_of_squares(missing)) - sum_of_squares(step.actions)
-        return total
+        return -namespace_of(missing).sqrt(sum_of_squares(missing)) - sum_of_squares(step.actions)
 
     return Family(_BODY, goals_in_disc(RADIUS), reward, place=_place_target)

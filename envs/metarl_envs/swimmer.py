@@ -1,15 +1,22 @@
 """The swimmer on the physics of Gymnasium's Swimmer-v5."""
 
-import numpy as np
 from jaxtyping import Float
 
 from metarl_envs import starts
-from metarl_envs.mujoco_family import Body, Family, Fields, Transition, sum_of_squares
+from metarl_envs.mujoco_family import (
+    Array,
+    Body,
+    Family,
+    Fields,
+    Transition,
+    beside,
+    sum_of_squares,
+)
 from metarl_envs.task_distributions import velocities
 
 
-def _observe(fields: Fields) -> Float[np.ndarray, "slot 8"]:
-    return np.concatenate((fields["qpos"][:, 2:], fields["qvel"]), axis=1)
+def _observe(fields: Fields) -> Float[Array, "slot 8"]:
+    return beside(fields["qpos"][:, 2:], fields["qvel"])
 
 
 _BODY = Body(
@@ -38,9 +45,8 @@ def swimmer_vel() -> Family:
     ===========  ==================================================================
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
-        error = np.abs(step.velocity[:, 0] - step.tasks[:, 0])
-        total: np.ndarray = -error - 0.0001 * sum_of_squares(step.actions)
-        return total
+    def reward(step: Transition) -> Float[Array, " slot"]:
+        error = abs(step.velocity[:, 0] - step.tasks[:, 0])
+        return -error - 0.0001 * sum_of_squares(step.actions)
 
     return Family(_BODY, velocities(0.1, 0.2), reward)

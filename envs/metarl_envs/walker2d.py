@@ -5,25 +5,32 @@ In all of them v is the mean x velocity over the control step (m/s).
 
 from dataclasses import replace
 
-import numpy as np
 from gymnasium.envs.mujoco.walker2d_v5 import DEFAULT_CAMERA_CONFIG
 from jaxtyping import Bool, Float
 
 from metarl_envs import starts
-from metarl_envs.mujoco_family import Body, Family, Fields, Transition, sum_of_squares
+from metarl_envs.mujoco_family import (
+    Array,
+    Body,
+    Family,
+    Fields,
+    Transition,
+    beside,
+    clipped,
+    sum_of_squares,
+)
 from metarl_envs.random_parameters import RandomParameters
 from metarl_envs.task_distributions import backward_or_forward, velocities
 
 
-def observe(fields: Fields) -> Float[np.ndarray, "slot obs"]:
+def observe(fields: Fields) -> Float[Array, "slot obs"]:
     """Observe positions without x, and velocities clipped to [-10, 10]."""
-    return np.concatenate((fields["qpos"][:, 1:], np.clip(fields["qvel"], -10, 10)), axis=1)
+    return beside(fields["qpos"][:, 1:], clipped(fields["qvel"], -10.0, 10.0))
 
 
-def _healthy(fields: Fields) -> Bool[np.ndarray, " slot"]:
+def _healthy(fields: Fields) -> Bool[Array, " slot"]:
     height, angle = fields["qpos"][:, 1], fields["qpos"][:, 2]
-    upright: np.ndarray = (height > 0.8) & (height < 2.0) & (angle > -1.0) & (angle < 1.0)
-    return upright
+    return (height > 0.8) & (height < 2.0) & (angle > -1.0) & (angle < 1.0)
 
 
 _BODY = Body(
@@ -54,10 +61,9 @@ def walker2d_dir() -> Family:
     ===========  ==================================================================
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
+    def reward(step: Transition) -> Float[Array, " slot"]:
         moved = step.tasks[:, 0] * step.velocity[:, 0]
-        total: np.ndarray = moved + 1.0 - 0.001 * sum_of_squares(step.actions)
-        return total
+        return moved + 1.0 - 0.001 * sum_of_squares(step.actions)
 
     return Family(_BODY, backward_or_forward(), reward)
 
@@ -76,18 +82,16 @@ def walker2d_vel() -> Family:
     ===========  ==================================================================
     """
 
-    def reward(step: Transition) -> Float[np.ndarray, " slot"]:
-        error = np.abs(step.velocity[:, 0] - step.tasks[:, 0])
-        total: np.ndarray = -error + 15.0 - 0.001 * sum_of_squares(step.actions)
-        return total
+    def reward(step: Transition) -> Float[Array, " slot"]:
+        error = abs(step.velocity[:, 0] - step.tasks[:, 0])
+        return -error + 15.0 - 0.001 * sum_of_squares(step.actions)
 
     return Family(_BODY, velocities(0.0, 10.0), reward)
 
 
-def forward_and_alive(step: Transition) -> Float[np.ndarray, " slot"]:
+def forward_and_alive(step: Transition) -> Float[Array, " slot"]:
     """Reward v + 1 − 0.001·Σa², for bodies of unknown dynamics."""
-    total: np.ndarray = step.velocity[:, 0] + 1.0 - 0.001 * sum_of_squares(step.actions)
-    return total
+    return step.velocity[:, 0] + 1.0 - 0.001 * sum_of_squares(step.actions)
 
 
 def walker2d_rand_params(log_scale_limit: float = 3.0) -> Family:

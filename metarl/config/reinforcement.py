@@ -22,6 +22,9 @@ class Config(ExperimentConfig):
     """Longest episode, in environment steps."""
     env_kwargs: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """Keyword arguments of the environment's constructor."""
+    physics: Literal["mujoco", "warp"] = "mujoco"
+    """What simulates bodies: MuJoCo on the CPU; or mujoco_warp, in single precision, on `device`.
+    """
     train_range: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """Where the tasks of training lie: `low` and `high`, an element for each of a task's; or `set`,
     the name of a set of tasks that the environment has. Empty: the environment's own distribution.

@@ -32,6 +32,7 @@ from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics
 from metarl.tasks.distribution import Task, describe_range, sample_tasks, task_space
+from metarl.tasks.environment_batches import require_physics
 from metarl.tasks.environment_packages import environment_packages
 from metarl.tasks.observations import observation_layout, unflattened
 from metarl.tasks.policy_environment import observed_environment
@@ -390,6 +391,7 @@ def build_environment_experiment(
     """
     spec = spec or load_agent(config.agent)
     settings = read_fields(spec.settings, config.agent_settings, f"agent {config.agent}")
+    require_physics(config)
     environment = observed_environment(config)
     layout = observation_layout(environment)
     if layout.left_out:

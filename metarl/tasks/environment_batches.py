@@ -5,14 +5,17 @@ Episodes never restart by themselves; a slot that ended is passed over until the
 """
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from inspect import signature
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import load_env_creator
 from jaxtyping import Bool, Float, Shaped
 
 from metarl.config.reinforcement import Config
-from metarl.foundation.errors import TaskError
+from metarl.foundation.errors import ConfigError, TaskError
 from metarl.foundation.rollout_location import SLOT, STEP, RolloutLocation
 from metarl.tasks.distribution import (
     Task,
@@ -77,6 +80,10 @@ def make_batch(
 def _make_batch(
     config: Config, episodes_per_task: int, tasks: int, location: RolloutLocation
 ) -> EnvironmentBatch:
+    require_physics(config)
+    physics: dict[str, Any] = {}
+    if config.physics != "mujoco":
+        physics = {"physics": config.physics, "device": config.device}
     if registered(config.env_id).vector_entry_point is not None:
         vector: Any = gym.make_vec(
             config.env_id,
@@ -84,6 +91,7 @@ def _make_batch(
             vectorization_mode="vector_entry_point",
             max_episode_steps=config.horizon,
             **config.env_kwargs,
+            **physics,
         )
         observations = getattr(vector, "single_observation_space", None)
         if hasattr(vector, "task_space") and (observations is None or is_flat(observations)):
@@ -91,6 +99,32 @@ def _make_batch(
         vector.close()
     singles = make_single_environments(config, episodes_per_task, tasks)
     return SingleEnvironments(singles, config.env_id, len(singles) // episodes_per_task, location)
+
+
+def require_physics(config: Config) -> None:
+    """Refuse physics that the environment does not have, or that is not installed.
+
+    An environment has it where its `vector_entry_point` takes `physics` and `device`.
+
+    Raises:
+        ConfigError: it is so.
+
+    """
+    if config.physics == "mujoco":
+        return
+    entry = registered(config.env_id).vector_entry_point
+    made_by = load_env_creator(entry) if isinstance(entry, str) else entry
+    if made_by is None or not {"physics", "device"} <= signature(made_by).parameters.keys():
+        raise ConfigError(
+            f"physics = {config.physics!r}: environment {config.env_id!r} is not simulated by it; "
+            "the families of MuJoCo bodies are (half-cheetah, ant, walker, hopper, humanoid, "
+            "swimmer, reacher); leave it away"
+        )
+    if find_spec("mujoco_warp") is None:
+        raise ConfigError(
+            f"physics = {config.physics!r} needs mujoco-warp, which is not installed; "
+            'pip install "metarl-suite[gpu]"'
+        )
 
 
 class ObservedTasks:

@@ -1,0 +1,154 @@
+"""Simulations of a body by mujoco_warp: thousands side by side on a GPU, a few on the CPU.
+
+State and controls are torch's tensors on the device; they share memory with warp's arrays. Single
+precision. Contacts, constraints and sums are put in a fixed order, so that the same device gives
+the same bits again. Where a model asks for the projected Gauss-Seidel solver (the humanoid's), its
+constraints are solved by Newton's method, to convergence.
+"""
+
+import mujoco
+import numpy as np
+import torch
+import warp
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+warp.config.log_level = warp.LOG_WARNING
+warp.init()
+
+import mujoco_warp  # noqa: E402  (once warp is told what to print)
+
+from metarl_envs.mujoco_family import DIVERGED_NAMES, Body, Fields, load_model  # noqa: E402
+from metarl_envs.task_vector import Slots  # noqa: E402
+
+LARGEST = mujoco.mjMAXVAL
+"""What MuJoCo calls unstable when it is exceeded."""
+_CONSTANTS = ("body_subtreemass", "body_invweight0", "dof_invweight0", "actuator_acc0")
+"""Model fields that follow from masses and inertias."""
+_CHANGED = ("body_mass", "body_inertia", "dof_damping", "geom_friction")
+"""Model fields that tasks may change."""
+_SUMS_OF_INERTIA = mujoco_warp.SetConstGroup.FIXED | mujoco_warp.SetConstGroup.INERT0
+
+
+class WarpWorlds:
+    """`metarl_envs.mujoco_batch.Worlds` by mujoco_warp.
+
+    On a CUDA device a control step is one graph.
+
+    Args:
+        body: what is simulated.
+        worlds: how many.
+        device: torch's name of it.
+
+    """
+
+    def __init__(self, body: Body, worlds: int, device: str) -> None:
+        self._body = body
+        self._device = torch.device(device)
+        self._on = warp.device_from_torch(self._device)
+        self._graph: warp.Graph | None = None
+        nominal = load_model(body)
+        if nominal.opt.solver == mujoco.mjtSolver.mjSOL_PGS:  # which mujoco_warp does not have
+            nominal.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
+        with warp.ScopedDevice(self._on):
+            own = dict.fromkeys((*_CHANGED, *_CONSTANTS), worlds)
+            self._model = mujoco_warp.put_model(nominal, batch_sizes=own)
+            self._model.opt.deterministic = mujoco_warp.DeterminismType.ALL
+            self._data = mujoco_warp.make_data(nominal, nworld=worlds)
+            mujoco_warp.forward(self._model, self._data)
+        names = ("qpos", "qvel", *body.fields)
+        self.fields: Fields = {name: self._view(name) for name in names}
+        self._controls, self._warm_start = self._view("ctrl"), self._view("qacc_warmstart")
+        self._control_step = nominal.opt.timestep * body.frame_skip
+
+    def start(
+        self,
+        slots: Slots,
+        positions: Float[np.ndarray, "chosen nq"],
+        velocities: Float[np.ndarray, "chosen nv"],
+        parameters: dict[str, np.ndarray],
+    ) -> None:
+        """Begin anew in some slots, with model parameters of their own."""
+        rows = torch.from_numpy(slots).to(self._device)
+        others = torch.ones(len(self._controls), dtype=torch.bool, device=self._device)
+        others[rows] = False
+        kept = {name: field[others] for name, field in self._left_alone().items()}
+        for name, values in parameters.items():
+            warp.to_torch(getattr(self._model, name))[rows] = self.of_host(values)
+        self.fields["qpos"][rows] = self.of_host(positions)
+        self.fields["qvel"][rows] = self.of_host(velocities)
+        self._warm_start[rows] = 0.0
+        self._controls[rows] = 0.0
+        with warp.ScopedDevice(self._on):
+            if parameters:
+                mujoco_warp.set_const(self._model, self._data, _SUMS_OF_INERTIA)
+            mujoco_warp.forward(self._model, self._data)
+        for name, field in self._left_alone().items():
+            field[others] = kept[name]
+
+    def advance(
+        self, actions: Float[np.ndarray, "slot act"], standing: Bool[np.ndarray, " slot"]
+    ) -> Bool[np.ndarray, "slot cause"]:
+        """Make one control step; give what is NaN, infinite or huge after it.
+
+        The acceleration is the mean one of the step; mujoco_warp does not look at any.
+        """
+        state = (self.fields["qpos"], self.fields["qvel"])
+        before = [each.clone() for each in state]
+        self._controls.copy_(self.of_host(actions))
+        self._step()
+        acceleration = (state[1] - before[1]) / self._control_step
+        bad = torch.stack([_too_large(each) for each in (*state, acceleration)], 1)
+        assert bad.shape[1] == len(DIVERGED_NAMES)
+        still = self.of_host(standing) | bad.any(1)
+        for now, then in zip(state, before, strict=True):
+            now.copy_(torch.where(still[:, None], then, now))
+        self._warm_start[still] = 0.0
+        return self.on_host(bad)
+
+    def of_host(self, array: np.ndarray) -> Tensor:
+        """Give a tensor on the device, numbers in single precision."""
+        tensor = torch.from_numpy(array)
+        return tensor.to(self._device, torch.float32 if tensor.is_floating_point() else None)
+
+    def on_host(self, array: Tensor) -> np.ndarray:
+        """Give numpy's array, numbers in double precision."""
+        found: np.ndarray = (array.double() if array.is_floating_point() else array).cpu().numpy()
+        return found
+
+    def _left_alone(self) -> dict[str, Tensor]:
+        """Give what a start in some slots must not change in others."""
+        return {**self.fields, "qacc_warmstart": self._warm_start}
+
+    def _view(self, name: str) -> Tensor:
+        """Give a field of the data as a tensor with MuJoCo's own axes."""
+        tensor: Tensor = warp.to_torch(getattr(self._data, name))
+        return tensor.flatten(2) if tensor.dim() == 4 else tensor  # rotation matrices
+
+    def _step(self) -> None:
+        if self._graph is not None:
+            warp.capture_launch(self._graph)
+            return
+        with warp.ScopedDevice(self._on):
+            if self._device.type != "cuda":
+                self._physics_steps()
+                return
+            kept = {name: field.clone() for name, field in self._left_alone().items()}
+            self._physics_steps()  # so that all kernels are compiled before they are captured
+            for name, field in self._left_alone().items():
+                field.copy_(kept[name])
+            with warp.ScopedCapture(device=self._on) as capture:
+                self._physics_steps()
+            self._graph = capture.graph
+            warp.capture_launch(self._graph)
+
+    def _physics_steps(self) -> None:
+        for _ in range(self._body.frame_skip):
+            mujoco_warp.step(self._model, self._data)
+        if self._body.up_to_date:
+            mujoco_warp.forward(self._model, self._data)
+
+
+def _too_large(values: Float[Tensor, "slot number"]) -> Bool[Tensor, " slot"]:
+    within: Tensor = (values.abs() <= LARGEST).all(1)
+    return ~within
