@@ -116,6 +116,15 @@ def test_it_evaluates_as_the_command_line_does(run):
     assert curve.plot().axes[0].get_xlabel() == "adaptation steps (gradient updates)"
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_run_folder_needs_no_list(run, kind):
+    options = {"tasks": 2, "adaptation_steps": 1, "workers": 0}
+    (alone,) = metarl.evaluate(kind(run.run_dir), **options)
+    (listed,) = metarl.evaluate([kind(run.run_dir)], **options)
+    assert np.array_equal(alone.per_task_return, listed.per_task_return)
+    assert metarl.report(kind(run.run_dir), "page.html").exists()
+
+
 def test_an_evaluation_may_name_its_tasks(run):
     goals = [[0.3, 0.2], np.array([-0.1, 0.4])]
     curve = run.evaluate(tasks=goals, adaptation_steps=1, workers=0)

@@ -83,6 +83,17 @@ CASES = {
         Case("--iterations 1 --tasks 2 --episodes 2 --horizon 10", said="iteration 1: return")
     ],
     "plot_run": [Case("run -o drawn/run.png", ("drawn/run.png",))],
+    "reproduce_inference_agents": [
+        Case(
+            "semicircle-dense sinusoid --output {folder} --small --workers 0",
+            (
+                "README.md",
+                *(f"semicircle-dense/{file}" for file in EVALUATION),
+                "semicircle-dense/semicircle-dense-pearl/seed-1/metrics.jsonl",
+                "sinusoid/summary.json",
+            ),
+        )
+    ],
     "reproduce_memory_agents": [
         Case(
             "grid-navi-rl2 --output {folder} --small --workers 0",

@@ -28,7 +28,7 @@ from metarl.runs.contenders import Contender, group_runs, with_baselines
 from metarl.runs.run_folder import write_evaluation
 from metarl.runs.session import load_newest_state
 from metarl.runs.supervision import failures_kept, supervise
-from metarl.runs.trained_policies import run_folder
+from metarl.runs.trained_policies import run_folders
 from metarl.workers.cores import checked_workers, usable_cores
 
 Folder = str | os.PathLike[str]
@@ -107,7 +107,7 @@ class Evaluation:
 
 
 def evaluate(
-    runs: Sequence[Folder],
+    runs: Folder | Sequence[Folder],
     *,
     tasks: int | Sequence[Any] | None = None,
     adaptation_steps: int | None = None,
@@ -132,7 +132,7 @@ def evaluate(
     protocol. The same seed gives the same held-out tasks.
 
     Args:
-        runs: run folders, or names of policies that come trained.
+        runs: a run folder or several, or names of policies that come trained.
         tasks: held-out tasks, or a list of tasks; None: the preset's number.
         adaptation_steps: units of adaptation; may be more than in training. None: the preset's.
         episodes_per_task: episodes per task and unit. None: the preset's.
@@ -156,7 +156,7 @@ def evaluate(
     """
     if not runs:
         raise ConfigError("name a run folder: metarl evaluate RUN_DIR…")
-    folders = [run_folder(Path(each)) for each in runs]
+    folders = run_folders(runs)
     contenders = group_runs(folders)
     given = None if tasks is None or isinstance(tasks, int) else list(tasks)
     options = {

@@ -29,7 +29,7 @@ from metarl.reports.video import draw_tasks
 from metarl.runs.metrics import read_metrics
 from metarl.runs.run_folder import read_config
 from metarl.runs.session import load_newest_state
-from metarl.runs.trained_policies import run_folder
+from metarl.runs.trained_policies import run_folder, run_folders
 from metarl.tasks.environment_batches import SingleEnvironments
 from metarl.tasks.observations import flat_observations
 from metarl.tasks.policy_environment import OneTask
@@ -236,17 +236,17 @@ def _shard_around(
     return Shard(spec, location, batch)
 
 
-def report(runs: Sequence[Folder], output: Folder | None = None) -> Path:
+def report(runs: Folder | Sequence[Folder], output: Folder | None = None) -> Path:
     """Write one page about a run, or about several beside each other; give the file.
 
     Args:
-        runs: run folders, or names of policies that come trained.
+        runs: a run folder or several, or names of policies that come trained.
         output: the page; None: report.html in the first run folder.
 
     """
     if not runs:
         raise ConfigError("name a run folder: metarl report RUN_DIR…")
-    folders = list(dict.fromkeys(run_folder(Path(each)) for each in runs))
+    folders = list(dict.fromkeys(run_folders(runs)))
     file = Path(output) if output is not None else folders[0] / "report.html"
     found = [read_run(folder) for folder in folders]
     first_of_groups = {each.group: each for each in reversed(found)}

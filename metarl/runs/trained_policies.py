@@ -4,8 +4,10 @@ The verbs write beside what they read, so a policy is first copied out of its pa
 folder of one's own.
 """
 
+import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from importlib.resources import as_file
 from pathlib import Path
 
@@ -14,6 +16,12 @@ from metarl.foundation.errors import RunFolderError
 from metarl.foundation.messages import say
 
 FOLDER = Path("runs") / "trained"
+
+
+def run_folders(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Give the run folders that are meant, one or several, each as `run_folder` does."""
+    several = [given] if isinstance(given, str | os.PathLike) else given
+    return [run_folder(Path(each)) for each in several]
 
 
 def run_folder(given: Path) -> Path:
