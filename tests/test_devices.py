@@ -16,12 +16,33 @@ def test_a_device_that_is_not_there_gives_one_clear_line(device):
     assert "\n" not in str(failure.value)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
+GRADIENTS = ("pre_adaptation_return", "post_adaptation_return", "gradient_norm")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
 @pytest.mark.parametrize("preset", ["navigation-2d", "half-cheetah-dir", "bernoulli-bandit"])
-def test_a_gpu_gives_the_numbers_of_the_cpu(preset):
-    config = tiny_config(preset, iterations=1)
-    on_cpu, (cpu,) = run(config)
-    on_gpu, (gpu,) = run(tiny_config(preset, iterations=1, device="cuda"))
-    for name in ("pre_adaptation_return", "post_adaptation_return", "loss", "kl", "gradient_norm"):
-        assert gpu[name] == pytest.approx(cpu[name], rel=1e-3, abs=1e-5)
-    np.testing.assert_allclose(on_gpu.agent.theta, on_cpu.agent.theta, rtol=1e-3, atol=1e-4)
+def test_a_device_gives_the_numbers_of_the_cpu(preset, device):
+    """In float64 θ itself; in float32 what float32 can tell.
+
+    Ten iterations of conjugate gradient on a metric of few samples amplify rounding: on one and the
+    same CPU, an iteration of `navigation-2d` at this size moves an element of θ by up to 0.065, and
+    0.037 of that depends on the type. The gradient has the same seven digits in both.
+    """
+
+    def after(dtype, on):
+        state, (record,) = run(tiny_config(preset, iterations=1, dtype=dtype, device=on))
+        return state.agent.theta, record
+
+    exact, expected = after("float64", "cpu")
+    theta, record = after("float64", device)
+    np.testing.assert_allclose(theta, exact, rtol=1e-6, atol=1e-8)
+    for name in (*GRADIENTS, "loss", "kl"):
+        assert record[name] == pytest.approx(expected[name], rel=1e-6, abs=1e-9)
+
+    rounded, _ = after("float32", "cpu")
+    theta, record = after("float32", device)
+    noise = np.linalg.norm(rounded - exact)
+    assert np.linalg.norm(theta - exact) <= 3 * noise + 1e-6
+    for name in GRADIENTS:
+        assert record[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6)
