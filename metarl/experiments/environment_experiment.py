@@ -32,7 +32,7 @@ from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics
 from metarl.tasks.distribution import Task, describe_range, sample_tasks, task_space
-from metarl.tasks.environment_batches import require_physics
+from metarl.tasks.environment_batches import PHYSICS_PACKAGES, require_physics
 from metarl.tasks.environment_packages import environment_packages
 from metarl.tasks.observations import observation_layout, unflattened
 from metarl.tasks.policy_environment import observed_environment
@@ -70,7 +70,9 @@ class EnvironmentExperiment:
     @property
     def packages(self) -> list[str]:
         """The installed packages that the environment is of."""
-        return environment_packages(self.environment, self.config.env_id, self.config.env_kwargs)
+        config = self.config
+        found = environment_packages(self.environment, config.env_id, config.env_kwargs)
+        return found if config.physics == "mujoco" else [*found, *PHYSICS_PACKAGES[config.physics]]
 
     @property
     def raw_observation_space(self) -> gym.Space[Any]:

@@ -22,10 +22,16 @@ _NAMED_BEFORE = "sittings.jsonl"
 """By metarl 0.1."""
 _LARGEST_FILE = 16 * MEBIBYTE
 _GIT_SECONDS = 5.0
+_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def describe_session(
-    command: str, seed: int, after_iteration: int, workers: int | str, versions: Mapping[str, str]
+    command: str,
+    seed: int,
+    after_iteration: int,
+    workers: int | str,
+    versions: Mapping[str, str],
+    device: str,
 ) -> dict[str, Any]:
     """Describe the session that begins now.
 
@@ -35,6 +41,7 @@ def describe_session(
         after_iteration: the iterations that the run had before.
         workers: how many, or the address of a Ray cluster.
         versions: of what computes.
+        device: torch's name of the device of what is learned.
 
     """
     return {
@@ -47,6 +54,7 @@ def describe_session(
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "device": describe_device(device),
         "torch_threads": torch.get_num_threads(),
         "git": _git(),
     }
@@ -59,6 +67,7 @@ def record_session(
     after_iteration: int,
     workers: int | str,
     versions: Mapping[str, str],
+    device: str,
     warn: Callable[[str], None],
 ) -> None:
     """Add the session that begins now to the run's record, if it can be written.
@@ -70,10 +79,11 @@ def record_session(
         after_iteration: the iterations that the run had before.
         workers: how many, or the address of a Ray cluster.
         versions: of what computes.
+        device: torch's name of the device of what is learned.
         warn: is told when it cannot.
 
     """
-    session = describe_session(command, seed, after_iteration, workers, versions)
+    session = describe_session(command, seed, after_iteration, workers, versions, device)
     try:
         append_session(run_dir, session)
     except OSError as error:
@@ -130,6 +140,28 @@ def summary_of(session: Mapping[str, Any]) -> str:
         f"{session.get('command')} ({session.get('cpu')}, {session.get('platform')}, "
         f"workers: {session.get('workers')}{commit})"
     )
+
+
+def describe_device(name: str) -> dict[str, Any]:
+    """Describe a device: torch's name; of a GPU also its model, memory, driver and CUDA."""
+    device = torch.device(name)
+    if device.type != "cuda":
+        return {"name": name}
+    found = torch.cuda.get_device_properties(device)
+    return {
+        "name": name,
+        "model": found.name,
+        "memory_mebibytes": found.total_memory // MEBIBYTE,
+        "driver": _driver(),
+        "cuda": torch.version.cuda,
+    }
+
+
+def _driver() -> str | None:
+    """Give NVIDIA's line about its driver; None: unknown."""
+    with contextlib.suppress(OSError):
+        return _DRIVER.read_text(errors="replace").partition("\n")[0].strip()
+    return None
 
 
 def _cpu() -> str:

@@ -132,6 +132,7 @@ def run_session(
             state.iteration,
             workers,
             computed_by,
+            config.device,
             _warn,
         )
         _train(experiment, state, workers, options, recorder, display, interruptions)

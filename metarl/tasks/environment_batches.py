@@ -29,6 +29,8 @@ from metarl.tasks.observations import is_flat
 from metarl.tasks.single_environments import make_single_environments, step_method
 from metarl.tasks.success import EpisodeSuccess
 
+PHYSICS_PACKAGES = {"warp": ("mujoco-warp", "warp-lang")}
+"""The distributions that numbers depend on, beside MuJoCo's."""
 Observations = Float[np.ndarray, "slot obs"]
 StepResult = tuple[Observations, Float[np.ndarray, " slot"], Bool[np.ndarray, " slot"]]
 

@@ -311,6 +311,7 @@ def test_every_session_is_recorded(zygote):
     assert len(sessions[0]["git"]["commit"]) == 40
     assert sessions[1]["command"] == "metarl " + " ".join(map(str, [*RESUME, "--iterations", 2]))
     assert sessions[0].keys() >= {"started", "seed", "versions", "platform", "cpu", "torch_threads"}
+    assert sessions[0]["device"] == {"name": "cpu"}
     assert os.environ["PATH"] not in Path("r/sessions.jsonl").read_text()
     shown = read_run(Path("r")).sessions
     assert f"commit {sessions[1]['git']['commit'][:12]} with changes" in shown[1]
