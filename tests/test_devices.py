@@ -54,14 +54,12 @@ def test_a_device_gives_the_numbers_of_the_cpu(preset, device):
 def test_a_session_says_a_gpus_model_memory_driver_and_cuda(monkeypatch, tmp_path):
     card = SimpleNamespace(name="NVIDIA H100 80GB HBM3", total_memory=80 * 2**30)
     driver = tmp_path / "version"
-    driver.write_text(
-        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05\nGCC version: 12\n"
-    )
+    driver.write_text("NVRM version: NVIDIA UNIX x86_64 Module  580.95\nGCC version: 12\n")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
     monkeypatch.setattr(provenance, "_DRIVER", driver)
     described = provenance.describe_device("cuda:1")
     assert (described["name"], described["model"]) == ("cuda:1", card.name)
     assert described["memory_mebibytes"] == 80 * 1024
-    assert described["driver"] == "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05"
+    assert described["driver"] == "NVRM version: NVIDIA UNIX x86_64 Module  580.95"
     monkeypatch.setattr(provenance, "_DRIVER", tmp_path / "nothing")
     assert provenance.describe_device("cuda")["driver"] is None
