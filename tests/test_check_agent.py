@@ -46,6 +46,7 @@ def test_these_are_all():
         "fomaml-trpo",
         "maml-trpo",
         "meta-sgd-trpo",
+        "multitask",
         "pearl",
         "promp",
         "reptile",

@@ -11,6 +11,7 @@ from metarl_agents.settings import (
     BebSettings,
     CaviaSettings,
     EpsilonGreedySettings,
+    MultitaskSettings,
     OpsrlSettings,
     OtsSettings,
     ProMPSettings,
@@ -70,6 +71,14 @@ REPTILE = AgentSpec(
     settings=ReptileSettings,
     description="moves towards the adapted parameters, without an outer gradient",
     source="Nichol, Achiam, Schulman 2018 (arXiv 1803.02999)",
+)
+
+MULTITASK = AgentSpec(
+    entry_point="metarl_agents.multitask:Multitask",
+    settings=MultitaskSettings,
+    description="one policy for all tasks by policy gradient; adapts only when it is evaluated",
+    source="pretrained policy of Finn, Abbeel, Levine 2017, section 5.3, as the authors train it",
+    fixes={"adaptation_steps": 0},
 )
 
 RL2 = AgentSpec(

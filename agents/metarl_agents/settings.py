@@ -72,6 +72,21 @@ class ReptileSettings:
 
 
 @dataclass(frozen=True)
+class MultitaskSettings(TrustRegionSettings):
+    """Policy gradient on all tasks together."""
+
+    optimiser: Literal["adam", "trust-region"] = "adam"
+    """Steps of Adam, or within a trust region."""
+    outer_learning_rate: float = 0.01
+    """Adam's step size."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        name = "outer_learning_rate"
+        require(self, name, 0 < self.outer_learning_rate < math.inf, "must be positive and finite")
+
+
+@dataclass(frozen=True)
 class CaviaSettings(TrustRegionSettings):
     """CAVIA by a trust-region outer step; the defaults are those of Zintgraf et al. 2019."""
 

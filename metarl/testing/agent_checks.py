@@ -57,7 +57,7 @@ class AgentSubject:
             yield from self._runs[steps]
 
     def experiment(self, **changes: Any) -> EnvironmentExperiment:
-        """Build a tiny experiment for the agent."""
+        """Build a tiny experiment for the agent; what its specification fixes stays so."""
         config = Config(
             preset="conformance",
             description="find a hidden number",
@@ -74,7 +74,8 @@ class AgentSubject:
         )
         if "training_tasks" in self.spec.defaults:
             config = dataclasses.replace(config, training_tasks=config.tasks_per_batch)
-        config = dataclasses.replace(self.spec.completed(config), **changes)
+        free = {name: value for name, value in changes.items() if name not in self.spec.fixes}
+        config = dataclasses.replace(self.spec.completed(config), **free)
         return build_environment_experiment(config, self.spec)
 
 

@@ -1,0 +1,64 @@
+"""One policy for all tasks, by policy gradient, with the inner loop switched off in training.
+
+What meta-learning has to beat: the same policy, episodes, baseline and advantages as MAML, but θ
+descends the mean of the tasks' own losses. In evaluations it adapts by gradient steps as MAML does.
+By Adam it is the *pretrained* policy of Finn, Abbeel, Levine 2017, section 5.2, as the authors'
+code trains it; by a trust region it is MAML-TRPO with no inner step.
+"""
+
+import numpy as np
+
+from metarl.agent.gradient import GRADIENT
+from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
+from metarl.agent.outer_steps import (
+    adam_step,
+    is_finite,
+    mean_over_tasks,
+    trust_region_outer_step,
+)
+from metarl.agent.protocol import AgentState, Metrics
+from metarl.agent.rejections import NOT_FINITE
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
+from metarl.workers.shards import Vector, Workers
+from metarl_agents.settings import MultitaskSettings
+
+
+class Multitask:
+    """A policy-gradient step on all tasks together."""
+
+    family = GRADIENT
+
+    def __init__(self, settings: MultitaskSettings, config: Config) -> None:
+        if config.adaptation_steps:
+            raise ConfigError(
+                f"adaptation_steps = {config.adaptation_steps}: agent multitask takes no inner "
+                "step in training; leave it at 0 (test_adaptation_steps are those of evaluations)"
+            )
+        self._settings = settings
+
+    def initial_state(self, theta: Vector) -> AgentState:
+        """Give the state before the first iteration."""
+        return AgentState(theta)
+
+    def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
+        """Take one step on the episodes in the shards."""
+        settings = self._settings
+        contributions = workers.map(meta_gradient, (), True, settings.curvature_fraction)
+        if settings.optimiser == "trust-region":
+            theta, metrics = trust_region_outer_step(
+                state.theta,
+                settings,
+                contributions,
+                product=lambda vector: workers.map(curvature_product, vector),
+                evaluate=lambda candidate: workers.map(surrogate, candidate, ()),
+            )
+            return AgentState(theta), metrics
+        gradient = mean_over_tasks([slope for slope, _, _ in contributions])
+        norm = float(gradient.norm())
+        if np.isfinite(norm):
+            size = settings.outer_learning_rate
+            moved = AgentState(*adam_step(state.theta, gradient, state.optimiser, size))
+            if is_finite(moved.theta, moved.optimiser):
+                return moved, {"gradient_norm": norm, "step_accepted": True, "rejection": None}
+        return state, {"gradient_norm": norm, "step_accepted": False, "rejection": NOT_FINITE}
