@@ -106,6 +106,12 @@ CASES = {
         ),
         Case("grid-navi-rl2 --ship --trained {folder}", ("grid-navi-rl2/config.json",)),
     ],
+    "reproduce_multitask": [
+        Case(
+            "--output {folder} --small --workers 0",
+            ("README.md", "summary.json", "seed-1/metrics.jsonl"),
+        )
+    ],
     "reproduce_paper": [
         Case(
             "navigation-2d --output {folder} --small --workers 0",
