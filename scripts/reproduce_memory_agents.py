@@ -154,7 +154,7 @@ def evaluate(name: str, folder: Path, tasks: int | list[int], workers: int) -> N
                 for seed, iteration, curve in zip(
                     one.training_seeds, one.iterations, one.curves, strict=True
                 )
-                if len(one.curves) > 1 or one.run_dirs[0] is not None
+                if one.run_dirs[0] is not None
             ],
         }
     count = tasks if isinstance(tasks, int) else len(tasks)
