@@ -65,6 +65,24 @@ def test_columns_are_the_environments_pictures_side_by_side(recorded):
                 assert np.array_equal(column, each.frames[time])
 
 
+@pytest.mark.parametrize(
+    ("phases", "rows", "columns"), [(5, 1, 5), (6, 2, 3), (7, 2, 4), (10, 2, 5)]
+)
+def test_many_phases_stand_in_rows_that_a_page_can_show(recorded, phases, rows, columns):
+    (each, *_), task = recorded
+    one, many = video.compose([each], task)[0], video.compose([each] * phases, task)[0]
+    height, width = one.shape[:2]
+    assert many.shape[:2] == (rows * height, columns * width)
+    pictures = [
+        many[row * height : (row + 1) * height, column * width : (column + 1) * width]
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    top = height - each.frames[0].shape[0]  # the captions differ
+    assert all(np.array_equal(found[top:], one[top:]) for found in pictures[:phases])
+    assert all((found == 255).all() for found in pictures[phases:])
+
+
 def test_an_mp4_decodes_to_the_frames_and_the_size_that_were_written(recorded, tmp_path):
     frames = video.compose(*recorded)
     video.write_clip(tmp_path / "clip.mp4", frames, 20)

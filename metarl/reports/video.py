@@ -8,6 +8,7 @@ import contextlib
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from metarl.workers.shards import Shard
 
 FORMATS = (".mp4", ".webp", ".gif")
 _TASKS_AT_ONCE = 16
+_MOST_COLUMNS = 5
 _CAPTION_PIXELS = 15
 _CAPTION_CHARACTERS = 60
 _LINE_HEIGHT = 22
@@ -146,12 +148,19 @@ def record_task(
 def compose(recordings: Sequence[Recording], task: Task) -> list[Frame]:
     """Put phases side by side under captions: task, adaptation steps, time step, return so far.
 
-    An episode that ended earlier keeps its last picture, greyed.
+    More than `_MOST_COLUMNS` stand in several rows. An episode that ended earlier keeps its last
+    picture, greyed.
     """
-    return [
-        np.hstack([_column(each, task, phase, time) for phase, each in enumerate(recordings)])
-        for time in range(max(len(each.frames) for each in recordings))
-    ]
+    rows = ceil(len(recordings) / _MOST_COLUMNS)
+    columns = ceil(len(recordings) / rows)
+    composed = []
+    for time in range(max(len(each.frames) for each in recordings)):
+        pictures = [_column(each, task, phase, time) for phase, each in enumerate(recordings)]
+        empty = np.full_like(pictures[0], _PAPER)
+        pictures += [empty] * (rows * columns - len(pictures))
+        of_rows = [pictures[first : first + columns] for first in range(0, len(pictures), columns)]
+        composed.append(np.vstack([np.hstack(row) for row in of_rows]))
+    return composed
 
 
 def captions(recording: Recording, task: Task, phase: int, time: int) -> tuple[str, str, str]:
