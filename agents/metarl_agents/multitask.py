@@ -6,8 +6,6 @@ By Adam it is the *pretrained* policy of Finn, Abbeel, Levine 2017, section 5.2,
 code trains it; by a trust region it is MAML-TRPO with no inner step.
 """
 
-import numpy as np
-
 from metarl.agent.gradient import GRADIENT
 from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
 from metarl.agent.outer_steps import (
@@ -55,10 +53,9 @@ class Multitask:
             )
             return AgentState(theta), metrics
         gradient = mean_over_tasks([slope for slope, _, _ in contributions])
-        norm = float(gradient.norm())
-        if np.isfinite(norm):
-            size = settings.outer_learning_rate
-            moved = AgentState(*adam_step(state.theta, gradient, state.optimiser, size))
-            if is_finite(moved.theta, moved.optimiser):
-                return moved, {"gradient_norm": norm, "step_accepted": True, "rejection": None}
-        return state, {"gradient_norm": norm, "step_accepted": False, "rejection": NOT_FINITE}
+        metrics = {"gradient_norm": float(gradient.norm())}
+        size = settings.outer_learning_rate
+        moved = AgentState(*adam_step(state.theta, gradient, state.optimiser, size))
+        if not is_finite(moved.theta, moved.optimiser):
+            return state, {**metrics, "step_accepted": False, "rejection": NOT_FINITE}
+        return moved, {**metrics, "step_accepted": True, "rejection": None}
