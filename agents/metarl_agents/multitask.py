@@ -2,7 +2,7 @@
 
 What meta-learning has to beat: the same policy, episodes, baseline and advantages as MAML, but θ
 descends the mean of the tasks' own losses. In evaluations it adapts by gradient steps as MAML does.
-By Adam it is the *pretrained* policy of Finn, Abbeel, Levine 2017, section 5.2, as the authors'
+By Adam it is the *pretrained* policy of Finn, Abbeel, Levine 2017, section 5.3, as the authors'
 code trains it; by a trust region it is MAML-TRPO with no inner step.
 """
 

@@ -3,7 +3,7 @@
 A `Family` is a body, a task distribution and a reward. All its functions take arrays whose first
 axis is the simulation ("slot"), so that `MujocoTask` (one slot) and `MujocoTaskVector` (many, in
 one native batch) compute the same bits. What observes, rewards and judges health takes numpy's
-arrays and torch's tensors alike (`namespace_of`), so that `WarpTaskVector` runs it on a device.
+arrays and torch's tensors alike (`namespace_of`), so that `WarpWorlds` runs it on a device.
 """
 
 import xml.etree.ElementTree as ElementTree
