@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
+import pytest
 import torch
-from jaxtyping import install_import_hook
+from jaxtyping import config, install_import_hook
 
 HOOK = install_import_hook(["metarl", "metarl_envs", "metarl_agents"], "beartype.beartype")
 
@@ -13,3 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 # As in the workers. On a busy machine, threads that wait for each other are many times slower.
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out the checks where whole runs call checked functions thousands of times."""
+    config.update("jaxtyping_disable", item.get_closest_marker("whole_runs") is not None)

@@ -31,6 +31,8 @@ from metarl.workers.shards import Shard
 pytest.importorskip("sb3_contrib")
 from stable_baselines3 import PPO
 
+pytestmark = pytest.mark.whole_runs
+
 SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--horizon", "5"]
 SMALL += ["--hidden-sizes", "4", "--test-tasks", "4", "--test-episodes-per-task", "2"]
 

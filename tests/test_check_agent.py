@@ -4,35 +4,17 @@ from dataclasses import dataclass
 
 import agents_conforming_and_not as agents
 import pytest
+from our_agents import OURS, SMALL
 
 from metarl.cli import main
-from metarl.config.plugins import AgentSpec, agent_names, load_agent
+from metarl.config.plugins import AgentSpec, load_agent
 from metarl.config.settings import NoSettings
 from metarl.foundation.errors import ConfigError
 from metarl.testing import AGENT_CHECKS, check_agent
 from metarl.testing.agent_checks import AgentSubject
 from metarl.testing.playing import Failure
 
-OURS = [
-    origin.name
-    for origin in agent_names()
-    if origin.package == "metarl-suite" and not load_agent(origin.name).baseline
-]
-
-
-SMALL = {
-    "pearl": {
-        "encoder_sizes": [16],
-        "prior_episodes": 1,
-        "first_passes": 1,
-        "gradient_steps": 40,
-        "meta_batch": 4,
-        "batch_size": 32,
-        "context_size": 16,
-        "learning_rate": 3e-3,
-    }
-}
-"""Settings with which the kit is done in moments."""
+pytestmark = pytest.mark.whole_runs
 
 
 def spec_of(kind, settings=NoSettings):

@@ -16,6 +16,8 @@ from building import without_times
 from metarl.cli import main, train_policy
 from metarl.config.plugins import preset_names
 
+pytestmark = pytest.mark.whole_runs
+
 SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--horizon", "5"]
 SMALL += ["--hidden-sizes", "4", "--test-tasks", "3", "--test-episodes-per-task", "2"]
 

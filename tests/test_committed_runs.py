@@ -18,6 +18,8 @@ from metarl.runs.checkpoints import Checkpoints
 from metarl.runs.run_folder import read_config
 from metarl.training import train
 
+pytestmark = pytest.mark.whole_runs
+
 RESULTS = Path(__file__).parent.parent / "results" / "paper"
 SLICE, LAST, DEVIATIONS = 2, 40, 4.0
 COLUMNS = ("pre_adaptation_return", "post_adaptation_return")

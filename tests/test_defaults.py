@@ -17,6 +17,8 @@ from metarl.foundation.errors import ConfigError
 from metarl.runs.contenders import group_runs, with_baselines
 from metarl.tasks.environment_defaults import environment_defaults
 
+pytestmark = pytest.mark.whole_runs
+
 SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--no-tensorboard", "--workers", "0"]
 ENDLESS = "strange_spaces:strange/Endless-v0"
 

@@ -10,6 +10,8 @@ from metarl.cli import main
 from metarl.experiments.curves import summarise
 from metarl.reports.figures import Panel, adaptation_figure
 
+pytestmark = pytest.mark.whole_runs
+
 SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--horizon", "5", "--workers", "0"]
 SMALL += ["--hidden-sizes", "4", "--test-tasks", "4", "--test-episodes-per-task", "2"]
 

@@ -17,6 +17,8 @@ from metarl.experiments.interface import EvaluationCase
 from metarl.foundation.seeding import Split
 from metarl.tasks.distribution import sample_tasks
 
+pytestmark = pytest.mark.whole_runs
+
 TRAINING = EvaluationCase("", {})
 
 

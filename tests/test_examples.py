@@ -13,6 +13,8 @@ from metarl.config import plugins
 from metarl.config.plugins import load_preset
 from metarl.testing import CHECKS, check_task_env
 
+pytestmark = pytest.mark.whole_runs
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 PAGE = (ROOT / "docs" / "environments.md").read_text()

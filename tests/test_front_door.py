@@ -18,6 +18,8 @@ from metarl.learning.objectives import act
 from metarl.tasks.observations import flatten_observations
 from metarl.tasks.policy_environment import policy_environment
 
+pytestmark = pytest.mark.whole_runs
+
 TINY = {
     "tasks_per_batch": 3,
     "episodes_per_task": 4,

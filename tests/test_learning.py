@@ -6,6 +6,8 @@ from building import run
 
 from metarl.config.plugins import load_preset
 
+pytestmark = pytest.mark.whole_runs
+
 
 def last_mean(records, name):
     return np.mean([record[name] for record in records[-5:]])

@@ -15,6 +15,8 @@ from metarl.cli import main
 from metarl.cli.output import TaskProgress, new_console
 from metarl.runs.interruptions import Interrupted
 
+pytestmark = pytest.mark.whole_runs
+
 RUN = str(Path(__file__).parent.parent / "results" / "navigation-2d")
 
 

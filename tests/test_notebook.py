@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.whole_runs
+
 jupyter_client = pytest.importorskip("jupyter_client")
 
 SECONDS = 120.0

@@ -23,6 +23,8 @@ pytest.importorskip("ray")
 import ray
 from ray.cluster_utils import Cluster
 
+pytestmark = pytest.mark.whole_runs
+
 SUPPORT = str(Path(__file__).parent / "support")
 
 

@@ -12,6 +12,8 @@ import pytest
 from metarl.cli import main
 from metarl.config.plugins import preset_names
 
+pytestmark = pytest.mark.whole_runs
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PRESETS = (ROOT / "docs" / "presets.md").read_text()

@@ -16,6 +16,8 @@ from metarl.reports.evaluations import read_evaluation
 from metarl.reports.report import evaluated_tasks, read_run, render_page
 from metarl.reports.report_figures import learning_figures, task_figure, time_figure
 
+pytestmark = pytest.mark.whole_runs
+
 RESULTS = Path(__file__).parent.parent / "results"
 SMALL = ["--tasks-per-batch", "3", "--episodes-per-task", "2", "--horizon", "5", "--workers", "0"]
 SMALL += ["--hidden-sizes", "4", "--test-tasks", "4", "--test-episodes-per-task", "2"]

@@ -24,6 +24,8 @@ from metarl.training import train
 from metarl_agents import rl2
 from metarl_agents.trial_ppo import Part, Weights, estimate, gradient, loaded, prepare
 
+pytestmark = pytest.mark.whole_runs
+
 SIZES = {"memory_size": 12, "gradient_parts": 3, "minibatches": 2, "epochs": 2}
 
 

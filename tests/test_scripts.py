@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -11,14 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from metarl import cli
+
+pytestmark = pytest.mark.whole_runs
+
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
+IMPORTED = (ROOT, ROOT / "envs", ROOT / "agents")
 HELPERS = {"shared"}
 """What no one runs; the scripts import it."""
 AGENTS = {"authors_curvature"}
 """What `metarl train --agent` runs."""
 TRAINING = "--iterations 2 --tasks-per-batch 2 --episodes-per-task 2 --horizon 10 --test-tasks 2"
 TRAINING += " --workers 0 --no-tensorboard"
+MULTITASK = "--output {folder} --small --workers 0"
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ CASES = {
     ],
     "reproduce_multitask": [
         Case(
-            "--output {folder} --small --workers 0",
+            MULTITASK,
             ("README.md", "summary.json", "seed-1/metrics.jsonl"),
         )
     ],
@@ -140,31 +147,40 @@ CASES = {
 }
 
 
-def python(words: list[str], folder: Path, *path: Path) -> str:
-    """Run Python in a folder; give what it prints."""
-    # Before what is installed: this checkout, as pytest itself found it.
-    found = map(str, (*path, ROOT, ROOT / "envs", ROOT / "agents"))
-    done = subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        # One thread each, as in all tests: two that wait for each other are slower.
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(found), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@pytest.fixture(autouse=True)
+def scripts_here(monkeypatch, tmp_path):
+    """In a folder of its own, whose scripts call `metarl` in this process: torch is imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.setattr("shared.metarl", metarl_here)
+    yield
+    for name in CASES.keys() | HELPERS:
+        sys.modules.pop(name, None)
+
+
+def metarl_here(*arguments, deadline=None):
+    words = list(map(str, arguments))
+    assert cli.main(words) == 0, words
+    return True
+
+
+def run_here(name: str, words: list[str], monkeypatch) -> None:
+    """Run a script as Python does, but in this process."""
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *words])
+    try:
+        runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise AssertionError(f"{name} ended with {end.code}") from end
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A trained and evaluated run."""
-    folder = tmp_path_factory.mktemp("trained")
-    training = f"-m metarl train navigation-2d --run-dir run {TRAINING}"
-    python(training.split(), folder)
-    python(["-m", "metarl", "evaluate", "run", "--workers", "0"], folder)
-    return folder / "run"
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    metarl_here("train", "navigation-2d", "--run-dir", folder, *TRAINING.split())
+    metarl_here("evaluate", folder, "--workers", "0")
+    return folder
 
 
 def check(file: Path) -> None:
@@ -198,7 +214,9 @@ def test_every_script_has_a_case():
         for case in cases
     ],
 )
-def test_a_script_runs_and_writes_what_it_promises(name, case, request, tmp_path):
+def test_a_script_runs_and_writes_what_it_promises(
+    name, case, request, tmp_path, monkeypatch, capsys
+):
     for module in case.needs:
         if missing(module):
             pytest.skip(f"needs {module}")
@@ -208,10 +226,34 @@ def test_a_script_runs_and_writes_what_it_promises(name, case, request, tmp_path
     words = case.words.format(folder=tmp_path).split()
     if words[0] == "run":
         words[0] = str(request.getfixturevalue("run"))
-    command = ["-m", "metarl", "train"] if name in AGENTS else [str(SCRIPTS / f"{name}.py")]
 
-    said = python([*command, *words], tmp_path, SCRIPTS)
+    if name in AGENTS:
+        metarl_here("train", *words)
+    else:
+        run_here(name, words, monkeypatch)
 
-    assert case.said in said
+    assert case.said in capsys.readouterr().out
     for file in case.promised:
         check(tmp_path / file)
+
+
+def test_a_script_is_a_command_and_calls_metarl_as_one(tmp_path):
+    """The others run in this process; this one as its users run it."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            SCRIPTS / "reproduce_multitask.py",
+            *MULTITASK.format(folder=tmp_path).split(),
+        ],
+        # Before what is installed: this checkout, as pytest itself found it.
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, IMPORTED)),
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    check(tmp_path / "summary.json")

@@ -14,6 +14,8 @@ from metarl.tasks.distribution import make_environment, sample_tasks
 from metarl_envs.navigation import Navigation2D
 from metarl_envs.slots import SlotEnv
 
+pytestmark = pytest.mark.whole_runs
+
 LIMIT = 12
 IDS = [
     name

@@ -16,6 +16,8 @@ from metarl.experiments.build import build_experiment
 from metarl.tasks.success import EpisodeSuccess, success_metrics
 from metarl.workers.shards import Shard, ShardSpec, to_vector
 
+pytestmark = pytest.mark.whole_runs
+
 VECTOR_ID = "kinds:tests/KindsVector-v0"
 
 

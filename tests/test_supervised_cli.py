@@ -13,6 +13,8 @@ from building import without_times
 from metarl.cli import main
 from metarl_envs.sinusoid import Sinusoid
 
+pytestmark = pytest.mark.whole_runs
+
 SMALL = ["--tasks-per-batch", "3", "--hidden-sizes", "4", "--record-interval", "2"]
 SMALL += ["--checkpoint-interval", "2", "--test-tasks", "5", "--test-queries", "7"]
 

@@ -16,6 +16,8 @@ from metarl.foundation.seeding import Split
 from metarl.tasks.distribution import make_environment, sample_tasks
 from metarl.tasks.policy_environment import DrawTasks
 
+pytestmark = pytest.mark.whole_runs
+
 TRAIN = {"set": "train"}
 
 

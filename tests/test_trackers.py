@@ -9,6 +9,8 @@ import pytest
 
 from metarl.cli import main
 
+pytestmark = pytest.mark.whole_runs
+
 SMALL = ["--tasks-per-batch", "2", "--episodes-per-task", "2", "--horizon", "4"]
 SMALL += ["--hidden-sizes", "4", "--workers", "0", "--run-dir", "r"]
 

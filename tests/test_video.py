@@ -16,6 +16,8 @@ from metarl.runs.run_folder import read_config
 from metarl.runs.session import load_newest_state
 from metarl.workers.shards import Shard
 
+pytestmark = pytest.mark.whole_runs
+
 RUN = Path(__file__).parent.parent / "results" / "navigation-2d"
 
 

@@ -17,6 +17,8 @@ from metarl.foundation.seeding import Split
 from metarl.tasks.distribution import sample_tasks
 from metarl.tasks.failed_episodes import FailedEpisode, read_episode
 
+pytestmark = pytest.mark.whole_runs
+
 NONSENSE = {
     "step": "in step 1 of an episode: ZeroDivisionError: the sensor divided by zero",
     "reset": "in reset of an episode: RuntimeError: the gripper is stuck",

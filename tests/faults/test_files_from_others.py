@@ -28,6 +28,8 @@ from metarl.runs.provenance import read_sessions, summary_of
 from metarl.runs.run_folder import read_config
 from metarl.runs.session import load_newest_state
 
+pytestmark = pytest.mark.whole_runs
+
 NEWEST = "checkpoints/iteration-000004"
 TIMES = 150
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sessions import SMALL, newest_checkpoint, recorded, records, wait_for
 
-pytestmark = pytest.mark.usefixtures("in_the_folder_of_runs")
+pytestmark = [pytest.mark.whole_runs, pytest.mark.usefixtures("in_the_folder_of_runs")]
 
 ITERATIONS = 8
 OPTIONS = ["--iterations", ITERATIONS, "--checkpoint-interval", 2, "--run-dir"]

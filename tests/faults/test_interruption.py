@@ -20,7 +20,7 @@ OPTIONS = ["--iterations", ITERATIONS, "--checkpoint-interval", 2]
 LONG = ["--iterations", 60, "--checkpoint-interval", 3]
 RESUME = ["train", "--run-dir", "r", "--workers", 0, "--no-tensorboard", "--resume"]
 
-pytestmark = pytest.mark.usefixtures("in_the_folder_of_runs")
+pytestmark = [pytest.mark.whole_runs, pytest.mark.usefixtures("in_the_folder_of_runs")]
 
 
 @pytest.fixture(scope="module")

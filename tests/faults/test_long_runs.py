@@ -6,7 +6,7 @@ import psutil
 import pytest
 from sessions import SMALL, wait_for
 
-pytestmark = pytest.mark.usefixtures("in_the_folder_of_runs")
+pytestmark = [pytest.mark.whole_runs, pytest.mark.usefixtures("in_the_folder_of_runs")]
 
 MEBIBYTE = 2**20
 

@@ -20,6 +20,8 @@ from metarl.foundation.errors import WorkerError
 from metarl.tasks.single_environments import resident_bytes
 from metarl.workers.process_pool import Supervision
 
+pytestmark = pytest.mark.whole_runs
+
 
 @pytest.fixture(scope="module")
 def undisturbed():

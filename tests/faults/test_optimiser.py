@@ -22,6 +22,8 @@ from metarl.reports.progress import ConsoleDisplay
 from metarl.runs.metrics import read_metrics
 from metarl.training import train
 
+pytestmark = pytest.mark.whole_runs
+
 META = ["maml-trpo", "fomaml-trpo", "e-maml-trpo", "meta-sgd-trpo", "promp", "reptile"]
 AGENTS = [*META, "pretrained", "oracle"]
 

@@ -13,6 +13,8 @@ from metarl.cli import main
 from metarl.foundation.errors import RunFolderError
 from metarl.reports.evaluations import read_evaluation
 
+pytestmark = pytest.mark.whole_runs
+
 TIMES = 150
 
 
