@@ -1,4 +1,4 @@
-# make demo: train, evaluate and look at a first policy; make test; make lint; make format.
+# make demo: train, evaluate and look at a first policy; make test; make lint; make format; make package.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -13,7 +13,7 @@ OLD_MUJOCO := .venv-mujoco-3.3
 META_WORLD := .venv-metaworld
 GPU := .venv-gpu
 
-.PHONY: demo install reproduce test test-mujoco-3.3 test-metaworld test-gpu lint format clean
+.PHONY: demo install reproduce test test-mujoco-3.3 test-metaworld test-gpu lint package format clean
 
 install: $(INSTALLED)
 
@@ -64,6 +64,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The wheel and the sdist in empty environments, with each supported Python that is here.
+package: $(INSTALLED)
+	.ci/package
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
