@@ -5,15 +5,15 @@ iterations on the held-out goals and by the step sizes of results/paper/navigati
 
     python scripts/reproduce_multitask.py
 
-Writes results/multitask: README.md with the table, summary.json, each seed's configuration, metrics
-and sessions. Stopped, it goes on where it was.
+Writes results/multitask: README.md with the table, summary.json, each seed's configuration, metrics,
+sessions and newest checkpoint. Stopped, it goes on where it was.
 """
 
 import json
 import os
-import shutil
 from pathlib import Path
 
+from reproduce_paper import keep
 from shared import ROOT, SMALL_TRAINING, metarl, parse, parser
 
 import metarl as front_door
@@ -86,9 +86,7 @@ def main() -> None:
             small = {"tasks": 2, "episodes_per_task": 2} if options.small else {}
             (evaluation,) = front_door.evaluate(run, workers=options.workers, **small)
             of_seed[str(stop)] = evaluation.mean_return.tolist()
-            kept.mkdir(parents=True, exist_ok=True)
-            for file in ("config.json", "metrics.jsonl", "sessions.jsonl"):
-                shutil.copy2(run / file, kept / file)
+            keep(run, kept)
             summary.write_text(json.dumps(found, indent=1) + "\n")
             (options.output / "README.md").write_text(table(found))
 
