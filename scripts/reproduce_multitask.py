@@ -5,8 +5,8 @@ iterations on the held-out goals and by the step sizes of results/paper/navigati
 
     python scripts/reproduce_multitask.py
 
-Writes results/multitask: README.md with the table, summary.json, each seed's configuration, metrics,
-sessions and newest checkpoint. Stopped, it goes on where it was.
+Writes results/multitask: README.md with the table, summary.json, each seed's configuration,
+metrics, sessions and newest checkpoint. Stopped, it goes on where it was.
 """
 
 import json

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from metarl.cli import main
 from metarl.experiments.curves import summarise
@@ -82,7 +84,6 @@ def test_the_page_has_the_numbers_of_the_files_and_loads_nothing():
     assert main(["report", "r"]) == 0
     page = Page("r/report.html")
     assert all(source.startswith(("data:", "#")) for source in page.sources)
-    assert "script" not in page.tags
     assert not page.without_text
     evaluation = json.loads(Path("r/evaluation.json").read_text())
     for mean, (low, high) in zip(evaluation["mean_return"], evaluation["ci95"], strict=True):
@@ -96,6 +97,37 @@ def test_the_page_has_the_numbers_of_the_files_and_loads_nothing():
     assert "metarl render" not in page.text
     assert "Paths" in page.text
     assert "r was trained in 1 session" in page.text
+
+
+def parts_to_try(page):
+    """Give what a page's part with policies to try says about them."""
+    text = Path(page).read_text(encoding="utf-8")
+    return [
+        json.loads(it) for it in re.findall(r'<script type="application/json">(.*)</script>', text)
+    ]
+
+
+def test_a_reader_tries_the_policies_of_2d_navigation_on_the_page():
+    train("r")
+    train("multi", "--agent", "multitask", "--inner-learning-rate", "0.3")
+    train("meta", "--agent", "meta-sgd-trpo")  # learned step sizes: no one α to choose
+    train("tanh", "--agent", "reptile", "--activation", "tanh")
+    assert main(["report", "r", "multi", "meta", "tanh", "-o", "page.html"]) == 0
+    (part,) = parts_to_try("page.html")
+    maml, _, untrained = part["policies"]
+    assert [it["label"] for it in part["policies"]] == ["maml-trpo", "multitask", "untrained"]
+    assert (part["alpha"], part["proportions"]) == (0.5, [1, 0.5, 0.5])
+    saved = load_file(max(Path("r/checkpoints").glob("*/parameters.safetensors")))
+    layers = [f"mean.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")]
+    theta = np.concatenate([saved[f"policy/{name}"].ravel() for name in ("log_std", *layers)])
+    of_page = [np.frombuffer(base64.b64decode(it["theta"]), "<f4") for it in part["policies"]]
+    np.testing.assert_array_equal(of_page[0], theta)
+    assert maml["horizon"] == untrained["horizon"] == 5
+    assert not np.array_equal(of_page[0], of_page[2])
+
+    assert main(["report", "tanh", "-o", "page.html"]) == 0
+    assert parts_to_try("page.html") == []
+    assert "Try it" not in Page("page.html").text
 
 
 def test_what_is_missing_is_named_with_its_command():

@@ -116,7 +116,12 @@ CASES = {
     "reproduce_multitask": [
         Case(
             MULTITASK,
-            ("README.md", "summary.json", "seed-1/metrics.jsonl"),
+            (
+                "README.md",
+                "summary.json",
+                "seed-1/metrics.jsonl",
+                "seed-1/checkpoints/iteration-000002/manifest.json",
+            ),
         )
     ],
     "reproduce_paper": [
@@ -143,6 +148,7 @@ CASES = {
             given="characters/5-way-1-shot-convolutional/evaluation.json",
         ),
     ],
+    "write_goal_page": [Case("-o page.html", ("page.html",), said="KiB")],
     "write_reliability": [Case("--output .", ("reliability.md",))],
 }
 
@@ -191,6 +197,8 @@ def check(file: Path) -> None:
         assert all(json.loads(line) for line in file.read_text().splitlines())
     elif file.suffix == ".md":
         assert "\n|---|" in file.read_text()
+    elif file.suffix == ".html":
+        assert file.read_text().startswith("<!DOCTYPE html>")
     else:
         assert file.read_bytes().startswith(b"\x89PNG")
 

@@ -8,6 +8,7 @@ from gymnasium import spaces
 from jaxtyping import Float, Int
 
 from metarl_envs.drawing import AGENT, GOAL, PATH, Canvas
+from metarl_envs.goal_page import Policies, page_part
 from metarl_envs.slots import Frame, Generators, Moment, Outcome, SlotEnv, SlotVector
 
 Points = Float[np.ndarray, "slot 2"]
@@ -58,6 +59,10 @@ class Navigation2D(SlotEnv):
     def draw(self, moments: Sequence[Moment]) -> Frame:
         """Draw the goal, the path so far and the agent."""
         return _draw_path(moments, [np.asarray(self.task)], 0.02, 0.75)
+
+    def page_part(self, policies: Policies) -> str:
+        """Give a part of a report, as HTML, in which a reader chooses the goal."""
+        return page_part(policies)
 
 
 class NavigationSemicircle(SlotEnv):

@@ -23,6 +23,7 @@ from metarl.experiments.interface import Experiment
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.rollout_location import RolloutLocation
 from metarl.foundation.threads import one_thread
+from metarl.reports.interactive import interactive_parts
 from metarl.reports.paths import paths_of
 from metarl.reports.report import read_run, write_report
 from metarl.reports.video import draw_tasks
@@ -250,8 +251,9 @@ def report(runs: Folder | Sequence[Folder], output: Folder | None = None) -> Pat
     file = Path(output) if output is not None else folders[0] / "report.html"
     found = [read_run(folder) for folder in folders]
     first_of_groups = {each.group: each for each in reversed(found)}
-    paths = [path for each in found if each in first_of_groups.values() for path in paths_of(each)]
-    write_report(file, found, paths)
+    first = [each for each in found if each in first_of_groups.values()]
+    paths = [path for each in first for path in paths_of(each)]
+    write_report(file, found, paths, interactive_parts(first))
     return file
 
 

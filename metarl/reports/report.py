@@ -134,7 +134,10 @@ def read_run(run_dir: Path) -> Run:
 
 
 def write_report(
-    file: Path, runs: Sequence[Run], paths: Sequence[report_figures.TaskPaths]
+    file: Path,
+    runs: Sequence[Run],
+    paths: Sequence[report_figures.TaskPaths],
+    parts: Sequence[str] = (),
 ) -> None:
     """Write the page; it appears whole or not at all.
 
@@ -142,12 +145,13 @@ def write_report(
         file: where to.
         runs: at least one.
         paths: of the policies in the plane, where tasks are goals there; may be empty.
+        parts: HTML in which a reader tries policies (`metarl.reports.interactive`).
 
     Raises:
         RunFolderError: the file cannot be written.
 
     """
-    page = render_page(runs, paths)
+    page = render_page(runs, paths, parts)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -155,7 +159,11 @@ def write_report(
     write_whole(file, page.encode())
 
 
-def render_page(runs: Sequence[Run], paths: Sequence[report_figures.TaskPaths] = ()) -> str:
+def render_page(
+    runs: Sequence[Run],
+    paths: Sequence[report_figures.TaskPaths] = (),
+    parts: Sequence[str] = (),
+) -> str:
     """Give the page as HTML; arguments as for `write_report`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("metarl.reports"),
@@ -205,6 +213,7 @@ def render_page(runs: Sequence[Run], paths: Sequence[report_figures.TaskPaths] =
             )
             for each in paths
         ],
+        parts=parts,
         videos=[_video(file) for run in runs for file in run.videos],
     )
 

@@ -1,0 +1,61 @@
+"""Parts of the page in which a reader tries policies, where the environment brings such a part."""
+
+from collections.abc import Sequence
+
+from metarl.agent.gradient import GRADIENT, STEP_SIZES
+from metarl.config.reinforcement import Config
+from metarl.experiments.build import build_experiment
+from metarl.experiments.environment_experiment import EnvironmentExperiment
+from metarl.foundation.errors import ConfigError
+from metarl.reports.report import Run
+from metarl.runs.session import load_newest_state
+from metarl.workers.shards import Vector, to_vector
+
+Policies = dict[str, tuple[Config, Vector]]
+"""By label: the configuration, and θ as one vector."""
+
+UNTRAINED = "untrained"
+
+
+def interactive_parts(runs: Sequence[Run]) -> list[str]:
+    """Give the parts as HTML, one for each environment that has a method `page_part`.
+
+    It is asked to show the runs whose policy adapts by plain gradient steps, and what the first of
+    them was before training. An empty part is left out.
+
+    Args:
+        runs: those whose policies are to be shown.
+
+    """
+    experiments: dict[str, EnvironmentExperiment] = {}
+    policies: dict[str, Policies] = {}
+    for run in runs:
+        experiment = _experiment_with_part(run)
+        if experiment is None:
+            continue
+        state = load_newest_state(run.run_dir, experiment, "metarl report").agent
+        if STEP_SIZES in state.others:
+            continue
+        config = experiment.config
+        experiments.setdefault(config.env_id, experiment)
+        there = policies.setdefault(config.env_id, {})
+        label = config.agent if config.agent not in there else f"{config.agent}, {run.run_dir}"
+        there[label] = config, state.theta
+    parts = []
+    for env_id, first in experiments.items():
+        untrained = {UNTRAINED: (first.config, to_vector(first.initial))}
+        part = first.environment.get_wrapper_attr("page_part")
+        parts.append(part({**policies[env_id], **untrained}))
+    return [part for part in parts if part]
+
+
+def _experiment_with_part(run: Run) -> EnvironmentExperiment | None:
+    """Build a run's experiment, if its environment brings a part that can show its agent."""
+    if not isinstance(run.config, Config) or not run.versions or run.config.never_adapts:
+        return None
+    try:
+        experiment: EnvironmentExperiment = build_experiment(run.config)
+    except ConfigError:  # of a package that is not installed here; `paths_of` says so
+        return None
+    has_part = experiment.environment.has_wrapper_attr("page_part")
+    return experiment if has_part and experiment.agent.family is GRADIENT else None
