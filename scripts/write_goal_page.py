@@ -45,10 +45,12 @@ def notes() -> dict[str, str]:
         "untrained": ("as it was initialised", curves["random"]),
     }
     goals = len(baselines["tasks"])
-    return {
-        label: f"{what}; on {goals} goals {before:.1f} → {after:.1f}".replace(" -", " −")
+    space = "\N{NO-BREAK SPACE}"
+    said = {
+        label: f"{what}; on {goals} goals{space}{before:.1f}{space}→{space}{after:.1f}"
         for label, (what, (before, after, *_)) in told.items()
     }
+    return {label: text.replace(f"{space}-", f"{space}−") for label, text in said.items()}
 
 
 def main() -> None:

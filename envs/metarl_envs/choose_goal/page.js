@@ -76,7 +76,7 @@ function phaseName(phase) {
   return phase === 0 ? "before" : phase === 1 ? "1 step" : `${phase} steps`;
 }
 
-/** Build what stands for one policy; give { field, show }. */
+/** Build what stands for one policy; give its field and what places the goal and shows episodes. */
 function panel(parent, policy, help) {
   const theta = decode(policy.theta);
   const figure = node(parent, "figure", { class: "panel" });
@@ -89,7 +89,8 @@ function panel(parent, policy, help) {
     "aria-describedby": help.id,
   });
   const upright = node(field, "g", { transform: "scale(1 -1)" });
-  node(upright, "rect", { class: "goals", x: -FIELD, y: -FIELD, width: 2 * FIELD, height: 2 * FIELD });
+  const whole = { x: -FIELD, y: -FIELD, width: 2 * FIELD, height: 2 * FIELD };
+  node(upright, "rect", { class: "goals", ...whole });
   const phases = [0, 1, 2, 3].map((phase) => ({
     paths: node(upright, "path", { class: `paths phase-${phase}` }),
     ends: node(upright, "path", { class: `ends phase-${phase}` }),
@@ -103,7 +104,8 @@ function panel(parent, policy, help) {
 
   function place([x, y]) {
     goal.setAttribute("transform", `translate(${x} ${y})`);
-    field.setAttribute("aria-label", `${policy.label}; goal at x ${number(x, 2)}, y ${number(y, 2)}`);
+    const at = `goal at x ${number(x, 2)}, y ${number(y, 2)}`;
+    field.setAttribute("aria-label", `${policy.label}; ${at}`);
   }
 
   function show({ goal: at, episodes, rates, noises }) {
@@ -145,102 +147,117 @@ function readAddress(text) {
   return { ...said, goal: goal.length === 2 && goal.every(Number.isFinite) ? goal : null };
 }
 
-/** Bring a section of the page to life. */
-function start(section, data) {
-  const sliders = Object.fromEntries(
-    ["alpha", "episodes", "steps"].map((name) => [name, section.querySelector(`input[name=${name}]`)]));
-  const said = section.querySelector("[role=status]");
-  const help = section.querySelector(".help");
-  const panels = data.policies.map((policy) =>
-    panel(section.querySelector(".panels"), policy, help));
-  const horizon = Math.max(...data.policies.map((policy) => policy.horizon));
-  let [goal, seed, noises] = [data.goal, 1, []];
-  let [changes, running] = [0, false];
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
-  function situation() {
-    const alpha = data.alphas[sliders.alpha.value];
-    const rates = data.proportions.slice(0, sliders.steps.value).map((part) => alpha * part);
-    return { goal, episodes: Number(sliders.episodes.value), rates, noises };
+/** Let mouse, finger and keys move the goal over a field, by calling moveTo(x, y), moveBy(x, y). */
+function listen(field, moveTo, moveBy) {
+  function point(event) {
+    const { left, top, width } = field.getBoundingClientRect();
+    const scale = (2 * VIEW) / width;
+    moveTo(scale * (event.clientX - left) - VIEW, VIEW - scale * (event.clientY - top));
   }
+  field.addEventListener("click", point);
+  field.addEventListener("pointermove", (event) => {
+    // By touch, the same movement scrolls the page.
+    if (event.pointerType === "mouse" && event.buttons === 1) point(event);
+  });
+  field.addEventListener("keydown", (event) => {
+    const move = MOVES[event.key];
+    if (!move) return;
+    event.preventDefault();
+    const size = event.shiftKey ? 0.01 : 0.05;
+    moveBy(size * move[0], size * move[1]);
+  });
+}
 
-  // One policy at a time, so that the page answers in between; what changes meanwhile is drawn next.
-  async function update() {
-    label();
+/**
+ * Give a function that shows the situation, one policy at a time, so that the page answers between.
+ *
+ * What changes meanwhile is shown next. At last `said` tells the results.
+ */
+function shower(panels, situation, said) {
+  let [changes, running] = [0, false];
+  return async () => {
     changes += 1;
     if (running) return;
     running = true;
-    for (let seen = -1; seen !== changes; ) {
+    for (let seen = 0; seen !== changes; ) {
       seen = changes;
       const results = [];
       for (const each of panels) {
         await new Promise((resolve) => setTimeout(resolve));
         results.push(each.show(situation()));
       }
-      const [x, y] = goal;
-      said.textContent =
-        `Goal at x ${number(x, 2)}, y ${number(y, 2)}. Mean returns: ${results.join("; ")}.`;
+      const [x, y] = situation().goal.map((value) => number(value, 2));
+      said.textContent = `Goal at x ${x}, y ${y}. Mean returns: ${results.join("; ")}.`;
     }
     running = false;
+  };
+}
+
+/** Bring a section of the page to life. */
+function start(section, data) {
+  const slider = {};
+  for (const name of ["alpha", "episodes", "steps"]) {
+    slider[name] = section.querySelector(`input[name=${name}]`);
+  }
+  const place = section.querySelector(".panels");
+  const help = section.querySelector(".help");
+  const panels = data.policies.map((policy) => panel(place, policy, help));
+  const horizon = Math.max(...data.policies.map((policy) => policy.horizon));
+  let [goal, seed, noises] = [data.goal, 0, []];
+
+  const show = shower(panels, situation, section.querySelector("[role=status]"));
+
+  function situation() {
+    const alpha = data.alphas[slider.alpha.value];
+    const rates = data.proportions.slice(0, slider.steps.value).map((part) => alpha * part);
+    return { goal, episodes: Number(slider.episodes.value), rates, noises };
   }
 
-  function label() {
-    const values = {
-      alpha: `${data.alphas[sliders.alpha.value]}`,
-      episodes: sliders.episodes.value,
-      steps: sliders.steps.value,
-    };
-    for (const [name, slider] of Object.entries(sliders)) {
-      section.querySelector(`output[name=${name}]`).textContent = values[name];
-      slider.setAttribute("aria-valuetext", values[name]);
+  function update() {
+    for (const [name, input] of Object.entries(slider)) {
+      const value = name === "alpha" ? `${data.alphas[input.value]}` : input.value;
+      section.querySelector(`output[name=${name}]`).textContent = value;
+      input.setAttribute("aria-valuetext", value);
     }
-    panels.forEach((each) => each.place(goal));
+    for (const each of panels) each.place(goal);
+    show();
   }
 
-  function moveTo(x, y) {
-    // As long as floating point lets 0.05 + 0.05 + 0.05 be 0.15000000000000002.
-    goal = [x, y].map((value) => Math.round(1000 * Math.min(FIELD, Math.max(-FIELD, value))) / 1000);
+  function moveTo(...wanted) {
+    // Rounded, because 0.05 + 0.05 + 0.05 is 0.15000000000000002.
+    const inside = wanted.map((value) => Math.min(FIELD, Math.max(-FIELD, value)));
+    goal = inside.map((value) => Math.round(1000 * value) / 1000);
     update();
   }
 
-  function draw(newSeed) {
-    seed = newSeed;
-    noises = noisesOf(seed, data.proportions.length + 1, sliders.episodes.max, horizon);
+  function drawNoise() {
+    seed += 1;
+    noises = noisesOf(seed, data.proportions.length + 1, slider.episodes.max, horizon);
     update();
   }
 
-  function follow() {
-    const address = readAddress(window.location.hash);
+  function follow(hash) {
+    const address = readAddress(hash);
     if (!address.goal) return;
     const alpha = data.alphas.indexOf(Number(address.alpha ?? data.alpha));
-    if (alpha >= 0) sliders.alpha.value = alpha;
-    sliders.episodes.value = address.episodes ?? data.episodes;
-    sliders.steps.value = address.steps ?? data.steps;
+    if (alpha >= 0) slider.alpha.value = alpha;
+    slider.episodes.value = address.episodes ?? data.episodes;
+    slider.steps.value = address.steps ?? data.steps;
     moveTo(...address.goal);
   }
 
-  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
   for (const { field } of panels) {
-    const point = (event) => {
-      const { left, top, width } = field.getBoundingClientRect();
-      const scale = (2 * VIEW) / width;
-      moveTo(scale * (event.clientX - left) - VIEW, VIEW - scale * (event.clientY - top));
-    };
-    field.addEventListener("click", point);
-    field.addEventListener("pointermove", (event) => {
-      // By touch, the same movement scrolls the page.
-      if (event.pointerType === "mouse" && event.buttons === 1) point(event);
-    });
-    field.addEventListener("keydown", (event) => {
-      const move = moves[event.key];
-      if (!move) return;
-      event.preventDefault();
-      const size = event.shiftKey ? 0.01 : 0.05;
-      moveTo(goal[0] + size * move[0], goal[1] + size * move[1]);
-    });
+    listen(field, moveTo, (x, y) => moveTo(goal[0] + x, goal[1] + y));
   }
-  for (const slider of Object.values(sliders)) slider.addEventListener("input", update);
-  section.querySelector("button[name=noise]").addEventListener("click", () => draw(seed + 1));
-  window.addEventListener("hashchange", follow);
-  draw(seed);
-  follow();
+  for (const input of Object.values(slider)) input.addEventListener("input", update);
+  section.querySelector("button[name=noise]").addEventListener("click", drawNoise);
+  window.addEventListener("hashchange", () => follow(window.location.hash));
+  // A link that was followed before changes no address, and yet is to be followed again.
+  for (const link of section.querySelectorAll(".try a")) {
+    link.addEventListener("click", () => follow(link.hash));
+  }
+  drawNoise();
+  follow(window.location.hash);
 }
