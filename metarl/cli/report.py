@@ -1,9 +1,10 @@
 """Write one page about a run, or about several beside each other.
 
 The page is complete in itself: what was trained, learning curves, adaptation curves beside
-published numbers, every task's return, paths where tasks are goals in the plane, and the clips of
-the run folder. What `metarl evaluate` and `metarl render` have not made yet is named with the
-command that makes it. Runs of one agent are drawn together as seeds.
+published numbers, every task's return, paths where tasks are goals in the plane, policies to try
+where the environment has a part for it, and the clips of the run folder. What `metarl evaluate` and
+`metarl render` have not made yet is named with the command that makes it. Runs of one agent are
+drawn together as seeds.
 
 Examples:
   metarl report runs/navigation-2d
