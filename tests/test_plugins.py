@@ -41,8 +41,6 @@ AGENTS = """\
 from metarl.config.plugins import AgentSpec
 from metarl.config.settings import NoSettings
 
-pytestmark = pytest.mark.whole_runs
-
 MINE = AgentSpec("stranger:Agent", NoSettings, "does as I like", "nobody 1999")
 WRONG = 3
 """
