@@ -1,4 +1,4 @@
-# make demo: train, evaluate and look at a first policy; make test; make lint; make format; make package.
+# make demo: train, evaluate and look at a first policy; make test; make lint; make docs; make package; make format.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -13,7 +13,7 @@ OLD_MUJOCO := .venv-mujoco-3.3
 META_WORLD := .venv-metaworld
 GPU := .venv-gpu
 
-.PHONY: demo install reproduce test test-mujoco-3.3 test-metaworld test-gpu lint package format clean
+.PHONY: demo install reproduce test test-mujoco-3.3 test-metaworld test-gpu docs lint package format clean
 
 install: $(INSTALLED)
 
@@ -59,6 +59,10 @@ test-gpu:
 	$(GPU)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,gpu]"
 	$(GPU)/bin/python -m pytest tests/test_warp_worlds.py tests/test_devices.py
 
+# The site, in docs/_build/html/index.html; a warning is an error. Nothing is fetched from a network.
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --quiet -c docs . docs/_build/html
+
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -74,4 +78,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(OLD_MUJOCO) $(META_WORLD) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf docs/_build $(VENV) $(OLD_MUJOCO) $(META_WORLD) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

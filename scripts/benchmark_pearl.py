@@ -128,8 +128,6 @@ def table(record: dict[str, Any]) -> str:
     """Give the page."""
     found, sizes = record["found"], record["sizes"]
     lines = [
-        "# PEARL's gradient steps",
-        "",
         f"Made by `{record['command']}`: {sizes['tasks']} tasks of {sizes['transitions']} "
         f"transitions, networks of {' × '.join(map(str, sizes['layers']))}, one thread, medians of "
         f"{record['rounds']} rounds, by processor time.",

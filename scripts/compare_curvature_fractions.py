@@ -81,6 +81,8 @@ def draw(axes: Any, preset: str, curves: dict[str, np.ndarray]) -> None:
 
 def table(summaries: list[dict[str, Any]]) -> str:
     lines = [
+        "# A fraction of the curvature",
+        "",
         f"Return after adaptation, mean of the last {LAST} iterations; mean ± standard deviation",
         "of five seeds;",
         "written by `python scripts/compare_curvature_fractions.py`.",

@@ -86,8 +86,9 @@ def ran_on(*packages: str) -> dict[str, Any]:
 
 
 def write(folder: Path, name: str, record: dict[str, Any], table: str) -> None:
-    """Write NAME.json and NAME.md, and print the table."""
+    """Write NAME.json and NAME.md, which has a title above the table, and print the table."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
-    (folder / f"{name}.md").write_text(table)
+    title = f"# Benchmark: {name.replace('_', ' ')}\n\n"
+    (folder / f"{name}.md").write_text(title + table)
     print(table)

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.whole_runs
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
-PAGE = (ROOT / "docs" / "environments.md").read_text()
+PAGE = "".join(
+    (ROOT / "docs" / f"{name}.md").read_text() for name in ("environments", "wrapped-environments")
+)
 SMALL = {
     "iterations": 1,
     "tasks-per-batch": 2,

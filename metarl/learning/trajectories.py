@@ -2,16 +2,16 @@
 
 Axes, always in this order:
 
-==========  =======================================================================
-axis        meaning
-==========  =======================================================================
-``task``    the tasks of a meta-batch, in task order; never reordered, never merged
-``episode`` the episodes of one task, one adaptation phase
-``time``    steps of an episode, 0 … horizon − 1; padded behind the last step
-``step``    episode and time merged, padding dropped
-``obs``     elements of an observation
-``act``     elements of an action (absent for discrete actions)
-==========  =======================================================================
+===========  =======================================================================
+axis         meaning
+===========  =======================================================================
+``task``     the tasks of a meta-batch, in task order; never reordered, never merged
+``episode``  the episodes of one task, one adaptation phase
+``time``     steps of an episode, 0 … horizon − 1; padded behind the last step
+``step``     episode and time merged, padding dropped
+``obs``      elements of an observation
+``act``      elements of an action (absent for discrete actions)
+===========  =======================================================================
 
 An *adaptation phase* is one round of data collection: phase 0 acts with θ, phase k with the
 parameters after k inner steps. The data of phases 0 … K − 1 are the support batches of the K inner

@@ -36,7 +36,7 @@ def conjugate_gradient(
         product: v ↦ A v.
         target: b.
         iterations: the most products to take.
-        tolerance: stop when |b − A x|² falls below it.
+        tolerance: stop when ‖b − A x‖² falls below it.
 
     Raises:
         CurvatureError: pᵀ A p ≤ 0 or not finite for a search direction p, so A is not positive

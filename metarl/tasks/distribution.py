@@ -135,7 +135,7 @@ def sample_tasks(
     Args:
         environment: a task-distributed environment.
         seed: the run's seed.
-        key: the phase, such as (Split.TRAIN, iteration); task i is drawn from (*key, i).
+        key: the phase, such as (Split.TRAIN, iteration); task i is drawn from `(*key, i)`.
         count: how many.
         task_range: draw uniformly between its `low` and `high` instead, which need not lie in the
             task space; or from the environment's `set` of that name, spread evenly over it.

@@ -1,0 +1,142 @@
+"""What the site computes when it is built: help texts, tables of fields, names at the front door."""
+
+import dataclasses
+import io
+import os
+import re
+from contextlib import redirect_stdout, suppress
+from importlib import import_module
+from typing import Any, get_type_hints
+from unittest.mock import patch
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.docutils import SphinxDirective
+
+import metarl
+from metarl.cli import main
+from metarl.config.plugins import agent_names, load_agent
+
+COLUMNS = "88"
+"""Width of the help texts, in characters."""
+
+
+def help_text(verb: str) -> str:
+    """Give what `metarl VERB --help` prints."""
+    printed = io.StringIO()
+    # A run without a terminal has neither width nor colours of its own.
+    with (
+        patch.dict(os.environ, {"COLUMNS": COLUMNS, "NO_COLOR": "1"}),
+        redirect_stdout(printed),
+        suppress(SystemExit),
+    ):
+        main([verb, "--help"])
+    return printed.getvalue()
+
+
+def documented_fields(kind: type[Any]) -> list[tuple[str, str, str, str]]:
+    """Give name, type, default and meaning of each field of a dataclass, the inherited as well."""
+    meanings = {}
+    for cls in reversed(kind.__mro__[:-1]):
+        found = ModuleAnalyzer.for_module(cls.__module__).find_attr_docs()
+        for (owner, name), lines in found.items():
+            if owner == cls.__name__:
+                meanings[name] = " ".join(" ".join(lines).split())
+    hints = get_type_hints(kind)
+    return [
+        (field.name, _type(hints[field.name]), _default(field), meanings.get(field.name, ""))
+        for field in dataclasses.fields(kind)
+    ]
+
+
+def _type(hint: Any) -> str:
+    shown = hint.__name__ if isinstance(hint, type) and not hasattr(hint, "__args__") else str(hint)
+    return re.sub(r"\b(?:typing|collections\.abc)\.", "", shown)
+
+
+def _default(field: "dataclasses.Field[Any]") -> str:
+    if field.default_factory is not dataclasses.MISSING:
+        return repr(field.default_factory())
+    return "" if field.default is dataclasses.MISSING else repr(field.default)
+
+
+def fields_table(kind: type[Any]) -> str:
+    """Give the fields of a dataclass as a table in Markdown."""
+    rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
+    for name, hint, default, meaning in documented_fields(kind):
+        cells = f"`{name}`", f"`{hint}`", f"`{default}`" if default else "", meaning
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def agents_settings() -> str:
+    """Give the settings of every agent that has some, agents with the same ones together."""
+    owners: dict[type[Any], list[str]] = {}
+    for origin in agent_names():
+        owners.setdefault(load_agent(origin.name).settings, []).append(f"`{origin.name}`")
+    parts = [
+        f"{', '.join(names)}:\n\n{fields_table(settings)}"
+        for settings, names in owners.items()
+        if dataclasses.fields(settings)
+    ]
+    return "\n\n".join(parts)
+
+
+class HelpOfVerb(SphinxDirective):
+    """`{verb-help} train`: what `metarl train --help` prints."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Give one block."""
+        text = help_text(self.arguments[0])
+        return [nodes.literal_block(text, text, language="text")]
+
+
+class Fields(SphinxDirective):
+    """`{fields} module:Class`: the fields of a dataclass as a table."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Give the table."""
+        module, _, name = self.arguments[0].partition(":")
+        return self.parse_text_to_nodes(fields_table(getattr(import_module(module), name)))
+
+
+class AgentsSettings(SphinxDirective):
+    """`{agents-settings}`: a table for each settings class of the installed agents."""
+
+    def run(self) -> list[nodes.Node]:
+        """Give the tables."""
+        return self.parse_text_to_nodes(agents_settings())
+
+
+def public_name(target: str) -> str:
+    """Give the name by which the front door offers what lives in a module behind it."""
+    module, _, name = target.rpartition(".")
+    if name in metarl.__all__ and getattr(metarl, name).__module__ == module:
+        return f"metarl.{name}"
+    return target
+
+
+def resolve_homes(app: Sphinx, env: Any, node: Any, contnode: nodes.Element) -> Any:
+    """Lead a reference to `metarl.api.run.Run` to `metarl.Run`, where it is documented."""
+    target = node.get("reftarget", "")
+    name = public_name(target)
+    if node.get("refdomain") != "py" or name == target:
+        return None
+    domain = env.domains["py"]
+    return domain.resolve_xref(
+        env, node["refdoc"], app.builder, node["reftype"], name, node, contnode
+    )
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Tell Sphinx of all this."""
+    app.add_directive("verb-help", HelpOfVerb)
+    app.add_directive("fields", Fields)
+    app.add_directive("agents-settings", AgentsSettings)
+    app.connect("missing-reference", resolve_homes)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
