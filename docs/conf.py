@@ -1,9 +1,8 @@
 """The documentation site: `make docs`.
 
-The sources are the pages of `docs/` and, where they lie, the README files of `results/`, the tables of
-`benchmarks/` and the changelog. So Sphinx reads the repository from its root, and a link between two
-pages is the same here and on GitHub. Nothing is fetched from a network, neither by the build nor by
-the pages.
+The sources are the pages of `docs/` and, where they lie, the pages of `results/` and `benchmarks/`
+and the changelog. So Sphinx reads the repository from its root, and a link between two pages is the
+same here and on GitHub. Nothing is fetched from a network, neither by the build nor by the pages.
 """
 
 import sys
@@ -17,7 +16,7 @@ project = "metarl"
 author = "the authors of metarl"
 release = version = OWN_VERSION
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "site_parts"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "site_parts"]
 root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
@@ -33,7 +32,6 @@ nb_execution_mode = "off"  # what is committed is shown; tests execute it
 
 # A word between single backticks in a docstring is code.
 default_role = "literal"
-napoleon_numpy_docstring = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

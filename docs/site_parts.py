@@ -1,9 +1,10 @@
-"""What the site computes when it is built: help texts, tables of fields, names at the front door."""
+"""What the site computes when it is built: help texts, tables of fields, docstrings as reST."""
 
 import dataclasses
 import io
 import os
 import re
+import textwrap
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from typing import Any, get_type_hints
@@ -11,6 +12,7 @@ from unittest.mock import patch
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
@@ -18,8 +20,8 @@ import metarl
 from metarl.cli import main
 from metarl.config.plugins import agent_names, load_agent
 
-COLUMNS = "88"
-"""Width of the help texts, in characters."""
+COLUMNS = 78
+"""Width of the help texts, in characters; as much as stands beside the contents of a page."""
 
 
 def help_text(verb: str) -> str:
@@ -27,16 +29,21 @@ def help_text(verb: str) -> str:
     printed = io.StringIO()
     # A run without a terminal has neither width nor colours of its own.
     with (
-        patch.dict(os.environ, {"COLUMNS": COLUMNS, "NO_COLOR": "1"}),
+        patch.dict(os.environ, {"COLUMNS": str(COLUMNS), "NO_COLOR": "1"}),
         redirect_stdout(printed),
         suppress(SystemExit),
     ):
         main([verb, "--help"])
-    return printed.getvalue()
+    return "\n".join(map(_wrapped, printed.getvalue().splitlines()))
+
+
+def _wrapped(line: str) -> str:
+    """Break a paragraph, which a terminal would do."""
+    return textwrap.fill(line, COLUMNS, subsequent_indent=re.match(" *", line)[0])
 
 
 def documented_fields(kind: type[Any]) -> list[tuple[str, str, str, str]]:
-    """Give name, type, default and meaning of each field of a dataclass, the inherited as well."""
+    """Give name, meaning, default and type of each field of a dataclass, the inherited as well."""
     meanings = {}
     for cls in reversed(kind.__mro__[:-1]):
         found = ModuleAnalyzer.for_module(cls.__module__).find_attr_docs()
@@ -45,7 +52,7 @@ def documented_fields(kind: type[Any]) -> list[tuple[str, str, str, str]]:
                 meanings[name] = " ".join(" ".join(lines).split())
     hints = get_type_hints(kind)
     return [
-        (field.name, _type(hints[field.name]), _default(field), meanings.get(field.name, ""))
+        (field.name, meanings.get(field.name, ""), _default(field), _type(hints[field.name]))
         for field in dataclasses.fields(kind)
     ]
 
@@ -63,9 +70,9 @@ def _default(field: "dataclasses.Field[Any]") -> str:
 
 def fields_table(kind: type[Any]) -> str:
     """Give the fields of a dataclass as a table in Markdown."""
-    rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
-    for name, hint, default, meaning in documented_fields(kind):
-        cells = f"`{name}`", f"`{hint}`", f"`{default}`" if default else "", meaning
+    rows = ["| field | meaning | default | type |", "|---|---|---|---|"]
+    for name, meaning, default, hint in documented_fields(kind):
+        cells = f"`{name}`", meaning, f"`{default}`" if default else "", f"`{hint}`"
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows)
 
@@ -133,10 +140,33 @@ def resolve_homes(app: Sphinx, env: Any, node: Any, contnode: nodes.Element) -> 
     )
 
 
+def convert_docstring(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
+    """Turn "Args:" and its kin into reST.
+
+    Not the extension napoleon itself, which takes what stands before a colon in the docstring of an
+    attribute for its type.
+    """
+    if what not in ("attribute", "property", "data"):
+        lines[:] = GoogleDocstring(lines, what=what, name=name, obj=thing, options=options).lines()
+
+
+def readable_signature(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str, returns: str
+) -> tuple[str, str] | None:
+    """Write the default of a dataclass's field that is made by a function so that it parses."""
+    if signature and "<factory>" in signature:
+        return signature.replace("<factory>", "..."), returns
+    return None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx of all this."""
     app.add_directive("verb-help", HelpOfVerb)
     app.add_directive("fields", Fields)
     app.add_directive("agents-settings", AgentsSettings)
     app.connect("missing-reference", resolve_homes)
+    app.connect("autodoc-process-docstring", convert_docstring)
+    app.connect("autodoc-process-signature", readable_signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Write `docs/presets.md` from the presets' TOML files, a row for each, so that no preset is left out.
+"""Write `docs/presets.md` from the presets' TOML files, a row for each.
 
 `tests/test_site.py` holds the committed page to this script's.
 
@@ -107,8 +107,9 @@ def one_line(cell):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "presets.md")
-    parser.parse_args().output.write_text(page(), encoding="utf-8")
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs")
+    file = parser.parse_args().output / "presets.md"
+    file.write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the README and its page of presets tell a newcomer to do works."""
 
+import json
 import os
 import re
 import subprocess
@@ -23,6 +24,31 @@ TINY = {
     "task=goal": "task=goal, episodes=3",
 }
 """What the snippet of Python says, each once, and what is said in its place to take seconds."""
+
+
+def _of_the_paper(folder, agent):
+    return (f"paper/{folder}/evaluation.json", ("curves", agent, "mean_return"), 1)
+
+
+MEASURED = {
+    "2D navigation,": _of_the_paper("navigation-2d", "maml-trpo"),
+    "half-cheetah direction,": _of_the_paper("half-cheetah-dir", "maml-trpo"),
+    "half-cheetah velocity,": _of_the_paper("half-cheetah-vel", "maml-trpo"),
+    "ant velocity,": ("paper/ant-vel/evaluation.json", ("mean_return",), 1),
+    "ant direction,": ("paper/ant-dir/evaluation.json", ("mean_return",), 1),
+    "half-cheetah direction in ProMP's protocol": _of_the_paper(
+        "half-cheetah-dir-promp-protocol-maml", "maml-trpo"
+    ),
+    "the same by ProMP": _of_the_paper("half-cheetah-dir-promp-protocol-promp", "promp"),
+    "random MDP,": ("memory/mdp-10-episodes/summary.json", ("agents", "rl2", "trial_return"), 1),
+    "bandit of 5 arms,": (
+        "memory/bandit-5-arms-100-pulls/summary.json",
+        ("agents", "rl2", "trial_return"),
+        1,
+    ),
+    "sinusoid": ("sinusoid/evaluation.json", ("curves", 0, "mean", (1, 5, 10)), 2),
+}
+"""Rows of the table of results: file, the way to the numbers in it, and decimals."""
 
 
 def snippet(word):
@@ -53,21 +79,27 @@ def test_the_snippet_of_python_trains_evaluates_adapts_and_saves(tmp_path):
     assert zipfile.is_zipfile(tmp_path / "adapted.zip")
 
 
-def test_the_environment_of_the_readme_trains(tmp_path):
-    (tmp_path / "steer.py").write_text(snippet("class Steer"))
-    command = "from metarl.cli import main; import sys; sys.exit(main())"
-    arguments = "train navigation-2d --env-id steer:Steer-v0 --horizon 50 --run-dir runs/steer"
-    small = "--iterations 1 --tasks-per-batch 4 --episodes-per-task 3 --workers 2"
-    assert arguments in " ".join(README.split())
-    done = subprocess.run(
-        [sys.executable, "-c", command, *arguments.split(), *small.split()],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs/steer/metrics.jsonl").exists()
+def test_the_page_that_starts_shows_the_same_snippet():
+    assert snippet("import metarl") in (ROOT / "docs" / "start.md").read_text()
+
+
+@pytest.mark.parametrize("row", sorted(MEASURED))
+def test_the_numbers_of_the_readme_are_those_of_the_results(row):
+    (cells,) = (line.split("|")[2:4] for line in README.splitlines() if line.startswith(f"| {row}"))
+    file, path, decimals = MEASURED[row]
+    found = json.loads((ROOT / "results" / file).read_text())
+    for key in path:
+        found = found[key] if isinstance(key, str | int) else [found[it] for it in key]
+    numbers = found if isinstance(found, list) else [found]
+    shown = " / ".join(f"{number:.{decimals}f}".replace("-", "−") for number in numbers)
+    assert cells[0].strip() == shown
+
+
+def test_every_row_of_the_readmes_results_is_compared():
+    table = README.partition("| experiment |")[2].partition("\n\n")[0]
+    rows = [line[2:] for line in table.splitlines()[2:]]
+    assert len(rows) == len(MEASURED)
+    assert all(row.startswith(tuple(MEASURED)) for row in rows)
 
 
 def test_the_page_of_presets_lists_every_one():

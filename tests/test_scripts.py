@@ -77,6 +77,7 @@ CASES = {
         Case("--output . --small --workers 0", ("README.md", "curves.png", "navigation-2d.json"))
     ],
     "compare_outer_steps": [Case("run --output .", ("README.md", "outer_steps.json"))],
+    "draw_concepts": [Case("--output .", ("concept-task.svg", "concept-posterior.svg"))],
     "draw_maml": [Case("--iterations 20 -o maml.png", ("maml.png",), "in closed form")],
     "evaluate_by_transitions": [Case("run --output counted.json", ("counted.json",))],
     "evaluate_untrained": [
@@ -149,6 +150,7 @@ CASES = {
         ),
     ],
     "write_goal_page": [Case("-o page.html", ("page.html",), said="KiB")],
+    "write_presets": [Case("--output .", ("presets.md",))],
     "write_reliability": [Case("--output .", ("reliability.md",))],
 }
 
