@@ -34,12 +34,9 @@ def help_text(verb: str) -> str:
         suppress(SystemExit),
     ):
         main([verb, "--help"])
-    return "\n".join(map(_wrapped, printed.getvalue().splitlines()))
-
-
-def _wrapped(line: str) -> str:
-    """Break a paragraph, which a terminal would do."""
-    return textwrap.fill(line, COLUMNS, subsequent_indent=re.match(" *", line)[0])
+    lines = printed.getvalue().splitlines()
+    # A terminal would break paragraphs; what is indented is laid out already.
+    return "\n".join(it if it.startswith(" ") else textwrap.fill(it, COLUMNS) for it in lines)
 
 
 def documented_fields(kind: type[Any]) -> list[tuple[str, str, str, str]]:
@@ -155,7 +152,9 @@ def convert_docstring(
 def readable_signature(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str, returns: str
 ) -> tuple[str, str] | None:
-    """Write the default of a dataclass's field that is made by a function so that it parses."""
+    """Leave away what says nothing, and write defaults that a function makes so that they parse."""
+    if signature == "(*args, **kwargs)":  # of a protocol
+        return "", returns
     if signature and "<factory>" in signature:
         return signature.replace("<factory>", "..."), returns
     return None
