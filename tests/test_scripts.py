@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -197,6 +198,8 @@ def check(file: Path) -> None:
         assert json.loads(file.read_text())
     elif file.suffix == ".jsonl":
         assert all(json.loads(line) for line in file.read_text().splitlines())
+    elif file.suffix == ".svg":
+        assert ElementTree.parse(file).getroot().tag.endswith("svg")
     elif file.suffix == ".md":
         assert "\n|---|" in file.read_text()
     elif file.suffix == ".html":
