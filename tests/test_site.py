@@ -12,7 +12,7 @@ from script_loading import load_script
 
 import metarl
 from metarl.cli import main
-from metarl.config.plugins import agent_names, load_agent
+from metarl.config.plugins import agent_names, load_agent, load_preset
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
 
@@ -139,6 +139,13 @@ def says(text, message):
         if not found:
             return False
     return True
+
+
+def test_the_protocol_that_a_page_shows_is_a_preset(tmp_path):
+    page = (DOCS / "reproducing.md").read_text()
+    (text,) = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)
+    (tmp_path / "mine.toml").write_text(text)
+    assert load_preset(str(tmp_path / "mine.toml")).adaptation_steps == 2
 
 
 def test_what_the_pages_load_comes_with_them():
