@@ -13,7 +13,6 @@ from metarl.foundation.versions import OWN_VERSION
 sys.path.insert(0, str(Path(__file__).parent))  # for site_parts
 
 project = "metarl"
-author = "the authors of metarl"
 release = version = OWN_VERSION
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "site_parts"]

@@ -45,6 +45,22 @@ and `minigrid` of `metarl-suite`; Meta-World needs MuJoCo 3.3.0 as well.
 """
 _BELOW = """
 </div>
+
+## Notes
+
+- `half-cheetah-…-finn2017` has a control step of 0.01 s, `ant-…-finn2017` one of 0.02 s; both
+  have the authors' observation, start and network. At test α is halved after the first step; ant
+  direction steps by 0.001 after it.
+- In `half-cheetah-dir` and `half-cheetah-vel`, ±10 of the policy means the torque bound. ProMP's
+  ants observe contact forces.
+- `navigation-2d-halves` trains on goals of the left half. `metarl evaluate` adapts to goals of
+  the left half and, out of distribution, of the right.
+- PEARL's presets of MuJoCo bodies meet a task by two episodes of the prior and three of the
+  posterior, and take 2,000 gradient steps an iteration.
+- Meta-World adapts on 10 episodes and tests on 3; train and test sets are kept apart.
+- `sinusoid` is trained on 10 points and tested on 5, 10 and 20.
+- `characters-…` are made of matplotlib's fonts, so that nothing is downloaded. For `omniglot-…`,
+  `--path` names the archive.
 """
 
 
