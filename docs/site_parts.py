@@ -4,9 +4,11 @@ import dataclasses
 import io
 import os
 import re
+import shutil
 import textwrap
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any, get_type_hints
 from unittest.mock import patch
 
@@ -160,6 +162,13 @@ def readable_signature(
     return None
 
 
+def copy_whole_pages(app: Sphinx, exception: Exception | None) -> None:
+    """Put the pages that are HTML already beside those that were built."""
+    if exception is None and app.builder.format == "html":
+        for page in Path(__file__).parent.glob("*.html"):
+            shutil.copy2(page, Path(app.outdir) / "docs")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx of all this."""
     app.add_directive("verb-help", HelpOfVerb)
@@ -168,4 +177,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("missing-reference", resolve_homes)
     app.connect("autodoc-process-docstring", convert_docstring)
     app.connect("autodoc-process-signature", readable_signature)
+    app.connect("build-finished", copy_whole_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
