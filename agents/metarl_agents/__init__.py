@@ -86,11 +86,13 @@ RL2 = AgentSpec(
     settings=RL2Settings,
     description="a recurrent policy that adapts by what it remembers of a trial; trained by PPO",
     source="Duan et al. 2016 (arXiv 1611.02779), Wang et al. 2016 (arXiv 1611.05763)",
+    family="memory",
     unit="episode",
 )
 
 VARIBAD = AgentSpec(
     entry_point="metarl_agents.varibad:VariBAD",
+    family="memory",
     unit="episode",
     settings=VariBADSettings,
     description="a policy that sees a belief about its task, which a variational encoder learns",
@@ -99,6 +101,7 @@ VARIBAD = AgentSpec(
 
 PEARL = AgentSpec(
     entry_point="metarl_agents.pearl:Pearl",
+    family="inference",
     unit="episode",
     settings=PearlSettings,
     description="a policy told a sample of what its task may be; off-policy, by soft actor-critic",
@@ -141,6 +144,7 @@ UNIFORM = AgentSpec(
     source='Duan et al. 2016 (arXiv 1611.02779), their baseline "random"',
     baseline=True,
     trained=False,
+    family="memory",
     unit="episode",
 )
 
@@ -151,6 +155,7 @@ GREEDY = AgentSpec(
     source="Duan et al. 2016 (arXiv 1611.02779)",
     baseline=True,
     trained=False,
+    family="memory",
     unit="episode",
     environments=(BANDIT, MDP),
 )
@@ -162,6 +167,7 @@ EPSILON_GREEDY = AgentSpec(
     source="Duan et al. 2016 (arXiv 1611.02779)",
     baseline=True,
     trained=False,
+    family="memory",
     unit="episode",
     environments=(BANDIT, MDP),
 )
@@ -173,6 +179,7 @@ THOMPSON = AgentSpec(
     source="Thompson 1933; Strens 2000",
     baseline=True,
     trained=False,
+    family="memory",
     unit="episode",
     environments=(BANDIT, MDP),
 )
@@ -184,6 +191,7 @@ OTS = AgentSpec(
     source="May et al. 2012, as in Duan et al. 2016",
     baseline=True,
     trained=False,
+    family="memory",
     unit="episode",
     environments=(BANDIT,),
 )
@@ -195,6 +203,7 @@ UCB1 = AgentSpec(
     source="Auer, Cesa-Bianchi, Fischer 2002",
     baseline=True,
     trained=False,
+    family="memory",
     unit="episode",
     environments=(BANDIT,),
 )
@@ -206,6 +215,7 @@ GITTINS = AgentSpec(
     source="Gittins 1979; Nino-Mora 2011",
     baseline=True,
     trained=False,
+    family="memory",
     unit="episode",
     environments=(BANDIT,),
     misfit=too_long_for_gittins,
@@ -218,6 +228,7 @@ BAYES_OPTIMAL = AgentSpec(
     source="dynamic programming (Bellman 1956)",
     baseline=True,
     trained=False,
+    family="memory",
     unit="episode",
     environments=(BANDIT, GRID),
     misfit=not_solvable,
@@ -230,6 +241,7 @@ OPSRL = AgentSpec(
     source="Osband, Van Roy 2017 (arXiv 1607.00215)",
     baseline=True,
     trained=False,
+    family="memory",
     unit="episode",
     environments=(MDP,),
 )
@@ -241,6 +253,7 @@ UCRL2 = AgentSpec(
     source="Jaksch, Ortner, Auer 2010",
     baseline=True,
     trained=False,
+    family="memory",
     unit="episode",
     environments=(MDP,),
 )
@@ -252,6 +265,7 @@ BEB = AgentSpec(
     source="Kolter, Ng 2009",
     baseline=True,
     trained=False,
+    family="memory",
     unit="episode",
     environments=(MDP,),
 )

@@ -1,6 +1,7 @@
 """One simulation of a MuJoCo family as a Gymnasium environment."""
 
 import copy
+from pkgutil import resolve_name
 from typing import Any
 
 import mujoco
@@ -52,6 +53,7 @@ class MujocoTask(MujocoEnv):
         **family_kwargs: Any,
     ) -> None:
         self._family = load_family(family, **family_kwargs)
+        self.__doc__ = resolve_name(family).__doc__
         self._body = self._family.body
         super().__init__(
             self._body.model_file,

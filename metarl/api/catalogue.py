@@ -2,9 +2,10 @@
 
 import contextlib
 import io
+import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -13,18 +14,22 @@ import numpy as np
 from metarl.config.plugins import (
     agent_names,
     environment_ids,
+    family_of,
     load_agent,
     load_preset,
     load_problem,
     preset_names,
     problem_names,
-    trained_names,
+    trained_policies,
     unit_of,
 )
 from metarl.config.reinforcement import Config
-from metarl.config.supervised import SupervisedConfig
+from metarl.config.supervised import SupervisedConfig, read_either
 from metarl.foundation.errors import ConfigError
 from metarl.tasks.distribution import make_environment, task_space
+
+CANNOT_BE_MADE = "cannot be made"
+"""Stands where the tasks of an environment would, before the reason."""
 
 
 @dataclass(frozen=True)
@@ -41,47 +46,70 @@ class Entry:
     """Its tasks, in the notation of mathematics."""
     protocol: str = ""
     """Of a preset: how much is collected, and how it adapts."""
+    preset: str = ""
+    """Of a preset or a trained policy: the preset that it is, or was trained from."""
+    environment: str = ""
+    """Of a preset or a trained policy: its environment's id, or its problem's name."""
+    agent: str = ""
+    """Of a preset or a trained policy: who learns."""
+    family: str = ""
+    """Of a preset, a trained policy or an agent: the agent's family, such as gradient or memory."""
 
 
-def presets() -> list[Entry]:
+Wanted = Callable[[Entry], bool]
+"""Says whether an entry is wanted, by all of it but tasks and protocol."""
+
+
+def everything(entry: Entry) -> bool:
+    """Want every entry."""
+    return True
+
+
+def presets(wanted: Wanted = everything) -> list[Entry]:
     """List the presets of all installed packages."""
     found = []
     for origin in preset_names():
         try:
             config = load_preset(origin.name)
         except ConfigError as error:
-            found.append(Entry(origin.name, origin.package, f"cannot be read: {error}"))
+            entry = Entry(origin.name, origin.package, f"cannot be read: {error}")
+            found += [entry] if wanted(entry) else []
             continue
-        describe = _of_problem if isinstance(config, SupervisedConfig) else _of_environment
-        tasks, protocol = describe(config)
-        entry = Entry(
-            origin.name, origin.package, config.description, config.source, tasks, protocol
-        )
-        found.append(entry)
+        entry = _of_config(origin.name, origin.package, config)
+        if wanted(entry):
+            # Only now: it takes the environment, which takes its time to make.
+            describe = _of_problem if isinstance(config, SupervisedConfig) else _of_environment
+            tasks, protocol = describe(config)
+            found.append(replace(entry, tasks=tasks, protocol=protocol))
     return found
 
 
-def agents() -> list[Entry]:
+def agents(wanted: Wanted = everything) -> list[Entry]:
     """List the agents of all installed packages."""
     found = []
     for origin in agent_names():
         try:
             spec = load_agent(origin.name)
-            found.append(Entry(origin.name, origin.package, spec.description, spec.source))
         except ConfigError as error:
             found.append(Entry(origin.name, origin.package, str(error)))
-    return found
+        else:
+            found.append(
+                Entry(
+                    origin.name, origin.package, spec.description, spec.source, family=spec.family
+                )
+            )
+    return [entry for entry in found if wanted(entry)]
 
 
-def environments() -> list[Entry]:
+def environments(wanted: Wanted = everything) -> list[Entry]:
     """List the task-distributed environments of all installed packages."""
+    entries = [Entry(origin.name, origin.package) for origin in environment_ids()]
     return [
-        Entry(origin.name, origin.package, tasks=describe_tasks(origin.name, {}))
-        for origin in environment_ids()
+        replace(entry, tasks=describe_tasks(entry.name, {})) for entry in entries if wanted(entry)
     ]
 
 
-def problems() -> list[Entry]:
+def problems(wanted: Wanted = everything) -> list[Entry]:
     """List the supervised problems of all installed packages."""
     found = []
     for origin in problem_names():
@@ -90,12 +118,64 @@ def problems() -> list[Entry]:
         except ConfigError as error:
             text = str(error)
         found.append(Entry(origin.name, origin.package, text))
-    return found
+    return [entry for entry in found if wanted(entry)]
 
 
-def trained() -> list[Entry]:
+def trained(wanted: Wanted = everything) -> list[Entry]:
     """List the policies that come trained with installed packages; `metarl.load` takes a name."""
-    return [Entry(origin.name, origin.package) for origin in trained_names()]
+    found = []
+    for name, (package, folder) in sorted(trained_policies().items()):
+        try:
+            table = json.loads(folder.joinpath("config.json").read_text(encoding="utf-8"))
+            entry = _of_config(name, package, read_either(table, f"trained policy {name!r}"))
+        except (ConfigError, OSError, ValueError) as error:
+            entry = Entry(name, package, f"cannot be read: {error}")
+        found.append(entry)
+    return [entry for entry in found if wanted(entry)]
+
+
+KINDS = {
+    "presets": presets,
+    "trained": trained,
+    "environments": environments,
+    "problems": problems,
+    "agents": agents,
+}
+"""What there is to list, by the names of the command line."""
+
+
+def narrowed(family: str = "", search: str = "") -> Wanted:
+    """Give what wants the entries of a family that hold a text.
+
+    Args:
+        family: of the agent; empty: any, and what has none.
+        search: looked for in names, descriptions, agents and environments, in upper or lower case.
+
+    """
+
+    def wanted(entry: Entry) -> bool:
+        text = f"{entry.name}\n{entry.description}\n{entry.agent}\n{entry.environment}"
+        return family in ("", entry.family) and search.casefold() in text.casefold()
+
+    return wanted
+
+
+def families() -> list[str]:
+    """List the families of all installed agents."""
+    return sorted({entry.family for entry in agents() if entry.family})
+
+
+def _of_config(name: str, package: str, config: Config | SupervisedConfig) -> Entry:
+    return Entry(
+        name,
+        package,
+        config.description,
+        config.source,
+        preset=config.preset,
+        environment=config.env_id if isinstance(config, Config) else config.problem,
+        agent=config.agent,
+        family=family_of(config),
+    )
 
 
 def _of_environment(config: Any) -> tuple[str, str]:
@@ -151,7 +231,7 @@ def describe_tasks(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
         with contextlib.redirect_stderr(io.StringIO()):
             environment = make_environment(env_id, env_kwargs)
     except Exception as error:  # a stranger's plug-in may raise anything
-        return f"cannot be made: {error}"
+        return f"{CANNOT_BE_MADE}: {error}"
     try:
         own = "\nits own distribution" if environment.has_wrapper_attr("sample_task") else ""
         return describe_space(task_space(environment)) + own

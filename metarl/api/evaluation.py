@@ -47,7 +47,7 @@ class Evaluation:
     found: tuple[EvaluatedAgent, ...]
     """Each agent, or each agent and number of examples."""
     record: dict[str, Any]
-    """All of it, as `evaluation.json` holds it."""
+    """All of it, in the form of JSON."""
     sheet: EvaluationSheet
     examples: Figure | None = None
     """A picture of single tasks, of problems that can be drawn."""
@@ -91,6 +91,10 @@ class Evaluation:
         ]
         return adaptation_figure(panels, self.title, self.measure, self.unit)
 
+    def to_json(self) -> dict[str, Any]:
+        """Give what `evaluation.json` holds: the record, and the versions that it depends on."""
+        return {**self.record, "versions": versions()}
+
     def save(self, folder: Folder) -> list[Path]:
         """Write `evaluation.json` and the figures into a folder; give the files.
 
@@ -98,8 +102,7 @@ class Evaluation:
             RunFolderError: they cannot be written.
 
         """
-        record = {**self.record, "versions": versions()}
-        file = write_evaluation(Path(folder), record, self.sheet.name)
+        file = write_evaluation(Path(folder), self.to_json(), self.sheet.name)
         written = [file, *save_figure(self.plot(), file.with_suffix(""))]
         if self.examples is not None:
             written += save_figure(self.examples, file.with_name("examples"))

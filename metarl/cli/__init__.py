@@ -12,16 +12,21 @@ from metarl import __version__
 from metarl.foundation.errors import MetarlError
 from metarl.runs.interruptions import Interrupted
 
-_VERBS = {
+VERBS = {
     "train": ("metarl.cli.train", "meta-train a policy from a preset"),
     "evaluate": ("metarl.cli.evaluate", "adapt a trained policy to held-out tasks"),
     "render": ("metarl.cli.render", "draw a policy before and after adaptation"),
     "report": ("metarl.cli.report", "write a page about one run or several"),
     "export": ("metarl.cli.export", "write an adapted policy for another library"),
+    "watch": ("metarl.cli.watch", "follow a run that trains in another terminal"),
     "list": ("metarl.cli.listing", "list presets, environments and agents"),
+    "show": ("metarl.cli.show", "explain a preset, an agent or an environment"),
     "repro": ("metarl.cli.repro", "repeat an episode that failed"),
     "check": ("metarl.cli.check", "check that an environment can be meta-trained on"),
+    "doctor": ("metarl.cli.doctor", "check that metarl works on this machine"),
+    "completion": ("metarl.cli.completion", "complete words in bash, zsh or fish"),
 }
+"""The module of each verb, and what it is for."""
 
 _EXAMPLES = """\
 examples:
@@ -41,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"metarl {__version__}")
         return 0
     verb, *rest = arguments
-    if verb not in _VERBS:
-        return _complain("metarl", f"unknown verb {verb!r}; there are {', '.join(_VERBS)}", 2)
+    if verb not in VERBS:
+        return _complain("metarl", f"unknown verb {verb!r}; there are {', '.join(VERBS)}", 2)
     return _run(verb, rest)
 
 
@@ -52,7 +57,7 @@ def train_policy(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(verb: str, arguments: list[str]) -> int:
-    module = import_module(_VERBS[verb][0])
+    module = import_module(VERBS[verb][0])
     try:
         code: int = module.run(arguments)
     except MetarlError as error:
@@ -73,7 +78,7 @@ def _complain(command: str, text: str, code: int) -> int:
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {verb:<10} {help_text}" for verb, (_, help_text) in _VERBS.items())
+    verbs = "\n".join(f"  {verb:<10} {help_text}" for verb, (_, help_text) in VERBS.items())
     return (
         "usage: metarl VERB [options]\n\n"
         "Meta-reinforcement learning: policies that adapt to a new task in a few episodes.\n\n"

@@ -15,7 +15,9 @@ agents, trained on the same tasks, share table and figure. --baselines adds the 
 pretrained and oracle. The oracle, which observes the task, takes no step. Beside an agent that
 adapts by the episode stand methods that are not learned, as far as they fit the environment.
 
-The run folder, or --output, gets evaluation.json, evaluation.png and evaluation.svg.
+The run folder, or --output, gets evaluation.json, evaluation.png and evaluation.svg. With --json a
+list is printed in place of tables: what evaluation.json holds, an object for each range of tasks.
+Progress is said on standard error then.
 
 Examples:
   metarl evaluate runs/navigation-2d
@@ -25,9 +27,13 @@ Examples:
   metarl evaluate runs/navigation-2d --baselines
   metarl evaluate runs/seed-1 runs/seed-2 runs/seed-3 --output runs/three-seeds
   metarl evaluate runs/sinusoid --baselines --shots 5 10 20
+  metarl evaluate runs/navigation-2d --json | jq '.[0].mean_return'
 """
 
+import contextlib
 import dataclasses
+import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -79,6 +85,8 @@ class EvaluateArguments:
     where an iteration takes long."""
     worker_memory: int = 0
     """MiB above which a worker is replaced between two iterations; 0: no limit."""
+    json: bool = False
+    """Print JSON."""
 
 
 def run(argv: list[str]) -> int:
@@ -90,14 +98,20 @@ def run(argv: list[str]) -> int:
     from metarl.api.evaluation import evaluate
     from metarl.cli.tables import tables_of
 
-    console = new_console()
+    console = new_console(sys.stderr if arguments.json else None)
     options = {
         item.name: getattr(arguments, item.name)
         for item in dataclasses.fields(arguments)
-        if item.name != "run_dirs"
+        if item.name not in ("run_dirs", "json")
     }
-    with TaskProgress(console).shown() as progress:
+    with contextlib.ExitStack() as stack:
+        if arguments.json:  # what an environment prints is no JSON
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        progress = stack.enter_context(TaskProgress(console).shown())
         found = evaluate(arguments.run_dirs, **options, save=True, progress=progress)
+    if arguments.json:
+        print(json.dumps([evaluation.to_json() for evaluation in found], indent=2))
+        return 0
     for evaluation in found:
         for table in tables_of(evaluation):
             console.print(table)

@@ -1,8 +1,12 @@
 """Fields of configurations: checked on construction, read from tables of TOML and JSON."""
 
+import ast
 import dataclasses
+import inspect
+import textwrap
 from collections.abc import Mapping
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
@@ -78,3 +82,24 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         name = getattr(expected, "__name__", expected)
         raise ConfigError(f"{where} = {value!r} must be of type {name}")
     return value
+
+
+def meanings(kind: type[Any]) -> dict[str, str]:
+    """Give the text under each field of a dataclass and of those it extends, by the field's name.
+
+    A class whose source is not at hand has none.
+    """
+    found = {}
+    for each in reversed(kind.__mro__):
+        try:
+            (read,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        except (OSError, TypeError, SyntaxError):
+            continue
+        for field, text in pairwise(getattr(read, "body", [])):
+            match field, text:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(words))),
+                ):
+                    found[name] = " ".join(words.split())
+    return found

@@ -31,16 +31,14 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec
-
 from metarl.config.base import ExperimentConfig
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig, read_either
 from metarl.foundation.errors import ConfigError
 
-_OURS = "metarl-suite"
+OWN_PACKAGE = "metarl-suite"
+_LEFT_OUT = "metarl: left out "
 
 registering_modules: dict[str, str] = {}
 """The modules that registered environments built elsewhere, by the environments' names."""
@@ -77,6 +75,8 @@ class AgentSpec:
     where the preset leaves them at 0 or empty."""
     trained: bool = True
     """Whether there is anything to train."""
+    family: str = "gradient"
+    """The name of its family, for `metarl list --family`; its class says the same."""
     unit: str = "gradient step"
     """What its family counts adaptation in; baselines are compared with agents of the same unit."""
     environments: tuple[str, ...] = ()
@@ -113,6 +113,9 @@ class AgentSpec:
 
 def environment_ids() -> list[Origin]:
     """List the environments that installed packages register, in the `module:id` form."""
+    # Imported only here: who completes a word in a shell waits for it.
+    import gymnasium as gym
+
     found = []
     for entry in _entries("metarl.environments"):
         try:
@@ -254,6 +257,16 @@ def unit_of(agent: str) -> str:
         return AgentSpec.unit
 
 
+def family_of(config: ExperimentConfig) -> str:
+    """Say which family the agent of a configuration is of; the agents of problems are MAML's."""
+    if isinstance(config, SupervisedConfig):
+        return AgentSpec.family
+    try:
+        return load_agent(config.agent).family
+    except ConfigError:  # of a package that has gone
+        return "unknown"
+
+
 def preset_names() -> list[Origin]:
     """List the presets of all installed packages."""
     return _origins(_preset_files())
@@ -361,24 +374,30 @@ _named: set[str] = set()
 
 def _entries(group: str) -> list[EntryPoint]:
     """Give a group's entry points, our own first, so that no stranger's name hides one of ours."""
-    return sorted(entry_points(group=group), key=lambda entry: _package(entry) != _OURS)
+    return sorted(entry_points(group=group), key=lambda entry: _package(entry) != OWN_PACKAGE)
 
 
 def _leave_out(entry: EntryPoint, reason: str) -> None:
     """Say once on standard error why something of a package is left out."""
-    said = f"metarl: left out {entry.name} ({entry.group}) of package {_package(entry)}: {reason}"
+    said = f"{_LEFT_OUT}{entry.name} ({entry.group}) of package {_package(entry)}: {reason}"
     if said not in _named:
         _named.add(said)
         print(said, file=sys.stderr)
 
 
-def _module_of(spec: EnvSpec) -> str:
-    """Give the module that an environment belongs to; empty if that is not known."""
+def left_out() -> list[str]:
+    """Say what has been left out by now and why, a line each."""
+    return [said.removeprefix(_LEFT_OUT) for said in sorted(_named)]
+
+
+def _module_of(spec: Any) -> str:
+    """Give the module that an `EnvSpec` of Gymnasium belongs to; empty if that is not known."""
     if spec.id in registering_modules:
         return registering_modules[spec.id]
     if isinstance(spec.entry_point, str):
         return spec.entry_point.partition(":")[0]
-    return getattr(spec.entry_point, "__module__", "")
+    module: str = getattr(spec.entry_point, "__module__", "")
+    return module
 
 
 def _package(entry: EntryPoint) -> str:

@@ -20,7 +20,6 @@ import contextlib
 import hashlib
 import json
 import math
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -45,6 +44,7 @@ from metarl.foundation.files import (
 )
 from metarl.learning.adaptation import Parameters, unflatten
 from metarl.runs.metrics import LARGEST_COUNT
+from metarl.runs.run_folder import CHECKPOINTS_FOLDER, complete_checkpoints
 from metarl.workers.shards import Vector, to_vector
 
 FORMAT = 1
@@ -56,7 +56,6 @@ _MANIFEST = "manifest.json"
 _POLICY_PREFIX = "policy/"
 _OPTIMISER_PREFIX = "optimiser/"
 _ARRAYS_PREFIX = "arrays/"
-_NAME = re.compile(r"iteration-(\d{6,16})")
 _SET_ASIDE = ".set-aside"
 
 
@@ -75,7 +74,7 @@ class Checkpoints:
             carried_bytes: room for the agent's experience; see `metarl.agent.protocol.Family`.
 
         """
-        self._folder = run_dir / "checkpoints"
+        self._folder = run_dir / CHECKPOINTS_FOLDER
         self._about = dict(about or {})
         self._carried_bytes = carried_bytes
 
@@ -229,10 +228,7 @@ class Checkpoints:
 
     def _complete(self) -> list[tuple[int, Path]]:
         """Give the checkpoints and their iterations, the newest last."""
-        if self._folder.is_symlink():
-            return []
-        found = [(_NAME.fullmatch(path.name), path) for path in self._folder.glob("iteration-*")]
-        return sorted((int(match[1]), path) for match, path in found if match)
+        return complete_checkpoints(self._folder.parent)
 
 
 def _load(

@@ -36,6 +36,42 @@ def read_metrics(run_dir: Path) -> list[Record]:
     return records
 
 
+class MetricsFollower:
+    """Reads a metrics file that grows, each line once."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._file = run_dir / METRICS_FILE
+        self._records: list[Record] = []
+        self._end = 0
+        """Bytes read."""
+
+    def records(self) -> list[Record]:
+        """Give all records there are by now; a last line that is being written is left out.
+
+        A resumed run may have cut the file back, which then is read anew.
+
+        Raises:
+            RunFolderError: a line before the last is no record.
+
+        """
+        size = self._file.stat().st_size if self._file.exists() else 0
+        if size < self._end or not self._read_on():
+            self._records, self._end = [], 0
+            if not self._read_on():
+                read_metrics(self._file.parent)  # says what is damaged
+        return self._records
+
+    def _read_on(self) -> bool:
+        """Read what is new; say whether it follows what was read before."""
+        for record, end in _lines(self._file, self._end):
+            last = self._records[-1]["iteration"] if self._records else 0
+            if isinstance(record, str) or record["iteration"] <= last:
+                return False
+            self._records.append(record)
+            self._end = end
+        return True
+
+
 class MetricsFile:
     """Appends records, and cuts back to a checkpoint.
 
@@ -162,8 +198,12 @@ class MetricsFile:
             yield end
 
 
-def _lines(file: Path) -> Iterator[tuple[Record | str, int]]:
+def _lines(file: Path, start: int = 0) -> Iterator[tuple[Record | str, int]]:
     """Give each whole line's record, or what is wrong with it, and where in the file it ends.
+
+    Args:
+        file: the metrics file; it may be missing.
+        start: where the first line to read begins, in bytes.
 
     Raises:
         RunFolderError: the file cannot be read.
@@ -171,8 +211,9 @@ def _lines(file: Path) -> Iterator[tuple[Record | str, int]]:
     """
     if not (file.exists() or file.is_symlink()):
         return
-    end = 0
+    end = start
     with opened_within(file, LARGEST_FILE) as opened:
+        opened.seek(start)
         while line := opened.readline(LARGEST_LINE):
             end += len(line)
             if line.endswith(b"\n"):

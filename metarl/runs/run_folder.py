@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 EVALUATION_FILE = "evaluation.json"
 LOCK_FILE = ".lock"
+CHECKPOINTS_FOLDER = "checkpoints"
 _PARTIAL_FILES = (CONFIG_FILE + PARTIAL, METRICS_FILE + PARTIAL)
+_CHECKPOINT = re.compile(r"iteration-(\d{6,16})")
 _LEFT_BEHIND = {LOCK_FILE, *_PARTIAL_FILES}
 
 
@@ -103,3 +106,12 @@ def write_evaluation(path: Path, evaluation: dict[str, Any], task_range: str = "
         file = file.with_stem(f"{file.stem}-{task_range}")
     write_whole(file, (json.dumps(evaluation, indent=2) + "\n").encode())
     return file
+
+
+def complete_checkpoints(path: Path) -> list[tuple[int, Path]]:
+    """Give a run's checkpoints that are written whole, and their iterations, the newest last."""
+    folder = path / CHECKPOINTS_FOLDER
+    if folder.is_symlink():
+        return []
+    found = [(_CHECKPOINT.fullmatch(each.name), each) for each in folder.glob("iteration-*")]
+    return sorted((int(match[1]), each) for match, each in found if match)

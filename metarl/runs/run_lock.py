@@ -10,10 +10,11 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from metarl.foundation.errors import RunFolderError
-from metarl.foundation.files import reason
+from metarl.foundation.files import opened_within, reason
 from metarl.runs.run_folder import LOCK_FILE
 
 _LONGEST = 4096
@@ -64,7 +65,50 @@ def _sign(handle: int) -> None:
 
 
 def _holder(handle: int) -> str:
+    signed = _signature(handle)
+    return f"process {signed.pid} on {signed.host}" if signed else "another process"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has signed a run folder's lock last."""
+
+    pid: int
+    host: str
+    lives: bool | None = None
+    """Whether the process is there and has the lock's file open; None: it is on another machine."""
+
+
+def holder_of(run_dir: Path) -> Holder | None:
+    """Say who trains in a run folder, or did last, without touching the lock; None: nobody has."""
+    file = run_dir / LOCK_FILE
+    try:
+        with opened_within(file, _LONGEST) as opened:
+            signed, lock = _signature(opened.fileno()), os.fstat(opened.fileno())
+    except RunFolderError:
+        return None
+    if signed is None or signed.host != platform.node():
+        return signed
+    return Holder(signed.pid, signed.host, _has_open(signed.pid, lock))
+
+
+def _signature(handle: int) -> Holder | None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         holder = json.loads(os.pread(handle, _LONGEST, 0))
-        return f"process {int(holder['pid'])} on {holder['host']}"
-    return "another process"
+        return Holder(int(holder["pid"]), str(holder["host"]))
+    return None
+
+
+def _has_open(pid: int, lock: os.stat_result) -> bool:
+    """Say whether a process has a file open; where that is not shown, whether it is there."""
+    try:
+        handles = list(Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    for handle in handles:
+        with contextlib.suppress(OSError):  # closed since
+            if os.path.samestat(handle.stat(), lock):
+                return True
+    return False

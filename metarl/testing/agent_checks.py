@@ -123,6 +123,10 @@ def protocol_is_there(subject: AgentSubject) -> str:
             f"{type(agent).__name__} has no family, initial_state and improve as "
             "metarl.agent.protocol.Agent says"
         )
+    if agent.family.name != subject.spec.family:
+        raise Failure(
+            f"its AgentSpec says family {subject.spec.family!r}, its class {agent.family.name!r}"
+        )
     if not agent.family.collects_in_shards:
         raise Failure("the kit checks no agent that steps environments of its own")
     theta = to_vector(experiment.initial)

@@ -233,4 +233,10 @@ class MemoryToy:
         return AgentState(theta, memory), {"gradient_norm": float(gradient.norm())}
 
 
-SPEC = AgentSpec("memory_toy:MemoryToy", NoSettings, "a toy with a memory", "Duan et al. 2016")
+SPEC = AgentSpec(
+    "memory_toy:MemoryToy",
+    NoSettings,
+    "a toy with a memory",
+    "Duan et al. 2016",
+    family="memory",
+)
