@@ -106,6 +106,9 @@ def test_train_then_evaluate(capsys):
     for mean in evaluation["mean_return"]:
         assert f"{mean:.2f}" in printed
 
+    assert main(["evaluate", "r", "--adaptation-steps", "2", "--workers", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [evaluation]
+
 
 def test_first_order_maml_is_the_agent_without_second_derivatives():
     assert train("--iterations", 2, "--workers", 0, "--run-dir", "flag", "--first-order") == 0
@@ -236,7 +239,13 @@ BAD = [
     (["evaluate", "nowhere"], "there is no run folder nowhere"),
     (["evaluate"], "RUN_DIR"),
     (["evaluate", "nowhere", "--tasks", "x"], "--tasks"),
-    (["list", "presets"], "Unrecognized options: presets"),
+    (["list", "nonsense"], "invalid choice 'nonsense'"),
+    (["show"], "name what to show"),
+    (["show", "half-cheeta-dir"], "did you mean 'half-cheetah-dir'?"),
+    (["watch"], "name a run folder"),
+    (["watch", "nowhere"], "there is no run folder nowhere"),
+    (["completion"], "name the shell"),
+    (["completion", "csh"], "invalid choice 'csh'"),
     (["tarin"], "unknown verb 'tarin'"),
 ]
 

@@ -25,6 +25,7 @@ from metarl.config.plugins import (
     load_problem,
     preset_names,
     problem_names,
+    readable_presets,
 )
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
@@ -153,14 +154,10 @@ def _agent_in_words(config: ExperimentConfig) -> str:
 def _beside(name: str, config: ExperimentConfig) -> Facts:
     """Give the other presets on the same tasks, and those on the same environment or problem."""
     alike, near = [], []
-    for origin in preset_names():
-        try:
-            other = load_preset(origin.name)
-        except ConfigError:  # the listing says so
+    for other_name, other in readable_presets().items():
+        if other_name == name or type(other) is not type(config):
             continue
-        if origin.name == name or type(other) is not type(config):
-            continue
-        shown = f"{origin.name} ({other.agent})"
+        shown = f"{other_name} ({other.agent})"
         if all(getattr(other, field) == getattr(config, field) for field in config.same_tasks):
             alike.append(shown)
         elif getattr(other, config.same_tasks[0]) == getattr(config, config.same_tasks[0]):
@@ -226,15 +223,9 @@ def _as_flags(values: Mapping[str, Any]) -> str:
 
 def _presets_with(field: str, value: str) -> list[str]:
     """List the presets that have a value."""
-    found = []
-    for origin in preset_names():
-        try:
-            config = load_preset(origin.name)
-        except ConfigError:  # the listing says so
-            continue
-        if getattr(config, field, None) == value:
-            found.append(origin.name)
-    return found
+    return [
+        name for name, config in readable_presets().items() if getattr(config, field, None) == value
+    ]
 
 
 def _of_problem(name: str, package: str) -> Description:

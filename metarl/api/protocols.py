@@ -64,7 +64,8 @@ def _collected(config: Config, steps: int, episodes: int, rates: tuple[float, ..
     """Say what is played on each task."""
     length = f"at most {_counted(config.horizon, 'step')}"
     if unit_of(config.agent) == "episode":
-        return f"on each task {_counted(episodes, 'trial')} of {_counted(steps + 1, 'episode')} of {length}"
+        trials = f"{_counted(episodes, 'trial')} of {_counted(steps + 1, 'episode')}"
+        return f"on each task {trials} of {length}"
     played = f"on each task {_counted(episodes, 'episode')} of {length}"
     if not steps:
         return f"{played}, without adaptation"

@@ -35,7 +35,8 @@ from metarl.foundation.errors import ConfigError
 from metarl.foundation.messages import say
 
 _WITHOUT_FAMILY = ("environments", "problems")
-_TITLES = {"trained": "trained policies (for evaluate, render, report, export)"}
+_TITLES = {"trained": "trained policies"}
+_FOR_WHAT = {"trained": ", for evaluate, render, report and export"}
 _LONGEST_NAME = 0.5
 """Of the width; where a name is longer, all names stand in lines of their own."""
 
@@ -110,7 +111,8 @@ def _as_json(found: Mapping[str, Sequence[Entry]]) -> dict[str, list[dict[str, s
 def _show(console: Console, kind: str, entries: Sequence[Entry], sources: bool) -> None:
     """Print what each package brings of a kind: names, and beside or below them what they are."""
     for package, own in by_package(entries).items():
-        console.print(f"[bold]{_TITLES.get(kind, kind)} of {escape(package)}[/]", highlight=False)
+        title = f"{_TITLES.get(kind, kind)} of {escape(package)}"
+        console.print(f"[bold]{title}[/]{_FOR_WHAT.get(kind, '')}", highlight=False)
         described = {entry.name: _described(kind, entry, sources) for entry in own}
         if max(map(len, described)) <= _LONGEST_NAME * console.width:
             table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

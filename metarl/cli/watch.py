@@ -57,7 +57,7 @@ def run(argv: list[str]) -> int:
     def look() -> tuple[Text, bool]:
         seen = watcher.look()
         lines = picture(seen, console.width, _height(console))
-        return Text("\n".join(lines), no_wrap=True), seen.over
+        return Text("\n".join(lines), overflow="fold"), seen.over
 
     if arguments.once or not console.is_terminal:
         if not run_dir.is_dir():

@@ -25,8 +25,9 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib import import_module, resources
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -293,6 +294,15 @@ def load_preset(name: str) -> Config | SupervisedConfig:
     return _read_preset(name, files[name][1])
 
 
+def readable_presets() -> dict[str, Config | SupervisedConfig]:
+    """Read the presets of all installed packages, but for those that are broken."""
+    found = {}
+    for name, (_, file) in sorted(_preset_files().items()):
+        with contextlib.suppress(ConfigError):  # which the listing says
+            found[name] = _read_preset(name, file)
+    return found
+
+
 def trained_policies() -> dict[str, tuple[str, Traversable]]:
     """Give the policies that come trained with installed packages: package and run folder."""
     return _named_resources("metarl.trained", "trained policy", _run_folder_name)
@@ -401,4 +411,10 @@ def _module_of(spec: Any) -> str:
 
 
 def _package(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else "?"
+    return _name_of(entry.dist) if entry.dist is not None else "?"
+
+
+@lru_cache(maxsize=64)
+def _name_of(package: Distribution) -> str:
+    """Give a package's name, for which all of its metadata are read each time."""
+    return package.name

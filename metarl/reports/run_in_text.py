@@ -20,7 +20,7 @@ def picture(look: Look, width: int, height: int) -> list[str]:
 
     Args:
         look: what was seen.
-        width: the most characters of a line of the picture.
+        width: the most characters of a line of the curves; a path or a command may be longer.
         height: of a curve, in lines.
 
     """
@@ -31,7 +31,7 @@ def picture(look: Look, width: int, height: int) -> list[str]:
     lines += [_state(look), ""]
     if look.records:
         lines += [*_curves(look, width, height), ""]
-    return [line[:width] for line in [*lines, *_numbers(look)]]
+    return [*lines, *_numbers(look)]
 
 
 def _state(look: Look) -> str:
@@ -94,7 +94,7 @@ def _phases(what: str) -> list[tuple[str, str]]:
 def _of(look: Look, name: str) -> list[tuple[int, float]]:
     """Give the iterations and values of a metric, where it is a finite number."""
     found = [(int(record["iteration"]), record.get(name)) for record in look.records]
-    return [(at, value) for at, value in found if value is not None and math.isfinite(value)]
+    return [(at, float(value)) for at, value in found if value is not None and math.isfinite(value)]
 
 
 def _axis(points: Sequence[tuple[int, float]], width: int) -> str:
