@@ -18,8 +18,8 @@ from metarl.config.plugins import agent_names, environment_ids, preset_names
 def test_the_options_of_a_verb_are_those_of_its_help(verb, capsys):
     with pytest.raises(SystemExit):
         main([verb, "--help"])
-    # Each option begins a line of a box.
-    lines = re.findall(r"^[│|] (-.*?)(?:  |$)", capsys.readouterr().out, re.MULTILINE)
+    # Each option begins a line.
+    lines = re.findall(r"^[│|]? +(-.*?)(?:  |$)", capsys.readouterr().out, re.MULTILINE)
     told = set(re.findall(r"--[a-z][a-z-]*", "\n".join(lines)))
     assert "--help" in told
     assert told == set(candidates(f"metarl {verb} --"))
@@ -78,13 +78,13 @@ ask() { COMP_LINE="$1"; COMP_POINT=${#1}; COMPREPLY=(); _metarl metarl; echo "${
 """
 ZSH = """
 compdef() { :; }
-compadd() { while [[ $1 == -* ]]; do shift; done; print -rn -- "$* " }
+compadd() { while [[ $1 != -- ]]; do shift; done; shift; print -rn -- "$* " }
 source <(metarl completion zsh)
 ask() { words=(${(z)1}); [[ $1 == *' ' ]] && words+=(''); CURRENT=$#words; _metarl; print; }
 """
 FISH = """
 metarl completion fish | source
-function ask; complete -C $argv[1] | string join ' '; end
+function ask; complete -C $argv[1] | string join ' '; or true; end
 """
 
 

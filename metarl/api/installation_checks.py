@@ -106,6 +106,8 @@ def _package(requirement: Requirement) -> Finding:
         except Exception as error:  # a broken package may raise anything
             words = f"{found} cannot be imported: {type(error).__name__}: {error}"
             advice = f'pip install --force-reinstall "{requirement}"'
+            if "MUJOCO_GL" in str(error):
+                advice = "unset MUJOCO_GL"
             return Finding("packages", name, "problem", words, advice, needed=True)
     return Finding("packages", name, "ok", found, needed=True)
 
