@@ -1,5 +1,6 @@
 """The command line: a file for each verb.
 
+What a verb takes stands in a dataclass of its file, `…Arguments`, which completion reads as well.
 Nothing here imports torch before a verb has read its arguments, so that help comes at once.
 """
 

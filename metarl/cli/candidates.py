@@ -88,18 +88,17 @@ def _fitting(words: Iterable[str], typed: str) -> list[str]:
 
 
 def _words_of(verb: str, given: Sequence[str]) -> _Words:
-    """Find what a verb takes: by convention its module has one dataclass of arguments."""
+    """Find what a verb takes: by convention it stands in its module's dataclass of arguments."""
     module = import_module(VERBS[verb][0])
-    (kind,) = (
+    kinds = [
         each
         for name, each in vars(module).items()
         if name.endswith("Arguments") and each.__module__ == module.__name__
-    )
-    words = _words_of_class(kind)
-    if verb == "train":
-        for each in _classes_of_a_run(given):
-            words.options.update(_words_of_class(each).options)
-    return words
+    ]
+    kinds += _classes_of_a_run(given) if verb == "train" else []
+    found = [_words_of_class(kind) for kind in kinds]
+    options = {name: source for words in found for name, source in words.options.items()}
+    return _Words(options, found[0].positional if found else None)
 
 
 def _classes_of_a_run(given: Sequence[str]) -> list[type[Any]]:

@@ -6,7 +6,6 @@ import inspect
 import textwrap
 from collections.abc import Mapping
 from difflib import get_close_matches
-from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -85,7 +84,6 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     return value
 
 
-@cache
 def meanings(kind: type[Any]) -> dict[str, str]:
     """Give the text under each field of a dataclass and of those it extends, by the field's name.
 
