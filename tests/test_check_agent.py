@@ -1,6 +1,6 @@
 """The conformance kit of agents: ours pass, and each check catches what it is there for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import agents_conforming_and_not as agents
 import pytest
@@ -64,6 +64,12 @@ def test_a_broken_promise_is_told(kind, check, words):
     with pytest.raises(Failure, match=words):
         AGENT_CHECKS[check](AgentSubject("mine", spec_of(kind), {}, 1))
     AGENT_CHECKS[check](AgentSubject("mine", spec_of(agents.Mover), {}, 1))
+
+
+def test_the_family_that_is_listed_is_the_one_of_the_class():
+    spec = replace(spec_of(agents.Mover), family="memory")
+    with pytest.raises(Failure, match="AgentSpec says family 'memory', its class 'gradient'"):
+        AGENT_CHECKS["protocol"](AgentSubject("mine", spec, {}, 1))
 
 
 @dataclass

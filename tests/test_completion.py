@@ -74,6 +74,7 @@ def test_bash_gets_words_without_what_it_has_cut_off():
 
 BASH = """
 source <(metarl completion bash)
+complete -p metarl train-policy > /dev/null || exit
 ask() { COMP_LINE="$1"; COMP_POINT=${#1}; COMPREPLY=(); _metarl metarl; echo "${COMPREPLY[*]}"; }
 """
 ZSH = """

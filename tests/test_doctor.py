@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -94,8 +95,8 @@ def test_packages_that_are_absent_too_old_or_broken_are_told_apart(monkeypatch):
 
     monkeypatch.setattr(installation_checks, "import_module", broken)
     found = packages(
-        monkeypatch, "numpy>=2", "scipy>=99", "torch", "no-such-thing>=1",
-        'ray>=2; extra == "ray"', 'no-such-thing; extra == "wandb"', 'numpy>=99; extra == "sb3"',
+        monkeypatch, "numpy>=2; python_version >= '3'", "scipy>=99", "torch", "no-such-thing>=1",
+        'pillow; extra == "ray"', 'no-such-thing; extra == "wandb"', 'numpy>=99; extra == "sb3"',
     )  # fmt: skip
     assert found["numpy"].state == "ok"
     assert found["scipy"].words.endswith("does not fit >=99")
@@ -106,6 +107,7 @@ def test_packages_that_are_absent_too_old_or_broken_are_told_apart(monkeypatch):
         assert (found[name].state, found[name].needed) == ("problem", True)
     assert (found["wandb"].state, found["wandb"].needed) == ("missing", False)
     assert (found["sb3"].state, found["sb3"].needed) == ("problem", False)
+    assert found["ray"].words == f"pillow {version('pillow')}"
     assert found["wandb"].advice == 'to use it: pip install "metarl-suite[wandb]"'
 
 

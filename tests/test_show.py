@@ -128,6 +128,15 @@ def test_json_holds_all_settings(capsys):
     assert found["published"]["5"]["maml"]["measures"] == [0.67, 0.38, 0.35]
 
 
+def test_what_is_no_plug_in_is_shown_by_its_module():
+    agent = describe("memory_toy:SPEC")
+    assert (agent.kind, agent.package, agent.facts["family"]) == ("agent", "", "memory")
+    environment = describe("metarl.tasks:metarl/Wrapped-v0")
+    assert (environment.kind, environment.package) == ("environment", "")
+    with pytest.raises(ConfigError, match="no environment 'metarl_envs:metarl/Nothing-v0'"):
+        describe("metarl_envs:metarl/Nothing-v0")
+
+
 def test_an_unknown_name_is_one_clear_error():
     with pytest.raises(ConfigError, match="nothing is named 'half-cheeta-dir'; did you mean"):
         describe("half-cheeta-dir")

@@ -184,6 +184,11 @@ def test_a_file_that_was_cut_back_is_read_anew(tmp_path):
     assert len(follower.records()) == 2
     (tmp_path / "metrics.jsonl").write_text(longer)  # cut back and written on, unseen
     assert [record.get("kl") for record in follower.records()] == [None, 0.123456789, 0.123456789]
+    # Even where a line begins just where the last one read had ended.
+    file = tmp_path / "metrics.jsonl"
+    first = line(1, note="")
+    file.write_text(line(1, note="x" * (file.stat().st_size - len(first))) + line(2))
+    assert [record["iteration"] for record in follower.records()] == [1, 2]
 
 
 def test_damaged_metrics_are_named(tmp_path):

@@ -30,6 +30,7 @@ from metarl.config.plugins import (
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
+from metarl.tasks.distribution import registered
 
 Facts = dict[str, str | list[str]]
 
@@ -62,8 +63,8 @@ def describe(name: str) -> Description:
     """Describe a preset, trained policy, agent, environment or problem; a preset goes first.
 
     Args:
-        name: as `metarl list` gives it; or the path of a preset's TOML file, "module:NAME" of an
-            `AgentSpec`, or the last part of an environment's id.
+        name: as `metarl list` gives it; or the path of a preset's TOML file, the last part of an
+            environment's id, "module:ID" of an environment, or "module:NAME" of an `AgentSpec`.
 
     Raises:
         ConfigError: there is no such thing, or it is broken.
@@ -83,13 +84,24 @@ def describe(name: str) -> Description:
     known = environment_ids()
     if origin := _named(name, known) or _named(name, known, "/"):
         return _of_environment(origin.name, origin.package)
-    if ":" in name and "/" not in name:
-        return _of_agent(name, "")
+    if ":" in name:  # of a module that is no plug-in
+        return _of_module(name)
     names = [it.name for it in (*preset_names(), *agent_names(), *problem_names(), *known)]
     names += policies
     near = get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise ConfigError(f"nothing is named {name!r}; {hint}`metarl list` shows all names")
+
+
+def _of_module(name: str) -> Description:
+    """Describe "module:ID" of an environment, or "module:NAME" of an `AgentSpec`."""
+    try:
+        registered(name)
+    except ConfigError:
+        if "/" in name:  # which no agent's has
+            raise
+        return _of_agent(name, "")
+    return _of_environment(name, "")
 
 
 def _named(name: str, origins: Sequence[Origin], before: str = "") -> Origin | None:

@@ -38,7 +38,7 @@ class ShowArguments:
     """The arguments of `metarl show`."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ""
-    """A name of `metarl list`, or the path of a preset's TOML file."""
+    """A name of `metarl list`, the path of a preset's TOML file, or module:NAME."""
     json: bool = False
     """Print JSON."""
 
