@@ -15,11 +15,11 @@ from unittest.mock import patch
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import GoogleDocstring
-from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 import metarl
 from metarl.cli import main
+from metarl.config.fields import meanings
 from metarl.config.plugins import agent_names, load_agent
 
 COLUMNS = 78
@@ -43,15 +43,10 @@ def help_text(verb: str) -> str:
 
 def documented_fields(kind: type[Any]) -> list[tuple[str, str, str, str]]:
     """Give name, meaning, default and type of each field of a dataclass, the inherited as well."""
-    meanings = {}
-    for cls in reversed(kind.__mro__[:-1]):
-        found = ModuleAnalyzer.for_module(cls.__module__).find_attr_docs()
-        for (owner, name), lines in found.items():
-            if owner == cls.__name__:
-                meanings[name] = " ".join(" ".join(lines).split())
+    found = meanings(kind)
     hints = get_type_hints(kind)
     return [
-        (field.name, meanings.get(field.name, ""), _default(field), _type(hints[field.name]))
+        (field.name, found.get(field.name, ""), _default(field), _type(hints[field.name]))
         for field in dataclasses.fields(kind)
     ]
 

@@ -11,7 +11,7 @@ import pytest
 from script_loading import load_script
 
 import metarl
-from metarl.cli import main
+from metarl.cli import VERBS
 from metarl.config.plugins import agent_names, load_agent, load_preset
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
@@ -53,9 +53,8 @@ def test_every_name_of_the_front_door_is_in_the_reference():
     assert sorted(shown) == sorted(metarl.__all__)
 
 
-def test_every_verb_has_its_help_on_the_page_of_the_command_line(capsys):
-    assert main(["--help"]) == 0
-    verbs = sorted(re.findall(r"^  (\w+) {2,}", capsys.readouterr().out, re.M))
+def test_every_verb_has_its_help_on_the_page_of_the_command_line():
+    verbs = sorted(VERBS)
     page = (DOCS / "command-line.md").read_text()
     assert sorted(re.findall(r"^```\{verb-help\} (\w+)$", page, re.M)) == verbs
     assert sorted(re.findall(r"^## (\w+)$", page, re.M)) == verbs

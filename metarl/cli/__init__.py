@@ -79,7 +79,7 @@ def _complain(command: str, text: str, code: int) -> int:
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {verb:<10} {help_text}" for verb, (_, help_text) in VERBS.items())
+    verbs = "\n".join(f"  {verb:<11} {help_text}" for verb, (_, help_text) in VERBS.items())
     return (
         "usage: metarl VERB [options]\n\n"
         "Meta-reinforcement learning: policies that adapt to a new task in a few episodes.\n\n"

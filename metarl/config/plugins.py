@@ -30,13 +30,16 @@ from importlib import import_module, resources
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metarl.config.base import ExperimentConfig
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig, read_either
 from metarl.foundation.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
 
 OWN_PACKAGE = "metarl-suite"
 _LEFT_OUT = "metarl: left out "
@@ -400,14 +403,13 @@ def left_out() -> list[str]:
     return [said.removeprefix(_LEFT_OUT) for said in sorted(_named)]
 
 
-def _module_of(spec: Any) -> str:
-    """Give the module that an `EnvSpec` of Gymnasium belongs to; empty if that is not known."""
+def _module_of(spec: "EnvSpec") -> str:
+    """Give the module that an environment belongs to; empty if that is not known."""
     if spec.id in registering_modules:
         return registering_modules[spec.id]
     if isinstance(spec.entry_point, str):
         return spec.entry_point.partition(":")[0]
-    module: str = getattr(spec.entry_point, "__module__", "")
-    return module
+    return getattr(spec.entry_point, "__module__", "")
 
 
 def _package(entry: EntryPoint) -> str:
