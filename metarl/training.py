@@ -14,7 +14,7 @@ def train(
     """Meta-train from `state` on; give the new state and the metrics of each record.
 
     Args:
-        experiment: what is trained; its `config.iterations` counts from the beginning of the run.
+        experiment: what is trained; its `config.is_trained` counts from the beginning of the run.
         workers: the pool whose shards meet the tasks: collect, adapt and differentiate.
         state: where to start.
 
@@ -24,7 +24,8 @@ def train(
     """
     agent, config = experiment.agent, experiment.config
     interval = config.iterations_per_record
-    for iteration in range(state.iteration + interval, config.iterations + 1, interval):
+    while not config.is_trained(state.iteration, state.env_steps):
+        iteration = state.iteration + interval
         started = time.perf_counter()
 
         tasks, key = experiment.sample_tasks(iteration)

@@ -72,6 +72,21 @@ class ExperimentConfig:
         """Iterations that one record of the metrics stands for."""
         return 1
 
+    def is_trained(self, iteration: int, env_steps: int) -> bool:
+        """Say whether so many iterations and environment steps are the whole training."""
+        return iteration >= self.iterations
+
+    def expected_iterations(self, iteration: int, env_steps: int, latest: int) -> int:
+        """Give the iterations of the whole training, as far as they can be known.
+
+        Args:
+            iteration: those done.
+            env_steps: environment steps done.
+            latest: environment steps since the last record.
+
+        """
+        return self.iterations
+
     @property
     def most_rejections(self) -> int:
         """Outer steps rejected in a row after which a run ends with a diagnosis; 0: never."""

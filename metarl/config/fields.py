@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import pairwise
+from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
@@ -66,6 +67,8 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     """Check a value against a field's type; integers pass for floats and lists for tuples."""
     if hint is Any:
         return value
+    if get_origin(hint) is UnionType:  # a kind, or None, which no table holds
+        hint = get_args(hint)[0]
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_convert(item, get_args(hint)[0], where) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

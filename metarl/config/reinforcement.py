@@ -20,6 +20,9 @@ class Config(ExperimentConfig):
     """The environment, as package:namespace/Name-v0."""
     horizon: int
     """Longest episode, in environment steps."""
+    env_steps: int = 0
+    """Environment steps of the whole training, which ends with the iteration that reaches them; then
+    `iterations` says nothing. 0: `iterations` says how long."""
     env_kwargs: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """Keyword arguments of the environment's constructor."""
     physics: Literal["mujoco", "warp"] = "mujoco"
@@ -98,7 +101,7 @@ class Config(ExperimentConfig):
         "test_ranges",
     )
     may_change_on_resume: ClassVar[frozenset[str]] = frozenset(
-        {"iterations", "checkpoint_interval", "max_rejections", "on_env_error"}
+        {"iterations", "env_steps", "checkpoint_interval", "max_rejections", "on_env_error"}
     )
     test_options: ClassVar[Mapping[str, str]] = {
         "tasks": "test_tasks",
@@ -110,7 +113,7 @@ class Config(ExperimentConfig):
     def __post_init__(self) -> None:
         for name, at_least in _MINIMUM.items():
             require(self, name, getattr(self, name) >= at_least, f"must be at least {at_least}")
-            at_most = _LARGEST_SEED if name == "seed" else _LARGEST
+            at_most = _MAXIMUM.get(name, _LARGEST)
             require(self, name, getattr(self, name) <= at_most, f"must be at most {at_most}")
         for name in ("inner_learning_rate", "initial_std", "minimum_std", "action_scale"):
             value = getattr(self, name)
@@ -151,6 +154,18 @@ class Config(ExperimentConfig):
     def start(self) -> str:
         """What `metarl train` is given to start such a run."""
         return self.preset or f"--env-id {self.env_id}"
+
+    def is_trained(self, iteration: int, env_steps: int) -> bool:
+        """Say whether so many iterations and environment steps are the whole training."""
+        if self.env_steps:
+            return env_steps >= self.env_steps
+        return super().is_trained(iteration, env_steps)
+
+    def expected_iterations(self, iteration: int, env_steps: int, latest: int) -> int:
+        """Give the iterations of the whole training, if all take as many env steps as the last."""
+        if not self.env_steps:
+            return super().expected_iterations(iteration, env_steps, latest)
+        return iteration + max(0, -(-(self.env_steps - env_steps) // max(1, latest)))
 
     @property
     def most_rejections(self) -> int:
@@ -195,6 +210,7 @@ _MOVED = {"metarl.wrapped": "metarl.tasks"}
 _MINIMUM = {
     "horizon": 1,
     "iterations": 1,
+    "env_steps": 0,
     "seed": 0,
     "tasks_per_batch": 1,
     "training_tasks": 0,
@@ -208,7 +224,7 @@ _MINIMUM = {
     "max_rejections": 0,
 }
 _LARGEST = 2**31 - 1
-_LARGEST_SEED = 2**63 - 1
+_MAXIMUM = {"seed": 2**63 - 1, "env_steps": 2**53 - 1}
 _MOST_WEIGHTS = 2**28
 
 

@@ -45,7 +45,9 @@ class ConsoleDisplay:
     def update(self, record: Record) -> None:
         """Show the metrics of a record."""
         numbers, line = self._lines.numbers_and_line(record)
-        self._bar.update(self._task, completed=record["iteration"], numbers=numbers)
+        self._bar.update(
+            self._task, completed=record["iteration"], total=self._lines.total, numbers=numbers
+        )
         if not self._console.is_terminal:
             self.tell(line)
 
@@ -110,17 +112,21 @@ class Lines:
         """Be told what is trained, and from where on."""
         self._experiment = experiment
         self._env_steps = state.env_steps
+        self.total: int = experiment.config.iterations
+        """Iterations of the whole training."""
         self._seconds: list[float] = []
 
     def numbers_and_line(self, record: Record) -> tuple[str, str]:
         """Give the numbers of a record, and a line that says iteration and time left as well."""
-        config = self._experiment.config
         steps, self._env_steps = record["env_steps"] - self._env_steps, record["env_steps"]
+        self.total = self._experiment.config.expected_iterations(
+            record["iteration"], record["env_steps"], steps
+        )
         numbers = self._experiment.describe(record, steps)
         self._seconds.append(record["iteration_seconds"])
         left = sum(self._seconds) / len(self._seconds)
-        left *= config.iterations - record["iteration"]
-        iteration = f"iteration {record['iteration']}/{config.iterations}"
+        left *= self.total - record["iteration"]
+        iteration = f"iteration {record['iteration']}/{self.total}"
         return numbers, f"{iteration}   {numbers}   {left:.0f} s left"
 
 

@@ -33,7 +33,15 @@ _LARGEST_DRAWING = 64 * MEBIBYTE
 _LARGEST_VIDEO = 256 * MEBIBYTE
 _VIDEO_TYPES = {".mp4": "video/mp4", ".webp": "image/webp", ".gif": "image/gif"}
 _TRAINING = "training"
-_MAY_DIFFER = ("seed", "iterations", "checkpoint_interval", "description", "source", "published")
+_MAY_DIFFER = (
+    "seed",
+    "iterations",
+    "env_steps",
+    "checkpoint_interval",
+    "description",
+    "source",
+    "published",
+)
 """Settings in which seeds of one experiment may differ."""
 
 
@@ -74,7 +82,7 @@ class Run:
         """What runs that differ in their seed have in common: preset, agent and settings."""
         settings = dataclasses.asdict(self.config)
         for name in _MAY_DIFFER:
-            del settings[name]
+            settings.pop(name, None)
         return self.config.name, self.agent, json.dumps(settings)
 
     @property

@@ -106,11 +106,9 @@ def run_session(
                 saved = state.iteration
             else:
                 _require_no_records(options.run_dir, metrics)
-            if state.iteration >= config.iterations and saved is not None:
-                display.tell(
-                    f"{options.run_dir} has its {state.iteration} iterations; "
-                    f"go on with --iterations {2 * state.iteration} --resume"
-                )
+            trained = config.is_trained(state.iteration, state.env_steps)
+            if trained and saved is not None:
+                display.tell(f"{options.run_dir} {_trained_for(config, state)}")
                 return
         else:
             require_no_run(options.run_dir)  # somebody may have been quicker
@@ -228,6 +226,15 @@ def load_newest_state(
     if warning := physics_warning(recorded):
         say(f"{speaker}: {warning}")
     return state
+
+
+def _trained_for(config: ExperimentConfig, state: TrainingState) -> str:
+    """Say of a run that is trained for how long, and how it is trained for longer."""
+    if config.is_trained(state.iteration, 0):
+        done, name, more = f"{state.iteration} iterations", "iterations", 2 * state.iteration
+    else:
+        done, name, more = f"{state.env_steps} env steps", "env-steps", 2 * state.env_steps
+    return f"has its {done}; go on with --{name} {more} --resume"
 
 
 def _name(interruption: BaseException) -> str:
