@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from metarl.foundation.versions import OWN_VERSION
 
 if TYPE_CHECKING:
+    from metarl.api.benchmark import Benchmark, benchmark
     from metarl.api.catalogue import agents, environments, presets, problems, trained
     from metarl.api.checking import check, repeat_episode
     from metarl.api.evaluation import Evaluation, evaluate
@@ -22,10 +23,12 @@ __version__ = OWN_VERSION
 
 __all__ = [
     "AdaptedPolicy",
+    "Benchmark",
     "Evaluation",
     "MetarlError",
     "Run",
     "agents",
+    "benchmark",
     "check",
     "environments",
     "evaluate",
@@ -43,6 +46,7 @@ _HOMES = {
     **dict.fromkeys(
         ("agents", "environments", "presets", "problems", "trained"), "metarl.api.catalogue"
     ),
+    **dict.fromkeys(("Benchmark", "benchmark"), "metarl.api.benchmark"),
     **dict.fromkeys(("check", "repeat_episode"), "metarl.api.checking"),
     **dict.fromkeys(("Evaluation", "evaluate"), "metarl.api.evaluation"),
     **dict.fromkeys(("AdaptedPolicy", "load_policy"), "metarl.api.policy"),

@@ -30,6 +30,7 @@ from metarl.runs.session import load_newest_state
 from metarl.runs.supervision import failures_kept, supervise
 from metarl.runs.trained_policies import run_folders
 from metarl.workers.cores import checked_workers, usable_cores
+from metarl.workers.process_pool import Supervision
 
 Folder = str | os.PathLike[str]
 Progress = Callable[[str, int, int], Any]
@@ -174,7 +175,7 @@ def evaluate(
     if baselines:
         contenders = with_baselines(contenders, folders[0], config)
     contenders = [
-        dataclasses.replace(each, config=_tested(each.config, config, options))
+        dataclasses.replace(each, config=tested_beside(each.config, config, options))
         for each in contenders
     ]
     folder = output_folder(folders, output) if save else None
@@ -182,6 +183,35 @@ def evaluate(
     if note:
         say(f"metarl evaluate: {note}")
     supervision = supervise("metarl evaluate", folders[0], worker_timeout, worker_memory)
+    with failures_kept(folders[0]):
+        evaluations = evaluate_contenders(
+            contenders, count, supervision, task_range=task_range, given=given, progress=progress
+        )
+    if folder is None:
+        return evaluations
+    return [dataclasses.replace(each, files=tuple(each.save(folder))) for each in evaluations]
+
+
+def evaluate_contenders(
+    contenders: Sequence[Contender],
+    workers: int | str,
+    supervision: Supervision,
+    *,
+    task_range: str = "",
+    given: Sequence[Any] | None = None,
+    progress: Progress | None = None,
+) -> list[Evaluation]:
+    """Evaluate agents on the same held-out tasks; give one evaluation for each range of tasks.
+
+    Args:
+        contenders: each with the configuration that it is evaluated with.
+        workers: worker processes; 0: none but this one.
+        supervision: what to do about workers that are lost.
+        task_range: as for `evaluate`.
+        given: tasks in place of drawn ones.
+        progress: told how far it has come.
+
+    """
     sheets: dict[str, EvaluationSheet] = {}
     found: dict[str, list[EvaluatedAgent]] = {}
     trained: list[tuple[Experiment, TrainingState]] = []
@@ -190,15 +220,14 @@ def evaluate(
         states = _states(contender, experiment)
         trained.append((experiment, states[0]))
         own_sheets = experiment.evaluation_sheets(task_range, given)
-        pool = experiment.start_test_workers(count, supervision)
-        with failures_kept(folders[0]), contextlib.closing(pool):
+        with contextlib.closing(experiment.start_test_workers(workers, supervision)) as pool:
             for sheet in own_sheets:
                 sheets.setdefault(sheet.name, sheet)
                 found.setdefault(sheet.name, []).extend(
                     _evaluated(experiment, contender, states, pool, sheet, progress)
                 )
     first = trained[0][0]
-    evaluations = [
+    return [
         Evaluation(
             sheet.title,
             first.measure,
@@ -209,12 +238,9 @@ def evaluate(
         )
         for name, sheet in sheets.items()
     ]
-    if folder is None:
-        return evaluations
-    return [dataclasses.replace(each, files=tuple(each.save(folder))) for each in evaluations]
 
 
-def _tested(
+def tested_beside(
     own: ExperimentConfig, first: ExperimentConfig, options: Mapping[str, Any]
 ) -> ExperimentConfig:
     """Give the configuration that an agent is evaluated with, beside the first.

@@ -16,6 +16,7 @@ from metarl.runs.interruptions import Interrupted
 VERBS = {
     "train": ("metarl.cli.train", "meta-train a policy from a preset"),
     "evaluate": ("metarl.cli.evaluate", "adapt a trained policy to held-out tasks"),
+    "benchmark": ("metarl.cli.benchmark", "compare agents by a suite of presets and seeds"),
     "render": ("metarl.cli.render", "draw a policy before and after adaptation"),
     "report": ("metarl.cli.report", "write a page about one run or several"),
     "export": ("metarl.cli.export", "write an adapted policy for another library"),

@@ -21,8 +21,8 @@ class Config(ExperimentConfig):
     horizon: int
     """Longest episode, in environment steps."""
     env_steps: int = 0
-    """Environment steps of the whole training, which ends with the iteration that reaches them; then
-    `iterations` says nothing. 0: `iterations` says how long."""
+    """Environment steps of the whole training: it ends with the iteration that reaches them, and
+    `iterations` counts for nothing. 0: `iterations` counts."""
     env_kwargs: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """Keyword arguments of the environment's constructor."""
     physics: Literal["mujoco", "warp"] = "mujoco"

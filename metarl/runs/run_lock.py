@@ -21,12 +21,13 @@ _LONGEST = 4096
 
 
 @contextlib.contextmanager
-def locked(run_dir: Path, warn: Callable[[str], None]) -> Iterator[None]:
+def locked(run_dir: Path, warn: Callable[[str], None], flag: str = "--run-dir") -> Iterator[None]:
     """Hold a run folder's lock.
 
     Args:
         run_dir: the folder; it is there.
         warn: is told where the file system has no locks, and training goes on without.
+        flag: of the command line, that names another folder.
 
     Raises:
         RunFolderError: another process holds it; who, and the way out, are named. Or the folder
@@ -44,7 +45,7 @@ def locked(run_dir: Path, warn: Callable[[str], None]) -> Iterator[None]:
         except BlockingIOError as error:
             raise RunFolderError(
                 f"{run_dir} is being trained in by {_holder(handle)}; wait for it or stop it, or "
-                "choose another --run-dir"
+                f"choose another {flag}"
             ) from error
         except OSError as error:
             warn(

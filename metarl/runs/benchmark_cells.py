@@ -1,0 +1,141 @@
+"""Cells of a benchmark: one agent with one seed in one comparison, each an ordinary run folder."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from metarl.config.base import refuse_changes
+from metarl.config.fields import read_fields
+from metarl.config.plugins import load_agent
+from metarl.config.reinforcement import Config
+from metarl.foundation.errors import MetarlError
+from metarl.foundation.files import MEBIBYTE, read_json
+from metarl.runs.metrics import read_metrics
+from metarl.runs.run_folder import CONFIG_FILE, EVALUATION_FILE, read_config
+
+PROTOCOL = "protocol"
+"""Where the record of an evaluation says what the benchmark asked for."""
+_LARGEST_EVALUATION = 256 * MEBIBYTE
+_LONGEST_RECORD = MEBIBYTE
+_WORDS = ("description", "source", "published")
+"""Fields of a run that only say something of it."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One agent with one seed in one comparison."""
+
+    comparison: str
+    """Its name."""
+    agent: str
+    """What the comparison calls the agent."""
+    seed: int
+    folder: Path
+    """The run folder."""
+    config: Config
+    """Of the run."""
+    tested: Config
+    """Of its evaluation."""
+    task_range: str
+    """What the held-out tasks are drawn from."""
+
+    def __str__(self) -> str:
+        """Name the cell."""
+        return f"{self.comparison}, {self.agent}, seed {self.seed}"
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train."""
+        return load_agent(self.config.agent).trained
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What decides on the result beside the run's configuration."""
+        return {
+            "env_steps": self.config.env_steps if self.trains else 0,
+            "task_range": self.task_range,
+            "seed": self.tested.seed,
+            **{name: getattr(self.tested, name) for name in self.tested.test_options.values()},
+        }
+
+    @property
+    def evaluation(self) -> Path:
+        """The file of its evaluation."""
+        return self.folder / EVALUATION_FILE
+
+    @property
+    def log(self) -> Path:
+        """What the process that works on it says."""
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+    def to_json(self) -> str:
+        """Give the cell as a line of JSON."""
+        return json.dumps(dataclasses.asdict(self), default=str)
+
+
+def read_cell(line: str | bytes) -> Cell:
+    """Read what `Cell.to_json` gave."""
+    table = json.loads(line)
+    for name in ("config", "tested"):
+        table[name] = read_fields(Config, table[name], name)
+    return Cell(**{**table, "folder": Path(table["folder"])})
+
+
+@dataclass(frozen=True)
+class CellState:
+    """What is there of a cell."""
+
+    cell: Cell
+    standing: Literal["done", "begun", "not begun", "refused"]
+    """Done: trained for the whole budget and evaluated. Refused: a run is there that is another
+    one, or damaged."""
+    env_steps: int
+    """Of training, that are recorded."""
+    reason: str = ""
+    """Why it is not done, in words."""
+
+    @property
+    def env_steps_left(self) -> int:
+        """Of training, up to the budget."""
+        if not self.cell.trains or self.standing == "refused":
+            return 0
+        return max(0, self.cell.config.env_steps - self.env_steps)
+
+
+def state_of(cell: Cell) -> CellState:
+    """Say what is there of a cell."""
+    if not (cell.folder / CONFIG_FILE).exists():
+        return CellState(cell, "not begun", 0, "not begun")
+    try:
+        recorded = read_config(cell.folder)
+        words = {name: getattr(recorded, name) for name in _WORDS}
+        refuse_changes(recorded, dataclasses.replace(cell.config, **words))
+        steps = [record.get("env_steps", 0) for record in read_metrics(cell.folder)]
+        evaluated = cell.evaluation.exists() and (
+            read_json(cell.evaluation, _LARGEST_EVALUATION).get(PROTOCOL) == cell.protocol
+        )
+    except MetarlError as error:
+        return CellState(cell, "refused", 0, f"the run in {cell.folder} is another one: {error}")
+    done, budget = max(steps, default=0), cell.config.env_steps
+    if sum(count >= budget for count in steps) > 1:
+        reason = f"the run in {cell.folder} has {done:,} env steps, more than the budget"
+        return CellState(cell, "refused", done, reason)
+    if evaluated:
+        return CellState(cell, "done", done)
+    if cell.trains and done < budget:
+        return CellState(cell, "begun", done, f"{done:,} of {budget:,} env steps are trained")
+    return CellState(cell, "begun", done, "not evaluated")
+
+
+def latest_env_steps(run_dir: Path) -> int:
+    """Give the env steps of a run's newest whole record, reading only the end of its metrics."""
+    try:
+        with (run_dir / "metrics.jsonl").open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _LONGEST_RECORD))
+            *whole, _ = file.read().split(b"\n")
+        return int(json.loads(whole[-1])["env_steps"])
+    except (OSError, ValueError, IndexError, KeyError):  # nothing is recorded yet
+        return 0
