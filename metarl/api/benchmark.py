@@ -11,6 +11,7 @@ from metarl.api.evaluation import tested_beside
 from metarl.api.side_by_side import Job, run_side_by_side
 from metarl.api.starting_point import starting_point, with_fields
 from metarl.config.base import tested
+from metarl.config.plugins import load_agent
 from metarl.config.reinforcement import Config
 from metarl.config.suite import Comparison, Suite, SuiteAgent, read_suite
 from metarl.experiments.build import build_experiment
@@ -121,15 +122,16 @@ def cells_of(suite: Suite, folder: Path) -> list[Cell]:
                 config=dataclasses.replace(config, seed=seed),
                 tested=evaluated,
                 task_range=comparison.evaluation.task_range,
+                trains=trains,
             )
             for seed in comparison.seeds
-            for name, (config, evaluated) in runs.items()
+            for name, (config, evaluated, trains) in runs.items()
         ]
     return cells
 
 
-def _configurations(comparison: Comparison) -> dict[str, tuple[Config, Config]]:
-    """Give what each agent is trained by, and what it is evaluated by."""
+def _configurations(comparison: Comparison) -> dict[str, tuple[Config, Config, bool]]:
+    """Give what each agent is trained by and evaluated by, and whether it is trained at all."""
     usual = with_fields(starting_point(comparison.preset), comparison.fields)
     options = dataclasses.asdict(comparison.evaluation)
     task_range, seed = options.pop("task_range"), options.pop("seed")
@@ -142,7 +144,7 @@ def _configurations(comparison: Comparison) -> dict[str, tuple[Config, Config]]:
             build_experiment(evaluated).evaluation_sheets(task_range)
         except ConfigError as error:
             raise ConfigError(f"agent {agent.name!r}: {error}") from error
-        runs[agent.name] = (config, evaluated)
+        runs[agent.name] = (config, evaluated, load_agent(agent.agent).trained)
     return runs
 
 

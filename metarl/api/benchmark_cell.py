@@ -50,7 +50,7 @@ def run_cell(cell: Cell, interruptions: Interruptions) -> None:
         contender = Contender(cell.tested, (cell.folder if cell.trains else None,), (cell.seed,))
         (found,) = evaluate_contenders([contender], 0, supervision, task_range=cell.task_range)
     record = {**found.record, "versions": versions(), PROTOCOL: cell.protocol}
-    write_evaluation(cell.folder, record)
+    write_evaluation(cell.folder, record, cell.range_name)
 
 
 def _make_folder(cell: Cell) -> None:

@@ -37,7 +37,7 @@ class _Process:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         paths = [path or os.getcwd() for path in sys.path]
         with environment_of_children(), job.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-P", "-m", job.module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -45,8 +45,10 @@ class _Process:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
                 process_group=0,  # Ctrl-C is the parent's to handle
             )
+        assert process.stdin is not None
+        assert process.stdout is not None
         # It stays open: when it closes, the process knows that nobody waits for it.
-        self._stdin: Any = self._process.stdin
+        self._process, self._stdin, self._answer = process, process.stdin, process.stdout
         with contextlib.suppress(BrokenPipeError):
             self._stdin.write(job.line.encode() + b"\n")
             self._stdin.flush()
@@ -78,9 +80,8 @@ class _Process:
         """Let go of its ends; give what it answered."""
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
-        assert self._process.stdout is not None
-        with self._process.stdout as answer:
-            return answer.read().decode(errors="replace")
+        with self._answer:
+            return self._answer.read().decode(errors="replace")
 
 
 def run_side_by_side(

@@ -24,7 +24,7 @@ def normalised(returns: Float[np.ndarray, "*any"], zero: float, one: float) -> n
     return scores
 
 
-def position_at(experience: Sequence[float], allowed: float | None) -> int:
+def position_at(experience: Sequence[float], allowed: int | None) -> int:
     """Give the last point of an adaptation curve that is reached by so much experience.
 
     Args:
@@ -73,12 +73,21 @@ def drawn_runs(runs: int, samples: int, generator: np.random.Generator) -> np.nd
     return generator.integers(runs, size=(samples, runs))
 
 
+def _weights(
+    runs: int, samples: int, generator: np.random.Generator
+) -> Float[np.ndarray, "sample run"]:
+    """Give the share of each run in each bootstrap sample."""
+    drawn = drawn_runs(runs, samples, generator)
+    share: np.ndarray = (drawn[:, :, None] == np.arange(runs)).mean(1)
+    return share
+
+
 def means_of_draws(
     per_run: Float[np.ndarray, "run *any"], samples: int, generator: np.random.Generator
 ) -> Float[np.ndarray, "sample *any"]:
     """Give the mean over runs of each bootstrap sample."""
-    drawn = drawn_runs(len(per_run), samples, generator)
-    return np.stack([per_run[numbers].mean(0) for numbers in drawn])
+    means: np.ndarray = np.tensordot(_weights(len(per_run), samples, generator), per_run, 1)
+    return means
 
 
 def interquartile_means_of_draws(
@@ -98,11 +107,7 @@ def improvements_of_draws(
     won: Float[np.ndarray, "run_x run_y"], samples: int, generator: np.random.Generator
 ) -> Float[np.ndarray, " sample"]:
     """Give the probability of improvement of each bootstrap sample, from what `wins` gives."""
-    first, second = (
-        np.stack([np.bincount(numbers, minlength=count) for numbers in drawn]) / count
-        for count in won.shape
-        for drawn in [drawn_runs(count, samples, generator)]
-    )
+    first, second = (_weights(count, samples, generator) for count in won.shape)
     found: np.ndarray = np.einsum("si,ij,sj->s", first, won, second)
     return found
 
@@ -114,7 +119,7 @@ def interval(samples: Float[np.ndarray, "sample *any"]) -> Float[np.ndarray, "*a
 
 
 def on_common_steps(
-    curves: Sequence[tuple[Sequence[float], Sequence[float]]],
+    curves: Sequence[tuple[Sequence[int], Sequence[float]]],
 ) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, "curve point"]]:
     """Give learning curves at the same steps, by straight lines between their points.
 

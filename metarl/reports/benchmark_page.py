@@ -13,6 +13,7 @@ from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import write_whole
 from metarl.foundation.versions import versions
 from metarl.reports.benchmark_figures import (
+    Styles,
     improvement_figure,
     learning_figure,
     profile_figure,
@@ -69,7 +70,7 @@ def _figures(results: Sequence[ComparisonResult], record: Mapping[str, Any]) -> 
     figures: dict[str, Figure] = {}
     for result in results:
         name = result.comparison.name
-        styles = styles_of([agent.name for agent in result.comparison.agents])
+        styles = styles_of(result.agents)
         learning = {agent: it.learning for agent, it in result.agents.items() if it.learning}
         if learning:
             title = f"{name}: return after adaptation in training"
@@ -87,14 +88,14 @@ def _figures(results: Sequence[ComparisonResult], record: Mapping[str, Any]) -> 
     if ALL in record:
         together = scores_of(results)
         pairs = record[ALL]["probability_of_improvement"]
-        figures |= _of_scores(ALL, together, styles_of(list(together)), pairs)
+        figures |= _of_scores(ALL, together, styles_of(together), pairs)
     return figures
 
 
 def _of_scores(
     name: str,
     scores: Scores,
-    styles: Mapping[str, Mapping[str, str]],
+    styles: Styles,
     pairs: Mapping[str, Mapping[str, Mapping[str, Any]]],
 ) -> dict[str, Figure]:
     shown = "all comparisons" if name == ALL else name

@@ -154,10 +154,10 @@ def collect(
         missing.append(
             CellState(state.cell, state.standing, state.env_steps, reasons.get(name, why))
         )
-    order = [agent.name for agent in comparison.agents if agent.name in found]
-    agents = {
-        name: AgentResult(*zip(*found[name], strict=True), comparison.experience) for name in order
-    }
+    agents = {}
+    for name in (agent.name for agent in comparison.agents if agent.name in found):
+        done, curves = zip(*found[name], strict=True)
+        agents[name] = AgentResult(done, curves, comparison.experience)
     return ComparisonResult(comparison, agents, tuple(missing))
 
 

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from metarl.config.base import refuse_changes
 from metarl.config.fields import read_fields
-from metarl.config.plugins import load_agent
 from metarl.config.reinforcement import Config
+from metarl.experiments.environment_experiment import TRAINING_RANGE
 from metarl.foundation.errors import MetarlError
 from metarl.foundation.files import MEBIBYTE, read_json
 from metarl.runs.metrics import read_metrics
-from metarl.runs.run_folder import CONFIG_FILE, EVALUATION_FILE, read_config
+from metarl.runs.run_folder import CONFIG_FILE, METRICS_FILE, evaluation_file, read_config
 
 PROTOCOL = "protocol"
 """Where the record of an evaluation says what the benchmark asked for."""
@@ -40,15 +40,12 @@ class Cell:
     """Of its evaluation."""
     task_range: str
     """What the held-out tasks are drawn from."""
+    trains: bool
+    """Whether there is anything to train."""
 
     def __str__(self) -> str:
         """Name the cell."""
         return f"{self.comparison}, {self.agent}, seed {self.seed}"
-
-    @property
-    def trains(self) -> bool:
-        """Whether there is anything to train."""
-        return load_agent(self.config.agent).trained
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -61,9 +58,14 @@ class Cell:
         }
 
     @property
+    def range_name(self) -> str:
+        """The range's name in file names; empty: that of training."""
+        return "" if self.task_range == TRAINING_RANGE else self.task_range
+
+    @property
     def evaluation(self) -> Path:
         """The file of its evaluation."""
-        return self.folder / EVALUATION_FILE
+        return evaluation_file(self.folder, self.range_name)
 
     @property
     def log(self) -> Path:
@@ -132,7 +134,7 @@ def state_of(cell: Cell) -> CellState:
 def latest_env_steps(run_dir: Path) -> int:
     """Give the env steps of a run's newest whole record, reading only the end of its metrics."""
     try:
-        with (run_dir / "metrics.jsonl").open("rb") as file:
+        with (run_dir / METRICS_FILE).open("rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _LONGEST_RECORD))
             *whole, _ = file.read().split(b"\n")

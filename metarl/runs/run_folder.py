@@ -94,6 +94,12 @@ def read_config(path: Path) -> Config | SupervisedConfig:
     return config
 
 
+def evaluation_file(path: Path, task_range: str = "") -> Path:
+    """Give the file of an evaluation on the tasks of training, or of a range with a name."""
+    file = path / EVALUATION_FILE
+    return file.with_stem(f"{file.stem}-{task_range}") if task_range else file
+
+
 def write_evaluation(path: Path, evaluation: dict[str, Any], task_range: str = "") -> Path:
     """Write `evaluation.json`, or `evaluation-NAME.json` for the tasks of a range with a name.
 
@@ -101,9 +107,7 @@ def write_evaluation(path: Path, evaluation: dict[str, Any], task_range: str = "
         RunFolderError: the folder cannot be written.
 
     """
-    file = path / EVALUATION_FILE
-    if task_range:
-        file = file.with_stem(f"{file.stem}-{task_range}")
+    file = evaluation_file(path, task_range)
     write_whole(file, (json.dumps(evaluation, indent=2) + "\n").encode())
     return file
 
