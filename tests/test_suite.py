@@ -1,10 +1,16 @@
 """Suites: what a TOML file may say, and what is said of one that is wrong."""
 
+import dataclasses
+import re
+from pathlib import Path
+
 import pytest
 
-from metarl.config.suite import HeldOut, Scale, read_suite
+from metarl.api.benchmark import cells_of
+from metarl.config.suite import Comparison, HeldOut, Scale, SuiteAgent, read_suite
 from metarl.foundation.errors import ConfigError
 
+ROOT = Path(__file__).parent.parent
 SMALLEST = """\
 [[comparison]]
 name = "nav"
@@ -141,3 +147,23 @@ def test_what_is_wrong_is_said_with_the_file(read, tmp_path, text, complaint):
 def test_a_file_that_is_not_there_is_said(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot read the suite .*no\.toml"):
         read_suite(tmp_path / "no.toml")
+
+
+def test_the_suites_that_come_along_and_those_of_the_page_can_be_run(tmp_path):
+    page = (ROOT / "docs" / "benchmark.md").read_text()
+    texts = [it.read_text() for it in (ROOT / "benchmarks" / "suites").glob("*.toml")]
+    texts += re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert len(texts) == 3
+    file = tmp_path / "suite.toml"
+    for text in texts:
+        file.write_text(text)
+        suite = read_suite(file)
+        cells = cells_of(suite, tmp_path)
+        assert len(cells) == sum(len(it.agents) * len(it.seeds) for it in suite.comparisons)
+
+
+def test_the_page_names_every_key():
+    page = (ROOT / "docs" / "benchmark.md").read_text()
+    for kind in (Comparison, SuiteAgent, HeldOut, Scale):
+        for item in dataclasses.fields(kind):
+            assert f"`{item.name}`" in page
