@@ -118,7 +118,7 @@ def test_a_cell_that_fails_stops_no_other_and_is_run_again(capsys):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_run_that_is_another_one_is_refused_and_left_alone():
+def test_a_run_that_is_another_one_is_refused_and_left_alone(capsys):
     write_suite(SUITE, agents=["reptile"], seeds=[1])
     run()
     before = (CELLS / "reptile/seed-1/metrics.jsonl").read_bytes()
@@ -131,6 +131,7 @@ def test_a_run_that_is_another_one_is_refused_and_left_alone():
     (CELLS / "reptile/seed-1/config.json").write_text("[")
     (reason,) = run().failed.values()
     assert "config.json cannot be read" in reason
+    assert begun(capsys) == ["nav, reptile, seed 1"]
     assert (CELLS / "reptile/seed-1/metrics.jsonl").read_bytes() == before
 
 
@@ -243,6 +244,27 @@ def test_an_agent_that_cannot_take_part_is_refused_before_anything_runs(agents, 
     assert complaint in str(error.value)
     assert "suite.toml: comparison 'nav'" in str(error.value)
     assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_an_evaluation_that_is_damaged_is_made_again():
+    write_suite(SUITE, agents=["random"], seeds=[1])
+    run()
+    file = CELLS / "random/seed-1/evaluation.json"
+    whole = json.loads(file.read_text())
+    for damaged in ("{", "[1]"):
+        file.write_text(damaged)
+        assert not run().failed
+        assert json.loads(file.read_text()) == whole
+    file.write_text(json.dumps({**whole, "ci95": []}))
+    (missing,) = run().record["comparisons"]["nav"]["missing"]
+    assert "evaluation.json is no evaluation" in missing["reason"]
+
+
+def test_fewer_than_one_cell_at_a_time_are_refused():
+    write_suite(SUITE)
+    with pytest.raises(ConfigError, match="workers = 0 must be at least 1"):
+        run(workers=0)
 
 
 def test_one_process_at_a_time_works_in_a_folder():

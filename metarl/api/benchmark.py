@@ -182,7 +182,7 @@ def _run(states: Sequence[CellState], workers: int, progress: Progress | None) -
         running.remove(cell)
         if failure:
             failed[str(cell)] = failure
-        say(f"metarl benchmark: {cell}: {'failed: ' + failure if failure else 'done'}")
+        say(f"metarl benchmark: {cell}: {'failed' if failure else 'done'}")
 
     def working() -> None:
         if progress is None:

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from metarl.foundation.errors import RunFolderError
 from metarl.workers.process_main import environment_of_children
 
 _POLL_SECONDS = 0.2
@@ -34,9 +35,8 @@ class _Process:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        job.log.parent.mkdir(parents=True, exist_ok=True)
         paths = [path or os.getcwd() for path in sys.path]
-        with environment_of_children(), job.log.open("ab") as log:
+        with environment_of_children(), _opened(job.log) as log:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", job.module],
                 stdin=subprocess.PIPE,
@@ -84,6 +84,14 @@ class _Process:
             return self._answer.read().decode(errors="replace")
 
 
+def _opened(log: Path) -> BinaryIO:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError as error:
+        raise RunFolderError(f"cannot write {log}: {error.strerror}") from error
+
+
 def run_side_by_side(
     jobs: Sequence[Job],
     count: int,
@@ -102,6 +110,9 @@ def run_side_by_side(
         started: told of each as it starts.
         ended: told of each that has ended, and why it failed; empty: it did not.
         working: called several times a second.
+
+    Raises:
+        RunFolderError: a log cannot be written.
 
     """
     waiting, running = deque(jobs), list[_Process]()

@@ -165,10 +165,18 @@ def refuse_changes(recorded: ExperimentConfig, wanted: ExperimentConfig) -> None
         ConfigError: a value differs that may not.
 
     """
+    for change in forbidden_changes(recorded, wanted):
+        raise ConfigError(
+            f"a resumed run keeps its configuration, but {change}; start a new run in another "
+            "--run-dir instead"
+        )
+
+
+def forbidden_changes(recorded: ExperimentConfig, wanted: ExperimentConfig) -> list[str]:
+    """Say of each value that may not change in a run, and would, what it was and is now."""
     before, now = recorded.flat(), wanted.flat()
-    for name, value in before.items():
-        if value != now.get(name) and name not in recorded.may_change_on_resume:
-            raise ConfigError(
-                f"a resumed run keeps its configuration, but {name} was {value!r} and is now "
-                f"{now.get(name)!r}; start a new run in another --run-dir instead"
-            )
+    return [
+        f"{name} was {value!r} and is now {now.get(name)!r}"
+        for name, value in before.items()
+        if value != now.get(name) and name not in recorded.may_change_on_resume
+    ]

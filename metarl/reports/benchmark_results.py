@@ -1,7 +1,7 @@
 """What a benchmark has found so far: from the folders of its cells to numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -16,6 +16,7 @@ from metarl.experiments.curves import (
     bootstrap_interval,
     join_seeds,
 )
+from metarl.foundation.errors import RunFolderError
 from metarl.foundation.seeding import Purpose, stream
 from metarl.learning.score_statistics import (
     improvements_of_draws,
@@ -143,17 +144,19 @@ def collect(
     found: dict[str, list[tuple[CellState, AdaptationCurve]]] = {}
     missing, tasks = [], ""
     for state in states:
-        name, why = str(state.cell), state.reason
+        why = reasons.get(str(state.cell), state.reason)
         if state.standing == "done":
-            evaluation = read_evaluation(state.cell.evaluation)
-            tasks = tasks or evaluation.identity
-            if evaluation.identity == tasks:
-                found.setdefault(state.cell.agent, []).append((state, evaluation.curves[0][""]))
-                continue
-            why = f"evaluated on other tasks than the first; remove {state.cell.evaluation}"
-        missing.append(
-            CellState(state.cell, state.standing, state.env_steps, reasons.get(name, why))
-        )
+            try:
+                evaluation = read_evaluation(state.cell.evaluation)
+                tasks = tasks or evaluation.identity
+                if evaluation.identity == tasks:
+                    curve = evaluation.curves[0][""]
+                    found.setdefault(state.cell.agent, []).append((state, curve))
+                    continue
+                why = f"evaluated on other tasks than the first; remove {state.cell.evaluation}"
+            except RunFolderError as error:
+                why = f"{error}; remove it"
+        missing.append(replace(state, reason=why))
     agents = {}
     for name in (agent.name for agent in comparison.agents if agent.name in found):
         done, curves = zip(*found[name], strict=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from metarl.config.base import refuse_changes
+from metarl.config.base import forbidden_changes
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
 from metarl.experiments.environment_experiment import TRAINING_RANGE
-from metarl.foundation.errors import MetarlError
+from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import MEBIBYTE, read_json
 from metarl.runs.metrics import read_metrics
 from metarl.runs.run_folder import CONFIG_FILE, METRICS_FILE, evaluation_file, read_config
@@ -19,6 +19,7 @@ PROTOCOL = "protocol"
 """Where the record of an evaluation says what the benchmark asked for."""
 _LARGEST_EVALUATION = 256 * MEBIBYTE
 _LONGEST_RECORD = MEBIBYTE
+_WAY_OUT = "give the agent another name, or choose another --output"
 _WORDS = ("description", "source", "published")
 """Fields of a run that only say something of it."""
 
@@ -74,7 +75,7 @@ class Cell:
 
     def to_json(self) -> str:
         """Give the cell as a line of JSON."""
-        return json.dumps(dataclasses.asdict(self), default=str)
+        return json.dumps({**dataclasses.asdict(self), "folder": str(self.folder)})
 
 
 def read_cell(line: str | bytes) -> Cell:
@@ -112,23 +113,30 @@ def state_of(cell: Cell) -> CellState:
         return CellState(cell, "not begun", 0, "not begun")
     try:
         recorded = read_config(cell.folder)
-        words = {name: getattr(recorded, name) for name in _WORDS}
-        refuse_changes(recorded, dataclasses.replace(cell.config, **words))
         steps = [record.get("env_steps", 0) for record in read_metrics(cell.folder)]
-        evaluated = cell.evaluation.exists() and (
-            read_json(cell.evaluation, _LARGEST_EVALUATION).get(PROTOCOL) == cell.protocol
-        )
-    except MetarlError as error:
-        return CellState(cell, "refused", 0, f"the run in {cell.folder} is another one: {error}")
+    except RunFolderError as error:
+        return CellState(cell, "refused", 0, str(error))
     done, budget = max(steps, default=0), cell.config.env_steps
+    words = {name: getattr(recorded, name) for name in _WORDS}
+    changes = forbidden_changes(recorded, dataclasses.replace(cell.config, **words))
     if sum(count >= budget for count in steps) > 1:
-        reason = f"the run in {cell.folder} has {done:,} env steps, more than the budget"
+        changes.append(f"it has {done:,} env steps, more than the budget")
+    if changes:
+        reason = f"the run in {cell.folder} is another one: {changes[0]}; {_WAY_OUT}"
         return CellState(cell, "refused", done, reason)
-    if evaluated:
+    if _is_evaluated(cell):
         return CellState(cell, "done", done)
     if cell.trains and done < budget:
         return CellState(cell, "begun", done, f"{done:,} of {budget:,} env steps are trained")
     return CellState(cell, "begun", done, "not evaluated")
+
+
+def _is_evaluated(cell: Cell) -> bool:
+    try:
+        found = read_json(cell.evaluation, _LARGEST_EVALUATION)
+    except RunFolderError:  # it is made anew
+        return False
+    return isinstance(found, dict) and found.get(PROTOCOL) == cell.protocol
 
 
 def latest_env_steps(run_dir: Path) -> int:
