@@ -10,7 +10,6 @@ from sessions import newest_checkpoint, records
 
 import metarl
 from metarl.cli import main
-from metarl.config.plugins import load_preset
 from metarl.foundation.errors import ConfigError, RunFolderError
 from metarl.runs import run_lock
 
@@ -47,7 +46,7 @@ def test_a_cell_is_the_run_and_the_evaluation_that_one_would_make_by_hand():
     assert {state.standing for state in found.states} == {"done"}
     alone = metarl.train(
         "navigation-2d",
-        agent="reptile",
+        agent="metarl_agents:REPTILE",
         run_dir="alone",
         workers=0,
         tensorboard=False,
@@ -230,7 +229,7 @@ def test_several_comparisons_are_joined_by_the_agents_that_all_have():
 @pytest.mark.parametrize(
     ("agents", "complaint"),
     [
-        (["gittins"], "agent 'gittins': agent gittins does not fit"),
+        (["gittins"], "agent 'gittins': agent metarl_agents:GITTINS does not fit"),
         (['{agent = "reptile", fields = {horizont = 3}}'], "did you mean 'horizon'?"),
         (['{agent = "reptile", fields = {horizon = 4}}'], "horizon is 4, there 3"),
         (['{preset = "half-cheetah-vel"}'], "it would learn other tasks than preset"),
@@ -277,12 +276,14 @@ def test_one_process_at_a_time_works_in_a_folder():
         run()
 
 
-def test_a_budget_of_env_steps_ends_training_and_another_goes_on():
+def test_a_budget_of_env_steps_ends_training_and_another_goes_on(capsys):
     options = {"tasks_per_batch": 1, "episodes_per_task": 1, "horizon": 2, "hidden_sizes": (2,)}
-    options |= {"workers": 0, "tensorboard": False, "run_dir": "r"}
-    config = load_preset("navigation-2d")
-    assert config.env_steps == 0
+    options |= {"workers": 0, "tensorboard": False, "run_dir": "r", "progress": True}
     metarl.train("navigation-2d", agent="reptile", env_steps=9, **options)
     assert [it["env_steps"] for it in records("r")] == [4, 8, 12]
+    printed = capsys.readouterr().out
+    assert [f"iteration {done}/3 " in printed for done in (1, 2, 3)] == [True] * 3
+    metarl.train("navigation-2d", resume=True, env_steps=12, **options)
+    assert "r has its 12 env steps; go on with --env-steps 24 --resume" in capsys.readouterr().out
     metarl.train("navigation-2d", resume=True, env_steps=13, **options)
     assert [it["env_steps"] for it in records("r")] == [4, 8, 12, 16]

@@ -61,7 +61,7 @@ def run(argv: list[str]) -> int:
     from metarl.api.benchmark import benchmark
 
     console = new_console()
-    bar = Progress(console=console, disable=not console.is_terminal)
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task("starting", total=None)
 
     def show(what: str, done: int, total: int) -> None:

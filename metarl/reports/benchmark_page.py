@@ -8,7 +8,6 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from metarl.config.suite import ALL
-from metarl.experiments.curves import in_different_units
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import write_whole
 from metarl.foundation.versions import versions
@@ -141,7 +140,7 @@ def _section(result: ComparisonResult, found: Mapping[str, Any], drawn: Sequence
         f"Preset `{comparison.preset}`, {comparison.env_steps:,} env steps of training a run."
     ]
     if result.agents:
-        lines += ["", *_table(result, found)]
+        lines += ["", *_table(found)]
     if isinstance(result.ends, str):
         lines += ["", f"There are no scores: {result.ends}."]
     else:
@@ -156,13 +155,11 @@ def _section(result: ComparisonResult, found: Mapping[str, Any], drawn: Sequence
     return lines + _pictures(comparison.name, drawn)
 
 
-def _table(result: ComparisonResult, found: Mapping[str, Any]) -> list[str]:
+def _table(found: Mapping[str, Any]) -> list[str]:
     """Make the table of agents, the best first."""
-    mixed = in_different_units(it.joint for it in result.agents.values())
-    used = "env steps used to adapt" if mixed else "env steps used"
     lines = [
-        f"| agent | seeds | env steps trained | {used} | return | over tasks | over seeds "
-        "| IQM | over seeds | score |",
+        "| agent | seeds | env steps trained | env steps used to adapt | return | 95 % over tasks "
+        "| 95 % over seeds | IQM | 95 % over seeds | score |",
         "|---|---|--:|--:|--:|---|---|--:|---|--:|",
     ]
     order = sorted(found["agents"].items(), key=lambda item: -item[1]["mean_return"])

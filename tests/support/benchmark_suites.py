@@ -31,11 +31,14 @@ STEPS = 12
 
 
 def write_suite(file, agents=("reptile", "random"), seeds=(1, 2), env_steps=2 * STEPS, more=""):
-    """Write the suite; give the file's name."""
-    named = ", ".join(it if it.startswith("{") else f'"{it}"' for it in agents)
+    """Write the suite, with agents by their names or as tables."""
+    # By their modules: to look for them in all installed packages takes time.
+    named = ", ".join(
+        it if it.startswith("{") else f'{{agent = "metarl_agents:{it.upper()}", name = "{it}"}}'
+        for it in agents
+    )
     text = TINY.format(agents=named, seeds=list(seeds), env_steps=env_steps, more=more)
     file.write_text(text)
-    return str(file)
 
 
 def run_here(jobs, count, started, ended, working):
