@@ -256,8 +256,10 @@ def test_an_evaluation_that_is_damaged_is_made_again():
         assert not run().failed
         assert json.loads(file.read_text()) == whole
     file.write_text(json.dumps({**whole, "ci95": []}))
-    (missing,) = run().record["comparisons"]["nav"]["missing"]
+    found = run()
+    (missing,) = found.record["comparisons"]["nav"]["missing"]
     assert "evaluation.json is no evaluation" in missing["reason"]
+    assert found.failed == {"nav, random, seed 1": missing["reason"]}
 
 
 def test_fewer_than_one_cell_at_a_time_are_refused():

@@ -9,6 +9,8 @@ import pytest
 from metarl.api.benchmark import cells_of
 from metarl.config.suite import Comparison, HeldOut, Scale, SuiteAgent, read_suite
 from metarl.foundation.errors import ConfigError
+from metarl.runs.benchmark_cells import state_of
+from metarl.runs.run_folder import write_config
 
 ROOT = Path(__file__).parent.parent
 SMALLEST = """\
@@ -155,11 +157,15 @@ def test_the_suites_that_come_along_and_those_of_the_page_can_be_run(tmp_path):
     texts += re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     assert len(texts) == 3
     file = tmp_path / "suite.toml"
-    for text in texts:
+    for number, text in enumerate(texts):
         file.write_text(text)
         suite = read_suite(file)
-        cells = cells_of(suite, tmp_path)
+        cells = cells_of(suite, tmp_path / str(number))
         assert len(cells) == sum(len(it.agents) * len(it.seeds) for it in suite.comparisons)
+        for cell in {cell.agent: cell for cell in cells}.values():
+            cell.folder.mkdir(parents=True, exist_ok=True)
+            write_config(cell.folder, cell.config)
+            assert state_of(cell).standing == "begun", state_of(cell).reason
 
 
 def test_the_page_names_every_key():

@@ -39,7 +39,7 @@ class Benchmark:
     states: tuple[CellState, ...]
     """Of each cell."""
     failed: Mapping[str, str] = field(default_factory=dict)
-    """Why cells failed, by their names; those that could not begin among them."""
+    """Why cells are not done in spite of it, by their names; of a dry run nothing."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """All numbers, as `results.json` holds them; of a dry run none."""
 
@@ -84,14 +84,14 @@ def benchmark(
         raise RunFolderError(f"cannot make {folder}: {error.strerror}") from error
     with locked(folder, _warn, "--output"):
         states = [state_of(cell) for cell in cells]
-        failed = {str(it.cell): it.reason for it in states if it.standing == "refused"}
-        failed |= _run(states, usable_cores() if workers is None else workers, progress)
+        reasons = _run(states, usable_cores() if workers is None else workers, progress)
         states = [state_of(cell) for cell in cells]
         results = [
-            collect(one, [it for it in states if it.cell.comparison == one.name], failed)
+            collect(one, [it for it in states if it.cell.comparison == one.name], reasons)
             for one in read.comparisons
         ]
         record = write_results(folder, file.stem, results)
+    failed = {str(it.cell): it.reason for result in results for it in result.missing}
     return Benchmark(folder, tuple(states), failed, record)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from metarl.config.base import forbidden_changes
+from metarl.config.base import ExperimentConfig, forbidden_changes
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
 from metarl.experiments.environment_experiment import TRAINING_RANGE
@@ -117,8 +117,7 @@ def state_of(cell: Cell) -> CellState:
     except RunFolderError as error:
         return CellState(cell, "refused", 0, str(error))
     done, budget = max(steps, default=0), cell.config.env_steps
-    words = {name: getattr(recorded, name) for name in _WORDS}
-    changes = forbidden_changes(recorded, dataclasses.replace(cell.config, **words))
+    changes = forbidden_changes(recorded, _as_recorded(cell.config, recorded))
     if sum(count >= budget for count in steps) > 1:
         changes.append(f"it has {done:,} env steps, more than the budget")
     if changes:
@@ -129,6 +128,13 @@ def state_of(cell: Cell) -> CellState:
     if cell.trains and done < budget:
         return CellState(cell, "begun", done, f"{done:,} of {budget:,} env steps are trained")
     return CellState(cell, "begun", done, "not evaluated")
+
+
+def _as_recorded(wanted: Config, recorded: ExperimentConfig) -> Config:
+    """Give a configuration as JSON gives it back, where lists are not tuples, in the same words."""
+    words = {name: getattr(recorded, name) for name in _WORDS}
+    read: Config = read_fields(Config, {**json.loads(wanted.to_json()), **words}, "suite")
+    return read
 
 
 def _is_evaluated(cell: Cell) -> bool:
