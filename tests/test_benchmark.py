@@ -108,7 +108,8 @@ def test_a_cell_that_fails_stops_no_other_and_is_run_again(capsys):
     assert "failed: nav, reptile, seed 1: " in printed
     assert checkpoint.is_dir()
     page = Path("out/README.md").read_text()
-    assert "3 of 4 cells are there. 1 are missing" in page
+    assert "3 of 4 cells are there. What is missing" in page
+    assert "- reptile, seed 1: no usable checkpoint" in page
     record = json.loads(Path("out/results.json").read_text())["comparisons"]["nav"]
     (missing,) = record["missing"]
     assert (missing["agent"], missing["seed"]) == ("reptile", 1)

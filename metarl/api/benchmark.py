@@ -39,7 +39,7 @@ class Benchmark:
     states: tuple[CellState, ...]
     """Of each cell."""
     failed: Mapping[str, str] = field(default_factory=dict)
-    """Why cells are not done in spite of it, by their names; of a dry run nothing."""
+    """Why cells are not done, by their names; empty after a dry run."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """All numbers, as `results.json` holds them; of a dry run none."""
 

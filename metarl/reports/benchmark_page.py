@@ -116,7 +116,7 @@ def _page(
     there = sum(len(found.states) for result in results for found in result.agents.values())
     said = f"{there} of {there + missing} cells are there."
     if missing:
-        said += f" {missing} are missing; the tables say which."
+        said += " What is missing is named below each table."
     lines = [f"# {name}", "", f"Written by `metarl benchmark`. {said}"]
     lines += [
         "How to read it: docs/benchmark.md of metarl. All numbers: [results.json](results.json)."

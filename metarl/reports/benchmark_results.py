@@ -73,7 +73,8 @@ class AgentResult:
 
     @property
     def _at(self) -> int:
-        return position_at(self.curves[0].experience, self.allowed)
+        used = np.mean([curve.experience for curve in self.curves], axis=0)
+        return position_at(used.tolist(), self.allowed)
 
     @cached_property
     def learning(self) -> list[tuple[list[int], list[float]]]:
@@ -120,7 +121,9 @@ class ComparisonResult:
             value if end is None else means[end] if isinstance(end, str) else float(end)
             for end, value in zip(given, usual, strict=True)
         )
-        return (zero, one) if zero < one else f"what scores 1 ({one:g}) is no better than 0"
+        if zero < one:
+            return zero, one
+        return f"the return that scores 1 ({one:g}) is not above the one that scores 0 ({zero:g})"
 
     @cached_property
     def scores(self) -> dict[str, Float[np.ndarray, "run task"]]:
