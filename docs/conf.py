@@ -53,6 +53,7 @@ _INNER = [
     "metarl.experiments.interface.EvaluationSheet",
     "metarl.foundation.rollout_location.RolloutLocation",
     "metarl.learning.torsos.ImageTorso",
+    "metarl.runs.benchmark_cells.CellState",
     "metarl.tasks.environment_batches.EnvironmentBatch",
     "metarl.tasks.failed_episodes.EpisodeError",
     "metarl.tasks.failed_episodes.FailedEpisode",

@@ -62,10 +62,10 @@ def test_a_broken_plug_in_is_named_with_its_package(tmp_path, monkeypatch, capsy
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(
-        "[metarl.environments]\nlost = stranger_lost\n[metarl.agents]\nwrong = stranger_doctored:IT\n"
+        "[metarl.environments]\nlost = stranger_lost\n[metarl.agents]\nwrong = doctored:IT\n"
         "[metarl.presets]\nmine = stranger_presets\n"
     )
-    (tmp_path / "stranger_doctored.py").write_text("IT = 3\n")
+    (tmp_path / "doctored.py").write_text("IT = 3\n")
     presets = tmp_path / "stranger_presets"
     presets.mkdir()
     (presets / "bad.toml").write_text("horizon = \n")
@@ -77,7 +77,7 @@ def test_a_broken_plug_in_is_named_with_its_package(tmp_path, monkeypatch, capsy
     printed = " ".join(said.out.split())
     assert said.err == ""
     assert "left out: lost (metarl.environments) of package stranger: ModuleNotFound" in printed
-    assert "stranger_doctored:IT is no AgentSpec but int" in printed
+    assert "doctored:IT is no AgentSpec but int" in printed
     assert "preset 'bad' is not valid TOML" in printed
     assert printed.count("→ tell the authors of stranger") == 3
     assert printed.endswith("metarl works here; problems beside that: 3")
