@@ -11,7 +11,9 @@ from PIL import Image
 
 from metarl.cli import main
 from metarl.experiments.build import build_experiment
+from metarl.foundation.errors import RunFolderError
 from metarl.reports import video
+from metarl.reports.clip_returns import read_clip_returns, write_clip_returns
 from metarl.runs.run_folder import read_config
 from metarl.runs.session import load_newest_state
 from metarl.workers.shards import Shard
@@ -53,6 +55,22 @@ def test_captions_tell_the_sum_of_the_rewards_so_far(recorded):
         assert video.captions(each, task, phase, 999)[2].endswith("ended")
         episode = dataclasses.replace(each, unit="episode")
         assert video.captions(episode, task, phase, 0)[1] == f"episode {phase + 1}"
+
+
+def test_what_the_episodes_paid_is_kept_beside_the_clip(recorded, tmp_path):
+    recordings, task = recorded
+    clip = tmp_path / "clip.mp4"
+    assert read_clip_returns(clip) is None  # as of clips of older versions
+    write_clip_returns(clip, video.returns_of(recordings, task))
+    shown = read_clip_returns(clip)
+    assert shown.returns == [sum(each.rewards) for each in recordings]
+    assert shown.env_steps == [len(each.frames) - 1 for each in recordings]
+    for phase, each in enumerate(recordings):
+        assert video.captions(each, task, phase, 0)[:2] == (shown.task, shown.phases[phase])
+    file = tmp_path / "clip.mp4.json"
+    file.write_text(file.read_text().replace('"after 1 step",', ""))
+    with pytest.raises(RunFolderError, match="equally many; draw the clip again"):
+        read_clip_returns(clip)
 
 
 def test_columns_are_the_environments_pictures_side_by_side(recorded):
@@ -127,7 +145,8 @@ def test_the_command_writes_a_clip_for_each_task(tmp_path, capsys):
     output = tmp_path / "clip.webp"
     arguments = ["render", str(RUN), "--tasks", "2", "--adaptation-steps", "1"]
     assert main([*arguments, "--output", str(output)]) == 0
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["clip-1.webp", "clip-2.webp"]
+    names = {file.name for file in tmp_path.iterdir()}
+    assert names == {"clip-1.webp", "clip-1.webp.json", "clip-2.webp", "clip-2.webp.json"}
     assert "clip-2.webp" in capsys.readouterr().out
 
 

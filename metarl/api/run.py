@@ -25,7 +25,8 @@ from metarl.foundation.rollout_location import RolloutLocation
 from metarl.foundation.threads import one_thread
 from metarl.reports.interactive import interactive_parts
 from metarl.reports.paths import paths_of
-from metarl.reports.report import read_run, write_report
+from metarl.reports.report import write_report
+from metarl.reports.run_contents import read_run
 from metarl.reports.video import draw_tasks
 from metarl.runs.metrics import read_metrics
 from metarl.runs.run_folder import read_config

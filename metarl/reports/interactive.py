@@ -7,7 +7,7 @@ from metarl.config.reinforcement import Config
 from metarl.experiments.build import build_experiment
 from metarl.experiments.environment_experiment import EnvironmentExperiment
 from metarl.foundation.errors import ConfigError
-from metarl.reports.report import Run
+from metarl.reports.run_contents import Run
 from metarl.runs.session import load_newest_state
 from metarl.workers.shards import Vector, to_vector
 

@@ -13,8 +13,8 @@ from metarl.experiments.build import build_experiment
 from metarl.experiments.playing import play
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.messages import say
-from metarl.reports.report import Run
 from metarl.reports.report_figures import TaskPaths
+from metarl.reports.run_contents import Run
 from metarl.runs.session import load_newest_state
 from metarl.tasks.action_map import ActionMap
 from metarl.tasks.distribution import Task, task_space

@@ -1,24 +1,36 @@
 """The figures of a report, beside the adaptation curves of `metarl.reports.figures`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metarl.agent.protocol import Record
 from metarl.experiments.curves import AdaptationCurve
 from metarl.reports.figures import plain
+from metarl.reports.tables import (
+    Series,
+    Table,
+    paths_table,
+    series_of,
+    shares_table,
+    table_by_iteration,
+    task_table,
+)
 
 Groups = Mapping[str, Sequence[Sequence[Record]]]
 """The records of each run of each group."""
 
+_SHORT_NAME = 34
+"""Signs of a name of which two stand beside each other."""
 _LEARNED = {
-    "return": ("mean return of the meta-batch", "Mean return"),
-    "loss": ("loss on the query sets of training", "Loss on the query sets of training"),
-    "success": ("share of episodes that succeeded", "Success"),
+    "return": ("mean return", "Mean return of the meta-batch"),
+    "loss": ("loss on query sets", "Loss on the query sets of training"),
+    "success": ("success rate", "Share of episodes that succeeded"),
 }
 """What records have before and after adaptation: its axis, and its name in words."""
 
@@ -35,41 +47,55 @@ class TaskPaths:
     """For each task and phase some ways: the positions, one a row."""
 
 
-def learning_figures(groups: Groups) -> Iterator[tuple[Figure, str]]:
+@dataclass(frozen=True)
+class Drawn:
+    """A figure, and its numbers."""
+
+    figure: Figure
+    text: str
+    """What it shows, for those who do not see it."""
+    table: Table
+
+
+def learning_figures(groups: Groups) -> Iterator[Drawn]:
     """Draw returns and their gain, losses, and success, each where some record has it."""
     for metric, (ylabel, text) in _LEARNED.items():
-        figure = _before_and_after(groups, metric, ylabel)
-        if not figure.axes[0].lines:
+        lines = {
+            f"{label}, {name} adaptation": series_of(runs, f"{phase}_adaptation_{metric}")
+            for label, runs in groups.items()
+            for phase, name in (("pre", "before"), ("post", "after"))
+        }
+        if not any(lines.values()):
             continue
+        figure = _before_and_after(lines, ylabel)
         if metric == "loss":
             figure.axes[0].set_yscale("log")
         if metric == "success":
             figure.axes[0].set_ylim(-0.02, 1.02)
-        yield figure, f"{text} before and after adaptation against meta-iterations"
-        gain = _gain_figure(groups) if metric == "return" else None
-        if gain:
-            yield gain, "Gain of adaptation against meta-iterations"
+        text = f"{text} before and after adaptation against meta-iterations"
+        yield Drawn(figure, text, table_by_iteration(lines))
+        if metric == "return":
+            yield from _gain_figure(groups)
 
 
-def _before_and_after(groups: Groups, metric: str, ylabel: str) -> Figure:
-    """Draw a metric before adaptation and after it."""
+def _before_and_after(lines: Mapping[str, Series | None], ylabel: str) -> Figure:
+    """Draw a metric before adaptation and after it, group by group."""
     figure = Figure(figsize=(6, 3.8), layout="constrained")
     axes = figure.add_subplot()
-    for number, (label, runs) in enumerate(groups.items()):
-        for phase, name, style in (("pre", "before", "--"), ("post", "after", "-")):
-            line = f"{label}, {name} adaptation"
-            _mean_and_range(axes, runs, f"{phase}_adaptation_{metric}", line, f"C{number}", style)
+    for number, (line, series) in enumerate(lines.items()):
+        group, after = divmod(number, 2)
+        _mean_and_range(axes, series, line, f"C{group}", "-" if after else "--")
     axes.set(xlabel="meta-iteration", ylabel=ylabel)
-    _finish(axes, legend=bool(axes.lines))
+    axes.grid(alpha=0.3)
+    _legend_below(figure, axes)
     return figure
 
 
-def _gain_figure(groups: Groups) -> Figure | None:
+def _gain_figure(groups: Groups) -> Iterator[Drawn]:
     """Draw the return after adaptation minus that before, where records have both."""
     before, after = "pre_adaptation_return", "post_adaptation_return"
-    figure = Figure(figsize=(6, 3.2), layout="constrained")
-    axes = figure.add_subplot()
-    for number, (label, runs) in enumerate(groups.items()):
+    gains = {}
+    for label, runs in groups.items():
         with_gain = [
             [
                 {**record, "gain": record[after] - record[before]}
@@ -78,35 +104,56 @@ def _gain_figure(groups: Groups) -> Figure | None:
             ]
             for run in runs
         ]
-        _mean_and_range(axes, with_gain, "gain", label, f"C{number}", "-")
-    if not axes.lines:
-        return None
+        gains[label] = series_of(with_gain, "gain")
+    if not any(gains.values()):
+        return
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (label, series) in enumerate(gains.items()):
+        _mean_and_range(axes, series, label, f"C{number}", "-")
     axes.axhline(0, color="0.5", linewidth=0.8)
-    axes.set(xlabel="meta-iteration", ylabel="gain of adaptation (after − before)")
-    _finish(axes)
-    return figure
+    axes.set(xlabel="meta-iteration", ylabel="gain (after − before)")
+    axes.grid(alpha=0.3)
+    _legend_below(figure, axes)
+    text = "Gain of adaptation against meta-iterations"
+    yield Drawn(figure, text, table_by_iteration(gains))
 
 
-def update_figure(groups: Groups) -> Figure | None:
+def update_figure(groups: Groups) -> Drawn | None:
     """Draw the KL divergence of each outer step and the line search's candidates."""
-    figure = Figure(figsize=(6, 4.6), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True)
-    for number, (label, runs) in enumerate(groups.items()):
-        _mean_and_range(above, runs, "kl", label, f"C{number}", "-")
-        _mean_and_range(below, runs, "line_search_steps", label, f"C{number}", "-")
-        for run in runs:
-            rejected = [each["iteration"] for each in run if not each.get("step_accepted", True)]
-            below.plot(rejected, np.zeros(len(rejected)), "x", color=f"C{number}", clip_on=False)
-    if not above.lines:
+    divergences = {label: series_of(runs, "kl") for label, runs in groups.items()}
+    candidates = {label: series_of(runs, "line_search_steps") for label, runs in groups.items()}
+    if not any(divergences.values()):
         return None
-    above.set(ylabel="KL divergence of the step")
-    below.set(xlabel="meta-iteration", ylabel="line search: candidates\n(× at 0: step rejected)")
-    _finish(above)
-    _finish(below, legend=bool(below.get_legend_handles_labels()[0]))
-    return figure
+    searched = any(candidates.values())
+    figure = Figure(figsize=(6, 4.6 if searched else 3.8), layout="constrained")
+    above, *below = figure.subplots(1 + searched, 1, sharex=True, squeeze=False).ravel()
+    above.set(ylabel="KL divergence")
+    rejected = []
+    for number, (label, runs) in enumerate(groups.items()):
+        _mean_and_range(above, divergences[label], label, f"C{number}", "-")
+        for axes in below:
+            _mean_and_range(axes, candidates[label], label, f"C{number}", "-")
+            axes.set(ylabel="candidates")
+            for run in runs:
+                at = [each["iteration"] for each in run if not each.get("step_accepted", True)]
+                axes.plot(at, np.zeros(len(at)), "x", color=f"C{number}", clip_on=False)
+                rejected += [f"{label}, iteration {iteration}" for iteration in at]
+    for axes in (above, *below):
+        axes.grid(alpha=0.3)
+    axes.set(xlabel="meta-iteration")
+    if len(groups) > 1:
+        above.legend(frameon=False, fontsize="small")
+    columns = {f"{label}: KL divergence": series for label, series in divergences.items()}
+    columns |= {f"{label}: candidates": series for label, series in candidates.items()}
+    table = table_by_iteration(columns)
+    if rejected:
+        table = replace(table, note=f"{table.note} Rejected: {'; '.join(rejected)}.".lstrip())
+    text = "KL divergence and candidates of the line search against meta-iterations"
+    return Drawn(figure, text, table)
 
 
-def time_figure(runs: Mapping[str, Sequence[Record]]) -> Figure | None:
+def time_figure(runs: Mapping[str, Sequence[Record]]) -> Drawn | None:
     """Draw where an iteration's time went, a bar for each run that measured it."""
     shares = {name: _shares(records) for name, records in runs.items()}
     shares = {name: share for name, share in shares.items() if share}
@@ -126,17 +173,25 @@ def time_figure(runs: Mapping[str, Sequence[Record]]) -> Figure | None:
     axes.set_yticks(range(len(shares)), [plain(name) for name in shares])
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
-    return figure
+    return Drawn(figure, "Shares of an iteration's time", shares_table(shares))
 
 
-def task_figure(tasks: Any, curves: Mapping[str, AdaptationCurve]) -> Figure:
+def task_figure(tasks: Any, curves: Mapping[str, AdaptationCurve]) -> Drawn:
     """Draw each task's return: against its value, or as colour in the plane of two values.
 
     Tasks that are neither have their return after adaptation drawn against that before.
     """
     values = _values(tasks, len(next(iter(curves.values())).per_task))
     if values is not None and values.shape[1] == 2:
-        return _plane_of_tasks(values, curves)
+        figure = _plane_of_tasks(values, curves)
+    else:
+        figure = _line_of_tasks(values, curves)
+    return Drawn(figure, "Return on each task", task_table(values, curves))
+
+
+def _line_of_tasks(
+    values: Float[np.ndarray, "task 1"] | None, curves: Mapping[str, AdaptationCurve]
+) -> Figure:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     for number, (label, curve) in enumerate(curves.items()):
@@ -157,11 +212,12 @@ def task_figure(tasks: Any, curves: Mapping[str, AdaptationCurve]) -> Figure:
             label=plain(f"{label}, after {last} {curve.unit_word}s"),
         )
         axes.set(xlabel="the task's value", ylabel="return (open: before adaptation)")
-    _finish(axes)
+    axes.grid(alpha=0.3)
+    _legend_below(figure, axes)
     return figure
 
 
-def paths_figure(shown: TaskPaths) -> Figure:
+def paths_figure(shown: TaskPaths) -> Drawn:
     """Draw a square for each task: the goal, and the ways of each phase."""
     count = len(shown.paths)
     figure = Figure(figsize=(7, 7 * ((count + 1) // 2) / 2 + 0.3), layout="constrained")
@@ -175,14 +231,16 @@ def paths_figure(shown: TaskPaths) -> Figure:
                 axes.plot(*positions[-1], "o", color=f"C{phase}", markersize=4)
         axes.plot(0, 0, "s", color="0.2", markersize=5)
         axes.plot(*goal, "*", color="black", markersize=12)
-        axes.set(title=f"goal ({goal[0]:.2f}, {goal[1]:.2f})", aspect="equal")
+        axes.set_title(f"goal ({goal[0]:.2f}, {goal[1]:.2f})", fontsize="medium")
+        axes.set_aspect("equal")
         axes.set_adjustable("datalim")
         axes.grid(alpha=0.3)
     for axes in squares[count:]:
         axes.axis("off")
     handles, labels = squares[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    return figure
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    text = f"Paths before and after adaptation; {shown.title}"
+    return Drawn(figure, text, paths_table(shown.goals, shown.phases, shown.paths))
 
 
 def _plane_of_tasks(
@@ -197,7 +255,10 @@ def _plane_of_tasks(
     for axes, (label, curve), last in zip(squares, curves.items(), returns, strict=False):
         steps = curve.per_task.shape[1] - 1
         points = axes.scatter(*values.T, c=last, vmin=low, vmax=high, s=30, cmap="viridis")
-        axes.set(title=plain(f"{label}, after {steps} {curve.unit_word}s"), aspect="equal")
+        points.set(edgecolor="0.5", linewidth=0.5)
+        title = plain(f"{label}, after {steps} {curve.unit_word}s")
+        axes.set_title(title, fontsize="medium")
+        axes.set_aspect("equal")
         axes.grid(alpha=0.3)
     for axes in squares[len(curves) :]:
         axes.axis("off")
@@ -207,23 +268,15 @@ def _plane_of_tasks(
     return figure
 
 
-def _mean_and_range(
-    axes: Any, runs: Sequence[Sequence[Record]], metric: str, label: str, colour: str, style: str
-) -> None:
-    """Draw the mean over runs, as far as all of them have come, and the range they cover."""
-    values = [
-        [(record["iteration"], record[metric]) for record in run if record.get(metric) is not None]
-        for run in runs
-    ]
-    shortest = min((len(run) for run in values), default=0)
-    if not shortest:
+def _mean_and_range(axes: Axes, series: Series | None, label: str, colour: str, style: str) -> None:
+    """Draw the mean over runs, and the range they cover."""
+    if series is None:
         return
-    iterations = [iteration for iteration, _ in values[0][:shortest]]
-    numbers = np.array([[value for _, value in run[:shortest]] for run in values])
+    iterations, values = series.iterations, series.values
     name = f"{label} ({len(values)} seeds)" if len(values) > 1 else label
-    axes.plot(iterations, numbers.mean(0), style, color=colour, label=plain(name), linewidth=1.4)
+    axes.plot(iterations, values.mean(0), style, color=colour, label=plain(name), linewidth=1.4)
     if len(values) > 1:
-        ends = numbers.min(0), numbers.max(0)
+        ends = values.min(0), values.max(0)
         axes.fill_between(iterations, *ends, color=colour, alpha=0.15, linewidth=0)
 
 
@@ -251,7 +304,14 @@ def _values(tasks: Any, count: int) -> Float[np.ndarray, "task value"] | None:
     return rows if values.shape[:1] == (count,) and rows.shape[1] in (1, 2) else None
 
 
-def _finish(axes: Any, legend: bool = True) -> None:
-    axes.grid(alpha=0.3)
-    if legend:
-        axes.legend(frameon=False, fontsize="small")
+def _legend_below(figure: Figure, axes: Axes) -> None:
+    """Name the lines of some axes below the figure, in a column where names are long."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=1 if max(map(len, labels)) > _SHORT_NAME else 2,
+        frameon=False,
+        fontsize="small",
+    )

@@ -22,6 +22,7 @@ from metarl.experiments.environment_experiment import EnvironmentExperiment
 from metarl.experiments.playing import play
 from metarl.foundation.errors import ConfigError, RenderingError
 from metarl.foundation.seeding import Purpose, Split, integer_seed
+from metarl.reports.clip_returns import ClipReturns, write_clip_returns
 from metarl.tasks.action_map import ActionMap
 from metarl.tasks.distribution import Task, describe_task
 from metarl.tasks.policy_environment import observed_environment
@@ -94,8 +95,10 @@ def draw_tasks(
                 tell(f"drawing task {index + 1}", index, count)
                 name = f"{file.stem}-{index + 1}" if count > 1 else file.stem
                 clip = record_task(experiment, environment, states, tasks[index], index)
-                write_clip(file.with_stem(name), compose(clip, tasks[index]), frames_per_second)
-                written.append(file.with_stem(name))
+                named = file.with_stem(name)
+                write_clip(named, compose(clip, tasks[index]), frames_per_second)
+                write_clip_returns(named, returns_of(clip, tasks[index]))
+                written.append(named)
     tell("drawn", count, count)
     return written
 
@@ -166,14 +169,34 @@ def compose(recordings: Sequence[Recording], task: Task) -> list[Frame]:
 def captions(recording: Recording, task: Task, phase: int, time: int) -> tuple[str, str, str]:
     """Give the three lines above one phase's picture at a time."""
     reached = min(time, len(recording.rewards))
-    heading = f"after {phase} {recording.unit}{'s' * (phase > 1)}" if phase else "before adaptation"
-    if recording.unit == "episode":  # who adapts by episodes adapts in the first one too
-        heading = f"episode {phase + 1}"
     ended = "  ended" if time > reached else ""
     so_far = sum(recording.rewards[:reached])
-    # A task may be a table of numbers; a caption is one line.
-    named = textwrap.shorten(f"task {describe_task(task)}", _CAPTION_CHARACTERS, placeholder=" …")
-    return named, heading, f"t {reached}   return {so_far:.2f}{ended}"
+    return (
+        _task_in_a_line(task),
+        _heading(recording, phase),
+        f"t {reached}   return {so_far:.2f}{ended}",
+    )
+
+
+def returns_of(recordings: Sequence[Recording], task: Task) -> ClipReturns:
+    """Say what the episodes of a clip paid; they come by the units of adaptation before them."""
+    return ClipReturns(
+        task=_task_in_a_line(task),
+        phases=[_heading(recording, phase) for phase, recording in enumerate(recordings)],
+        returns=[float(sum(recording.rewards)) for recording in recordings],
+        env_steps=[len(recording.rewards) for recording in recordings],
+    )
+
+
+def _heading(recording: Recording, phase: int) -> str:
+    if recording.unit == "episode":  # who adapts by episodes adapts in the first one too
+        return f"episode {phase + 1}"
+    return f"after {phase} {recording.unit}{'s' * (phase > 1)}" if phase else "before adaptation"
+
+
+def _task_in_a_line(task: Task) -> str:
+    """Describe a task, which may be a table of numbers."""
+    return textwrap.shorten(f"task {describe_task(task)}", _CAPTION_CHARACTERS, placeholder=" …")
 
 
 def _column(recording: Recording, task: Task, phase: int, time: int) -> Frame:

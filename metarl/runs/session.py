@@ -136,6 +136,12 @@ def run_session(
         _train(experiment, state, workers, options, recorder, display, interruptions)
 
 
+def resume_command(config: ExperimentConfig, run_dir: Path) -> str:
+    """Give the command that goes on with a run."""
+    parts = ("metarl", "train", config.preset, "--run-dir", str(run_dir), "--resume")
+    return shlex.join(filter(None, parts))
+
+
 def _train(
     experiment: Experiment,
     state: TrainingState,
@@ -147,8 +153,7 @@ def _train(
 ) -> None:
     config: ExperimentConfig = experiment.config
     rejections = Rejections(config.most_rejections)
-    parts = ("metarl", "train", config.preset, "--run-dir", str(options.run_dir), "--resume")
-    again = shlex.join(filter(None, parts))
+    again = resume_command(config, options.run_dir)
     with interruptions.allowed():  # a network may be waited for
         trackers = start_trackers(
             config, options.run_dir, state.iteration, options.tensorboard, options.wandb_project

@@ -22,7 +22,8 @@ from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import MetarlError, RunFolderError
 from metarl.foundation.versions import physics_warning
 from metarl.reports.evaluations import read_evaluation
-from metarl.reports.report import read_run, render_page
+from metarl.reports.report import render_page
+from metarl.reports.run_contents import read_run
 from metarl.runs.metrics import MetricsFile, read_metrics
 from metarl.runs.provenance import read_sessions, summary_of
 from metarl.runs.run_folder import read_config

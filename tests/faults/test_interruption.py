@@ -13,7 +13,7 @@ import psutil
 import pytest
 from sessions import SMALL, newest_checkpoint, records, wait_for
 
-from metarl.reports.report import read_run
+from metarl.reports.run_contents import read_run
 
 ITERATIONS = 6
 OPTIONS = ["--iterations", ITERATIONS, "--checkpoint-interval", 2]
