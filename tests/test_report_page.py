@@ -4,6 +4,7 @@ Nothing is trained: the runs are committed ones.
 """
 
 import html
+import itertools
 import json
 import re
 import shutil
@@ -31,8 +32,9 @@ CLIP = ClipReturns("task [0.1, 0.2]", ["before adaptation", "after 1 step"], [-5
 MEASURE = """
 <script>
 addEventListener("load", () => {
-  const wide = (it) => it.getBoundingClientRect().right > innerWidth + 0.5;
-  const inTable = (it) => it.closest(".scroll, pre");
+  const seen = document.documentElement.clientWidth;
+  const wide = (it) => it.getBoundingClientRect().right > seen + 0.5;
+  const cut = (it) => it.parentElement.closest(".scroll, pre, svg");
   const luminance = (colour) => {
     const parts = colour.match(/[0-9.]+/g).slice(0, 3).map((it) => {
       const part = it / 255;
@@ -65,7 +67,7 @@ addEventListener("load", () => {
     width: innerWidth,
     scrolled: document.documentElement.scrollWidth,
     tooWide: [...document.body.querySelectorAll("*")]
-      .filter((it) => wide(it) && !inTable(it)).map((it) => it.outerHTML.slice(0, 80)),
+      .filter((it) => wide(it) && !cut(it)).map((it) => it.outerHTML.slice(0, 80)),
     summary: document.getElementById("summary").getBoundingClientRect().bottom,
     plots,
     point: point.dataset.says,
@@ -217,7 +219,7 @@ def test_the_page_is_readable_and_its_headings_are_in_order(laid_out):
         assert not found["pale"]
         levels = found["levels"]
         assert levels[0] == 1
-        assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+        assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
 def test_the_browser_asked_for_nothing(laid_out):
