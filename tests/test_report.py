@@ -16,9 +16,10 @@ from metarl.cli import main
 from metarl.experiments.curves import summarise
 from metarl.reports.evaluations import read_evaluation
 from metarl.reports.report import render_page
-from metarl.reports.report_figures import learning_figures, task_figure, time_figure
+from metarl.reports.report_figures import learning_figures, time_figure
 from metarl.reports.run_contents import read_run
 from metarl.reports.sections import evaluated_tasks
+from metarl.reports.task_figures import task_figure
 
 pytestmark = pytest.mark.whole_runs
 

@@ -1,8 +1,9 @@
 """Show a trained policy on held-out tasks, before adaptation and after each step, side by side.
 
-There is a clip for each task, in RUN_DIR/videos unless --output says where. The file's ending
-chooses the format: .mp4, .webp or .gif. No display is needed. Actions are the policy's most likely
-ones, and every phase starts alike; adaptation itself samples its episodes as evaluation does.
+There is a clip for each task, in RUN_DIR/videos unless --output says where, and beside it a JSON
+file of the same name with what its episodes paid, for the report. The clip's ending chooses the
+format: .mp4, .webp or .gif. No display is needed. Actions are the policy's most likely ones, and
+every phase starts alike; adaptation itself samples its episodes as evaluation does.
 
 Examples:
   metarl render runs/navigation-2d

@@ -1,8 +1,9 @@
 """Write one page about a run, or about several beside each other.
 
-The page is complete in itself: what was trained, learning curves, adaptation curves beside
-published numbers, every task's return, paths where tasks are goals in the plane, policies to try
-where the environment has a part for it, and the clips of the run folder. What `metarl evaluate` and
+The page is complete in itself. A summary says what was trained, how well, beside published numbers,
+how long, and by which command. Below stand learning curves, adaptation curves, every task's return,
+paths where tasks are goals in the plane, policies to try where the environment has a part for it,
+and the clips of the run folder; every figure has a table of its numbers. What `metarl evaluate` and
 `metarl render` have not made yet is named with the command that makes it. Runs of one agent are
 drawn together as seeds.
 

@@ -46,7 +46,7 @@ def read_clip_returns(clip: Path) -> ClipReturns | None:
     found = read_json(file)
     try:
         return _checked(found)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise RunFolderError(
             f"{file} does not say what the episodes of {clip.name} paid: "
             f"{type(error).__name__}: {error}; draw the clip again with metarl render"

@@ -20,6 +20,7 @@ from metarl.reports.run_contents import VIDEO_TYPES, Run, groups_of
 from metarl.reports.sections import EvaluatedTasks, evaluated_tasks
 from metarl.reports.summary import MOST_ROWS, how_long, how_well, in_training, presets_of
 from metarl.reports.tables import Table, adaptation_table, clip_table
+from metarl.reports.task_figures import task_figure
 
 _LARGEST_VIDEO = 256 * MEBIBYTE
 
@@ -147,7 +148,7 @@ def _section(evaluated: EvaluatedTasks) -> dict[str, Any]:
         for figure, panel in zip(figures, panels, strict=True)
     ]
     if first.tasks:
-        of_tasks = report_figures.task_figure(first.tasks, panels[0].curves)
+        of_tasks = task_figure(first.tasks, panels[0].curves)
         text = f"{of_tasks.text}; {evaluated.title}"
         drawn.append(Drawn(of_tasks.figure, text, of_tasks.table))
     return {"means": evaluated, "figures": [_shown(it) for it in drawn]}

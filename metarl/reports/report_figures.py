@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metarl.agent.protocol import Record
-from metarl.experiments.curves import AdaptationCurve
 from metarl.reports.figures import plain
 from metarl.reports.tables import (
     Series,
@@ -19,7 +17,6 @@ from metarl.reports.tables import (
     series_of,
     shares_table,
     table_by_iteration,
-    task_table,
 )
 
 Groups = Mapping[str, Sequence[Sequence[Record]]]
@@ -87,7 +84,7 @@ def _before_and_after(lines: Mapping[str, Series | None], ylabel: str) -> Figure
         _mean_and_range(axes, series, line, f"C{group}", "-" if after else "--")
     axes.set(xlabel="meta-iteration", ylabel=ylabel)
     axes.grid(alpha=0.3)
-    _legend_below(figure, axes)
+    legend_below(figure, axes)
     return figure
 
 
@@ -114,7 +111,7 @@ def _gain_figure(groups: Groups) -> Iterator[Drawn]:
     axes.axhline(0, color="0.5", linewidth=0.8)
     axes.set(xlabel="meta-iteration", ylabel="gain (after − before)")
     axes.grid(alpha=0.3)
-    _legend_below(figure, axes)
+    legend_below(figure, axes)
     text = "Gain of adaptation against meta-iterations"
     yield Drawn(figure, text, table_by_iteration(gains))
 
@@ -176,47 +173,6 @@ def time_figure(runs: Mapping[str, Sequence[Record]]) -> Drawn | None:
     return Drawn(figure, "Shares of an iteration's time", shares_table(shares))
 
 
-def task_figure(tasks: Any, curves: Mapping[str, AdaptationCurve]) -> Drawn:
-    """Draw each task's return: against its value, or as colour in the plane of two values.
-
-    Tasks that are neither have their return after adaptation drawn against that before.
-    """
-    values = _values(tasks, len(next(iter(curves.values())).per_task))
-    if values is not None and values.shape[1] == 2:
-        figure = _plane_of_tasks(values, curves)
-    else:
-        figure = _line_of_tasks(values, curves)
-    return Drawn(figure, "Return on each task", task_table(values, curves))
-
-
-def _line_of_tasks(
-    values: Float[np.ndarray, "task 1"] | None, curves: Mapping[str, AdaptationCurve]
-) -> Figure:
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for number, (label, curve) in enumerate(curves.items()):
-        before, after = curve.per_task[:, 0], curve.per_task[:, -1]
-        last = curve.per_task.shape[1] - 1
-        colour = f"C{number}"
-        if values is None:
-            axes.scatter(before, after, s=18, color=colour, label=plain(label))
-            axes.set(xlabel="return before adaptation", ylabel="return at last")
-            continue
-        if last:
-            axes.scatter(values, before, s=18, facecolors="none", edgecolors=colour)
-        axes.scatter(
-            values,
-            after,
-            s=18,
-            color=colour,
-            label=plain(f"{label}, after {last} {curve.unit_word}s"),
-        )
-        axes.set(xlabel="the task's value", ylabel="return (open: before adaptation)")
-    axes.grid(alpha=0.3)
-    _legend_below(figure, axes)
-    return figure
-
-
 def paths_figure(shown: TaskPaths) -> Drawn:
     """Draw a square for each task: the goal, and the ways of each phase."""
     count = len(shown.paths)
@@ -241,31 +197,6 @@ def paths_figure(shown: TaskPaths) -> Drawn:
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     text = f"Paths before and after adaptation; {shown.title}"
     return Drawn(figure, text, paths_table(shown.goals, shown.phases, shown.paths))
-
-
-def _plane_of_tasks(
-    values: Float[np.ndarray, "task 2"], curves: Mapping[str, AdaptationCurve]
-) -> Figure:
-    columns = min(2, len(curves))
-    rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(6, 4.2 if columns == 1 else 2.9 * rows), layout="constrained")
-    squares = figure.subplots(rows, columns, squeeze=False).ravel()
-    returns = [curve.per_task[:, -1] for curve in curves.values()]
-    low, high = min(map(np.min, returns)), max(map(np.max, returns))
-    for axes, (label, curve), last in zip(squares, curves.items(), returns, strict=False):
-        steps = curve.per_task.shape[1] - 1
-        points = axes.scatter(*values.T, c=last, vmin=low, vmax=high, s=30, cmap="viridis")
-        points.set(edgecolor="0.5", linewidth=0.5)
-        title = plain(f"{label}, after {steps} {curve.unit_word}s")
-        axes.set_title(title, fontsize="medium")
-        axes.set_aspect("equal")
-        axes.grid(alpha=0.3)
-    for axes in squares[len(curves) :]:
-        axes.axis("off")
-    figure.colorbar(points, ax=squares.tolist(), label="return", shrink=0.8)
-    figure.supxlabel("the task's first value", fontsize="medium")
-    figure.supylabel("its second value", fontsize="medium")
-    return figure
 
 
 def _mean_and_range(axes: Axes, series: Series | None, label: str, colour: str, style: str) -> None:
@@ -294,17 +225,7 @@ def _shares(records: Sequence[Record]) -> dict[str, float]:
     return {**shares, "everything else": max(0.0, 1 - sum(shares.values()))}
 
 
-def _values(tasks: Any, count: int) -> Float[np.ndarray, "task value"] | None:
-    """Give so many tasks of one or two numbers as rows; None for others."""
-    try:
-        values = np.array(tasks, dtype=np.float64)
-        rows: np.ndarray = values.reshape(count, -1)
-    except (OverflowError, TypeError, ValueError):
-        return None
-    return rows if values.shape[:1] == (count,) and rows.shape[1] in (1, 2) else None
-
-
-def _legend_below(figure: Figure, axes: Axes) -> None:
+def legend_below(figure: Figure, axes: Axes) -> None:
     """Name the lines of some axes below the figure, in a column where names are long."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(

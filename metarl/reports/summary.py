@@ -18,7 +18,7 @@ class Preset:
     name: str
     description: str
     source: str
-    agents: str
+    agents: list[str]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def presets_of(runs: Sequence[Run]) -> list[Preset]:
             name,
             of_it[0].config.description.rstrip("."),
             of_it[0].config.source.rstrip("."),
-            ", ".join(dict.fromkeys(run.agent for run in of_it)),
+            list(dict.fromkeys(run.agent for run in of_it)),
         )
         for name, of_it in found.items()
     ]
