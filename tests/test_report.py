@@ -14,11 +14,12 @@ from safetensors.numpy import load_file
 
 from metarl.cli import main
 from metarl.experiments.curves import summarise
-from metarl.reports.evaluations import read_evaluation
+from metarl.reports.evaluations import Evaluation, read_evaluation
+from metarl.reports.figures import Panel
 from metarl.reports.report import render_page
 from metarl.reports.report_figures import learning_figures, time_figure
 from metarl.reports.run_contents import read_run
-from metarl.reports.sections import evaluated_tasks
+from metarl.reports.sections import EvaluatedTasks, evaluated_tasks
 from metarl.reports.task_figures import task_figure
 
 pytestmark = pytest.mark.whole_runs
@@ -292,6 +293,21 @@ def test_tasks_of_one_value_of_two_and_of_neither_are_drawn():
     np.testing.assert_allclose(plane.get_array(), [2, 5])
     (other,) = task_figure([{"a": 1}, {"a": 2}], curves).figure.axes
     np.testing.assert_allclose(other.collections[0].get_offsets(), returns)
+
+
+def test_means_stand_beside_what_is_published_of_their_agent():
+    curve = summarise(np.array([[1.0, 2.0, 6.0], [3.0, 4.0, 8.0]]), 1, 1)
+    panel = Panel(
+        "", {"random": curve, "maml-trpo, seed 2": curve}, {"maml-trpo": {1: 3.5, 2: 5.0}}
+    )
+    first = Evaluation("mean return", "2 held-out tasks", "", (), {})
+    tasks = EvaluatedTasks("navigation-2d", first, [panel], ["maml-trpo"])
+    ours, random = tasks.rows_of_curves  # the run's agent comes first
+    assert (ours.name, random.name) == ("maml-trpo, seed 2", "random")
+    assert ours.published == ["", "published 3.5", "published 5"]
+    assert ours.differences == ["", "difference -0.50", "difference +2.00"]
+    assert random.published == random.differences == [""] * 3
+    assert [row.name for row in tasks.rows][-1] == "maml-trpo, published"
 
 
 def test_every_committed_evaluation_is_read_and_drawn():
