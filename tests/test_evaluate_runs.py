@@ -8,7 +8,9 @@ import pytest
 
 from metarl.cli import main
 from metarl.experiments.curves import summarise
+from metarl.foundation.errors import ConfigError
 from metarl.reports.figures import Panel, adaptation_figure
+from metarl.runs.contenders import group_runs
 
 pytestmark = pytest.mark.whole_runs
 
@@ -131,6 +133,20 @@ def test_several_runs_need_a_folder_of_their_own(capsys):
     Path("file").write_text("")
     assert evaluate("seed-1", "seed-2", "--output", "file") == 2
     assert "cannot make file" in one_line_error(capsys)
+
+
+def test_a_setting_that_did_not_exist_yet_counts_as_its_default():
+    train("old")
+    train("new", "--seed", "2")
+    file = Path("old/config.json")
+    config = json.loads(file.read_text())
+    del config["agent_settings"]["curvature_fraction"]
+    file.write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="agent_settings is"):  # the preset's is not the default
+        group_runs([Path("old"), Path("new")])
+    train("default", "--seed", "3", "--curvature-fraction", "1.0")
+    (group,) = group_runs([Path("old"), Path("default")])
+    assert group.seeds == (1, 3)
 
 
 def test_runs_that_differ_in_more_than_their_seed_are_no_seeds(capsys):

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metarl.config.base import ExperimentConfig
-from metarl.config.plugins import baselines_of
+from metarl.config.base import ExperimentConfig, with_settings
+from metarl.config.fields import read_fields
+from metarl.config.plugins import baselines_of, load_agent, load_problem
+from metarl.config.reinforcement import Config
+from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
 from metarl.runs.run_folder import read_config
 
@@ -34,7 +37,7 @@ def group_runs(run_dirs: Sequence[Path]) -> list[Contender]:
         RunFolderError: a folder is missing or holds no readable configuration.
 
     """
-    configs = [(run_dir, read_config(run_dir)) for run_dir in run_dirs]
+    configs = [(run_dir, _with_all_settings(read_config(run_dir))) for run_dir in run_dirs]
     contenders: list[Contender] = []
     for agent in dict.fromkeys(config.agent for _, config in configs):
         runs = [(run_dir, config) for run_dir, config in configs if config.agent == agent]
@@ -95,6 +98,16 @@ def with_baselines(
         raise ConfigError(f"baselines are not trained yet; first: {' and '.join(missing)}")
     _require_same_tasks([*contenders, *added])
     return [*contenders, *added]
+
+
+def _with_all_settings(config: Config | SupervisedConfig) -> Config | SupervisedConfig:
+    """Fill in the settings that did not exist yet when the run was made, at their defaults."""
+    if isinstance(config, SupervisedConfig):
+        kind, recorded = load_problem(config.problem), config.problem_settings
+    else:
+        kind, recorded = load_agent(config.agent).settings, config.agent_settings
+    settings = read_fields(kind, recorded, f"the settings of {config.agent}")
+    return with_settings(config, dataclasses.asdict(settings))
 
 
 def _require_same_tasks(contenders: Sequence[Contender]) -> None:
