@@ -110,6 +110,25 @@ def test_agents_of_different_units_are_compared_at_equal_experience(capsys):
     assert "env steps used" not in capsys.readouterr().out
 
 
+def test_step_sizes_of_an_evaluation_are_those_asked_for(capsys):
+    train("run")
+    train("set", "--test-learning-rates", "0.3", "0.1")
+    steps = ["--adaptation-steps", "3"]
+    assert evaluate("run", *steps, "--learning-rates", "0.3", "0.1") == 0
+    assert evaluate("set", *steps) == 0
+    asked, own = read("run/evaluation.json"), read("set/evaluation.json")
+    assert asked["learning_rates"] == [0.3, 0.1, 0.1]
+    assert asked["per_task_return"] == own["per_task_return"]
+    train("trials", "--adaptation-steps", "1", preset="semicircle-sparse-rl2")
+    capsys.readouterr()
+    assert evaluate("trials", "--learning-rates", "0.3") == 2
+    assert "learning_rates means nothing where rl2 takes no gradient steps" in one_line_error(
+        capsys
+    )
+    assert evaluate("run", "--learning-rates", "-1") == 2
+    assert "must all be positive and finite" in one_line_error(capsys)
+
+
 def test_a_figure_of_different_units_has_experience_on_its_axis():
     curves = {
         "one": summarise(np.arange(6.0).reshape(2, 3), 0, 1, None, (40.0, 40.0, 40.0)),

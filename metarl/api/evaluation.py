@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from metarl.agent.protocol import TrainingState
 from metarl.config.base import ExperimentConfig, tested, tested_like
-from metarl.config.plugins import load_agent
+from metarl.config.plugins import AgentSpec, load_agent, unit_of
 from metarl.config.supervised import SupervisedConfig
 from metarl.experiments.build import build_experiment, untrained_state
 from metarl.experiments.curves import AdaptationCurve, join_seeds, over_seeds
@@ -117,6 +117,7 @@ def evaluate(
     adaptation_steps: int | None = None,
     episodes_per_task: int | None = None,
     query_episodes: int | None = None,
+    learning_rates: Sequence[float] | None = None,
     shots: Sequence[int] | None = None,
     queries: int | None = None,
     task_range: str = "",
@@ -141,6 +142,8 @@ def evaluate(
         adaptation_steps: units of adaptation; may be more than in training. None: the preset's.
         episodes_per_task: episodes per task and unit. None: the preset's.
         query_episodes: episodes per task after the last unit; 0: as many. None: the preset's.
+        learning_rates: step sizes α of gradient steps, one a step, the last repeated. None: the
+            preset's.
         shots: of a supervised problem: examples to adapt to, each number in turn.
         queries: of a supervised problem: examples to judge by.
         task_range: draw the held-out tasks from this range of the preset alone; "training" is the
@@ -178,6 +181,8 @@ def evaluate(
         dataclasses.replace(each, config=tested_beside(each.config, config, options))
         for each in contenders
     ]
+    if learning_rates is not None:
+        contenders = _with_learning_rates(contenders, tuple(learning_rates))
     folder = output_folder(folders, output) if save else None
     count, note = checked_workers(usable_cores() if workers is None else workers, config.test_tasks)
     if note:
@@ -253,6 +258,26 @@ def tested_beside(
         return tested_like(own, first)
     found = tested(own, first.seed, {**options, "tasks": first.test_tasks})
     return dataclasses.replace(found, test_adaptation_steps=0) if found.never_adapts else found
+
+
+def _with_learning_rates(
+    contenders: Sequence[Contender], rates: tuple[float, ...]
+) -> list[Contender]:
+    """Give the step sizes of the evaluation to those who take gradient steps."""
+    takes_steps = [
+        isinstance(each.config, SupervisedConfig) or unit_of(each.config.agent) == AgentSpec.unit
+        for each in contenders
+    ]
+    if not any(takes_steps):
+        agents = ", ".join(each.config.agent for each in contenders)
+        raise ConfigError(f"learning_rates means nothing where {agents} takes no gradient steps")
+    change: dict[str, Any] = {"test_learning_rates": rates}
+    return [
+        dataclasses.replace(each, config=dataclasses.replace(each.config, **change))
+        if takes
+        else each
+        for each, takes in zip(contenders, takes_steps, strict=True)
+    ]
 
 
 def _states(contender: Contender, experiment: Experiment) -> list[TrainingState]:

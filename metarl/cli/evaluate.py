@@ -23,6 +23,7 @@ Examples:
   metarl evaluate runs/navigation-2d
   metarl evaluate runs/navigation-2d-halves --task-range right
   metarl evaluate runs/navigation-2d --adaptation-steps 5 --tasks 100 --seed 3
+  metarl evaluate runs/navigation-2d --learning-rates 0.5 0.1
   metarl evaluate runs/metaworld-ml10 --task-range test --tasks 50
   metarl evaluate runs/navigation-2d --baselines
   metarl evaluate runs/seed-1 runs/seed-2 runs/seed-3 --output runs/three-seeds
@@ -61,6 +62,8 @@ class EvaluateArguments:
     query_episodes: int | None = None
     """Episodes per task after the last step, where these are others; 0: as many as in the other
     phases. None: the preset's number."""
+    learning_rates: tuple[float, ...] | None = None
+    """Step sizes α of gradient steps, one a step, the last repeated. None: the preset's."""
     shots: tuple[int, ...] | None = None
     """Of a supervised problem: examples to adapt to, each number in turn; of each class, for a
     classification. None: the preset's numbers."""
