@@ -77,6 +77,12 @@ CASES = {
     "compare_curvature_fractions": [
         Case("--output . --small --workers 0", ("README.md", "curves.png", "navigation-2d.json"))
     ],
+    "compare_long_navigation": [
+        Case(
+            "--output {folder} --small --workers 0",
+            ("README.md", "summary.json", "std-0.5/seed-1/metrics.jsonl"),
+        )
+    ],
     "compare_outer_steps": [Case("run --output .", ("README.md", "outer_steps.json"))],
     "draw_concepts": [Case("--output .", ("concept-task.svg", "concept-posterior.svg"))],
     "draw_maml": [Case("--iterations 20 -o maml.png", ("maml.png",), "in closed form")],
