@@ -155,14 +155,14 @@ def test_the_suites_that_come_along_and_those_of_the_page_can_be_run(tmp_path):
     page = (ROOT / "docs" / "benchmark.md").read_text()
     texts = [it.read_text() for it in (ROOT / "benchmarks" / "suites").glob("*.toml")]
     texts += re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    assert len(texts) == 3
+    assert len(texts) == 4
     file = tmp_path / "suite.toml"
     for number, text in enumerate(texts):
         file.write_text(text)
         suite = read_suite(file)
         cells = cells_of(suite, tmp_path / str(number))
         assert len(cells) == sum(len(it.agents) * len(it.seeds) for it in suite.comparisons)
-        for cell in {cell.agent: cell for cell in cells}.values():
+        for cell in {(cell.comparison, cell.agent): cell for cell in cells}.values():
             cell.folder.mkdir(parents=True, exist_ok=True)
             write_config(cell.folder, cell.config)
             assert state_of(cell).standing == "begun", state_of(cell).reason
