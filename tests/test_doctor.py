@@ -62,11 +62,11 @@ def test_a_broken_plug_in_is_named_with_its_package(tmp_path, monkeypatch, capsy
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(
-        "[metarl.environments]\nlost = stranger_lost\n[metarl.agents]\nwrong = doctored:IT\n"
-        "[metarl.presets]\nmine = stranger_presets\n"
+        "[metarl.environments]\nlost = doctored_lost\n[metarl.agents]\nwrong = doctored:IT\n"
+        "[metarl.presets]\nmine = doctored_presets\n"
     )
     (tmp_path / "doctored.py").write_text("IT = 3\n")
-    presets = tmp_path / "stranger_presets"
+    presets = tmp_path / "doctored_presets"
     presets.mkdir()
     (presets / "bad.toml").write_text("horizon = \n")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -126,7 +126,7 @@ def test_evaluate_render_report_and_export_take_it(capsys):
     assert main(["render", "run", "--output", "clip.webp", "--adaptation-steps", "2"]) == 0
     assert Path("clip.webp").stat().st_size > 0
     assert main(["report", "run"]) == 0
-    assert "<th>3 episodes</th>" in Path("run/report.html").read_text()
+    assert ">3 episodes</th>" in Path("run/report.html").read_text()
     capsys.readouterr()
 
     task = ["--task", "[0.9, 0.1, 0.1, 0.1, 0.1]"]

@@ -281,6 +281,12 @@ def test_shares_of_time_are_of_the_whole_and_add_up():
     (axes,) = time_figure({"r": records}).figure.axes
     widths = [bars.patches[0].get_width() for bars in axes.containers]
     assert widths == pytest.approx([50, 25, 25])
+    # The end of a folder's name tells runs apart, and leaves room for the bars.
+    (axes,) = time_figure({"folder/" * 20 + "seed-1": records}).figure.axes
+    (name,) = [label.get_text() for label in axes.get_yticklabels()]
+    assert name.startswith("…")
+    assert name.endswith("folder/seed-1")
+    assert len(name) == 34
 
 
 def test_tasks_of_one_value_of_two_and_of_neither_are_drawn():

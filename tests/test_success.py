@@ -129,4 +129,4 @@ def test_tables_files_and_the_report_show_success_and_kinds(
     page = (run_dir / "report.html").read_text()
     assert "success 50.0%" in page
     assert "2 tasks of set test" in page
-    assert "Success before and after adaptation" in page
+    assert "Share of episodes that succeeded before and after adaptation" in page

@@ -167,10 +167,15 @@ def time_figure(runs: Mapping[str, Sequence[Record]]) -> Drawn | None:
         axes.barh(range(len(shares)), widths, left=left, label=label, color=colour, height=0.6)
         left += widths
     axes.set(xlabel="% of an iteration", xlim=(0, 100))
-    axes.set_yticks(range(len(shares)), [plain(name) for name in shares])
+    axes.set_yticks(range(len(shares)), [plain(_end_of(name)) for name in shares])
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
     return Drawn(figure, "Shares of an iteration's time", shares_table(shares))
+
+
+def _end_of(name: str) -> str:
+    """Give as much of the end of a run folder's name as leaves room for what is drawn."""
+    return name if len(name) <= _SHORT_NAME else f"…{name[1 - _SHORT_NAME :]}"
 
 
 def paths_figure(shown: TaskPaths) -> Drawn:

@@ -1,8 +1,8 @@
 """A run folder as somebody else sees it who only looks: nothing in it is touched. No torch."""
 
 import os
-import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +63,7 @@ class RunWatcher:
         records = tuple(self._metrics.records())
         checkpoints = complete_checkpoints(run_dir)
         metrics = run_dir / METRICS_FILE
+        now = datetime.now(UTC).timestamp()  # by the clock that dates files
         return Look(
             run_dir,
             _stage(config, records, holder),
@@ -70,7 +71,7 @@ class RunWatcher:
             records,
             holder,
             checkpoints[-1][0] if checkpoints else None,
-            max(0.0, time.time() - metrics.stat().st_mtime) if metrics.exists() else None,
+            max(0.0, now - metrics.stat().st_mtime) if metrics.exists() else None,
         )
 
 
