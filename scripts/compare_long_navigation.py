@@ -55,11 +55,10 @@ def table(found: dict[str, Returns]) -> str:
     for variant, rows in found.items():
         for later, of_seeds in rows.items():
             returns = np.array(list(of_seeds.values()))
+            spans = zip(returns.mean(0), returns.min(0), returns.max(0), strict=True)
             cells = [
-                f"{mean:.1f} [{low:.1f}, {high:.1f}]"
-                for mean, low, high in zip(
-                    returns.mean(0), returns.min(0), returns.max(0), strict=True
-                )
+                f"{mean:.1f}" + f" [{low:.1f}, {high:.1f}]" * (len(returns) > 1)
+                for mean, low, high in spans
             ]
             seeds = ", ".join(of_seeds)
             lines.append(f"| {names[variant]} | {later} | {seeds} | {' | '.join(cells)} |")
@@ -67,10 +66,10 @@ def table(found: dict[str, Returns]) -> str:
     lines.append(f"| published, 100 iterations | 0.25 | | {' | '.join(map(str, published))} |")
     lines += [
         "",
-        "Training goes on shrinking the standard deviation σ of the policy, and the gradient of",
-        "log π grows as 1/σ² does. So a second step of α = 0.25 goes far beyond the goal. A floor",
-        "under σ and a smaller α of the later steps each help; together they keep what the",
-        "paper's 100 iterations give. Evaluate a run of your own by",
+        "The standard deviation σ of the policy goes on shrinking (seed 1: 0.48 after 100",
+        "iterations, 0.25 after 500). The gradient of log π grows as 1/σ, so steps of the same α",
+        "become longer. A floor under σ and a smaller α of the later steps each help.",
+        "Evaluate a run of your own by",
         "`metarl evaluate RUN_DIR --learning-rates 0.5 0.1`.",
     ]
     return "\n".join(lines) + "\n"
@@ -79,6 +78,7 @@ def table(found: dict[str, Returns]) -> str:
 def main() -> None:
     made = parser(__doc__, RESULTS)
     made.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
+    made.add_argument("--variants", nargs="*", choices=list(FLOORS), default=list(FLOORS))
     made.add_argument("--run-dir", type=Path, default=Path("runs/navigation-2d-long"))
     made.add_argument("--workers", type=int, default=2)
     options = parse(made)
@@ -88,9 +88,9 @@ def main() -> None:
     summary = options.output / "summary.json"
     found: dict[str, Returns] = json.loads(summary.read_text()) if summary.exists() else {}
     for seed in seeds:
-        for variant, flags in FLOORS.items():
+        for variant in options.variants:
             run = options.run_dir / variant / f"seed-{seed}"
-            start = ["navigation-2d", "--seed", seed, *flags]
+            start = ["navigation-2d", "--seed", seed, *FLOORS[variant]]
             start += list(SMALL_TRAINING) if options.small else []
             start = ["--resume"] if run.exists() else start
             common = ["--run-dir", run, "--iterations", iterations, "--workers", options.workers]
