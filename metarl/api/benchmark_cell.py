@@ -66,6 +66,9 @@ def main() -> int:
     """Run the cell that standard input names; give the exit code."""
     answer = os.dup(1)
     os.dup2(2, 1)  # environments may print what they like; it goes into the log
+    # If the parent dies while this process is stopped, the kernel sends SIGHUP; together with the
+    # SIGTERM of `_end_with_parent` that would be two signals, of which the second ends at once.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     cell = read_cell(sys.stdin.buffer.readline())
     with Interruptions() as interruptions:
         threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -56,6 +56,7 @@ def test_a_benchmark_goes_on_after_every_kind_of_end(zygote, tmp_path):
     pid, child = start()
     os.kill(pid, signal.SIGKILL)
     zygote.wait(pid)
+    child.send_signal(signal.SIGHUP)  # as the kernel does where the parent of a stopped one dies
     child.resume()
     wait_for(lambda: has_ended(child), "the end of the cell's process")
     assert newest_checkpoint(CELL)[0] == f"iteration-{recorded(CELL):06d}"
