@@ -208,6 +208,7 @@ def test_beliefs_are_the_posterior() -> None:
     rewards, transitions = mdps.mean_process(visits, sums, counts)
     assert rewards.tolist() == [[[7 / 4], [7 / 4]]]
     assert transitions[0, :, 0].ravel() == pytest.approx([4 / 5, 1 / 5, 2 / 5, 3 / 5])
+    assert mdps.mean_process(visits, sums, counts, 0.0)[0].tolist() == [[[6 / 4], [6 / 4]]]
     many = [np.repeat(part, 20_000, axis=0) for part in (visits, sums, counts)]
     keys = np.random.default_rng(1).random(20_000)
     rewards, transitions = mdps.drawn_process(*many, keys, 0)
@@ -230,6 +231,25 @@ def test_upper_confidence_moves_probability_to_the_best_next_state() -> None:
     plain = mdps.greedy(visits, sums, counts, None, 2)
     assert np.allclose(mdps.upper_confidence(visits, sums, counts, None, 2, scale=0.0), plain)
     assert np.allclose(mdps.bonus(visits, sums, counts, None, 2, weight=0.0), plain)
+
+
+def test_every_method_plans_by_the_prior_that_it_is_given() -> None:
+    """Who has tried nothing plans in N(m, 1): a step is worth m more than by N(0, 1)."""
+    visits, counts = np.zeros((1, 3, 2), dtype=np.int64), np.zeros((1, 3, 2, 3))
+    keys = np.array([0.3])
+    for plan in (
+        mdps.greedy,
+        mdps.posterior_sampling,
+        partial(mdps.optimistic_sampling, draws=3),
+        partial(mdps.bonus, weight=0.5),
+        partial(mdps.upper_confidence, scale=0.2),
+    ):
+        one, other = (
+            plan(visits, np.zeros((1, 3, 2)), counts, keys, 4, prior_mean=prior)
+            for prior in (0.0, 2.5)
+        )
+        left = np.arange(4, 0, -1)[None, :, None, None]
+        assert other - one == pytest.approx(np.broadcast_to(2.5 * left, one.shape))
 
 
 def test_the_actor_counts_what_it_saw() -> None:

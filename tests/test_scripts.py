@@ -83,6 +83,9 @@ CASES = {
             ("README.md", "summary.json", "std-0.5/seed-1/metrics.jsonl"),
         )
     ],
+    "compare_mdp_priors": [
+        Case("--output priors --small", ("priors/prior.json", "priors/prior.md"), "ucrl2")
+    ],
     "compare_outer_steps": [Case("run --output .", ("README.md", "outer_steps.json"))],
     "draw_concepts": [Case("--output .", ("concept-task.svg", "concept-posterior.svg"))],
     "draw_maml": [Case("--iterations 20 -o maml.png", ("maml.png",), "in closed form")],

@@ -155,7 +155,7 @@ def test_the_suites_that_come_along_and_those_of_the_page_can_be_run(tmp_path):
     page = (ROOT / "docs" / "benchmark.md").read_text()
     texts = [it.read_text() for it in (ROOT / "benchmarks" / "suites").glob("*.toml")]
     texts += re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    assert len(texts) == 4
+    assert len(texts) == 5
     file = tmp_path / "suite.toml"
     for number, text in enumerate(texts):
         file.write_text(text)

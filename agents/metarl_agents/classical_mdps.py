@@ -3,6 +3,7 @@
 Beliefs are those that the processes are drawn from (Duan et al. 2016): the mean reward of a state
 and action is N(1, 1), a reward N(mean, 1), so that after n rewards of sum x it is
 N((1 + x)/(1 + n), 1/(1 + n)); the next state's probabilities are Dirichlet(1, …, 1) plus counts.
+With another `prior_mean` m than 1 the mean reward is believed to be N(m, 1), which it is not.
 Before every episode each method makes of its beliefs a process, or several, solves it by backward
 induction over the steps of an episode,
 
@@ -122,39 +123,58 @@ def solve(rewards: Rewards, transitions: Transitions, horizon: int) -> Values:
     return values
 
 
-def mean_process(visits: Visits, sums: Sums, counts: Transitions) -> tuple[Rewards, Transitions]:
+def mean_process(
+    visits: Visits, sums: Sums, counts: Transitions, prior_mean: float = 1.0
+) -> tuple[Rewards, Transitions]:
     """Give the posterior means of rewards and transitions."""
     weights = counts + 1
-    return (1 + sums) / (1 + visits), weights / weights.sum(axis=-1, keepdims=True)
+    return (prior_mean + sums) / (1 + visits), weights / weights.sum(axis=-1, keepdims=True)
 
 
 def drawn_process(
-    visits: Visits, sums: Sums, counts: Transitions, keys: Keys, number: int
+    visits: Visits,
+    sums: Sums,
+    counts: Transitions,
+    keys: Keys,
+    number: int,
+    prior_mean: float = 1.0,
 ) -> tuple[Rewards, Transitions]:
     """Draw a process of each row's posterior; `number` tells apart several draws."""
-    mean, _ = mean_process(visits, sums, counts)
+    mean, _ = mean_process(visits, sums, counts, prior_mean)
     noise = normals(keys, mean[0].size, first=2 * number).reshape(mean.shape)
     weights = gammas(keys, counts + 1, first=2 * number + 1)
     return mean + noise / np.sqrt(1 + visits), weights / weights.sum(axis=-1, keepdims=True)
 
 
 def greedy(
-    visits: Visits, sums: Sums, counts: Transitions, keys: Keys | None, horizon: int
+    visits: Visits,
+    sums: Sums,
+    counts: Transitions,
+    keys: Keys | None,
+    horizon: int,
+    *,
+    prior_mean: float = 1.0,
 ) -> Values:
     """Plan in the posterior mean."""
-    return solve(*mean_process(visits, sums, counts), horizon)
+    return solve(*mean_process(visits, sums, counts, prior_mean), horizon)
 
 
 def posterior_sampling(
-    visits: Visits, sums: Sums, counts: Transitions, keys: Keys | None, horizon: int
+    visits: Visits,
+    sums: Sums,
+    counts: Transitions,
+    keys: Keys | None,
+    horizon: int,
+    *,
+    prior_mean: float = 1.0,
 ) -> Values:
     """Plan in a process drawn from the posterior: PSRL.
 
     Strens 2000; Osband, Russo, Van Roy 2013.
     """
     if keys is None:
-        return greedy(visits, sums, counts, keys, horizon)
-    return solve(*drawn_process(visits, sums, counts, keys, 0), horizon)
+        return greedy(visits, sums, counts, keys, horizon, prior_mean=prior_mean)
+    return solve(*drawn_process(visits, sums, counts, keys, 0, prior_mean), horizon)
 
 
 def optimistic_sampling(
@@ -165,16 +185,17 @@ def optimistic_sampling(
     horizon: int,
     *,
     draws: int,
+    prior_mean: float = 1.0,
 ) -> Values:
     """Plan in several processes drawn from the posterior, and take the larger Q everywhere: OPSRL.
 
     As Osband and Van Roy 2017 describe optimistic posterior sampling.
     """
     if keys is None:
-        return greedy(visits, sums, counts, keys, horizon)
-    best = solve(*drawn_process(visits, sums, counts, keys, 0), horizon)
+        return greedy(visits, sums, counts, keys, horizon, prior_mean=prior_mean)
+    best = solve(*drawn_process(visits, sums, counts, keys, 0, prior_mean), horizon)
     for number in range(1, draws):
-        other = solve(*drawn_process(visits, sums, counts, keys, number), horizon)
+        other = solve(*drawn_process(visits, sums, counts, keys, number, prior_mean), horizon)
         best = np.maximum(best, other)
     return best
 
@@ -187,12 +208,13 @@ def bonus(
     horizon: int,
     *,
     weight: float,
+    prior_mean: float = 1.0,
 ) -> Values:
     """Plan in the posterior mean with rewards raised by β/(1 + n): BEB (Kolter and Ng 2009).
 
     n counts the visits of state and action.
     """
-    rewards, transitions = mean_process(visits, sums, counts)
+    rewards, transitions = mean_process(visits, sums, counts, prior_mean)
     return solve(rewards + weight / (1 + visits), transitions, horizon)
 
 
@@ -204,6 +226,7 @@ def upper_confidence(
     horizon: int,
     *,
     scale: float,
+    prior_mean: float = 1.0,
 ) -> Values:
     """Plan in the best process of a confidence set: UCRL2 (Jaksch, Ortner, Auer 2010).
 
@@ -212,7 +235,7 @@ def upper_confidence(
     scale c takes the place of the constants of their proof. The best transitions move as much
     probability as that allows from the worst next states to the best one.
     """
-    rewards, transitions = mean_process(visits, sums, counts)
+    rewards, transitions = mean_process(visits, sums, counts, prior_mean)
     states = rewards.shape[1]
     log_all = np.log1p(visits.sum(axis=(1, 2)))[:, None, None]
     rewards = rewards + scale * np.sqrt(log_all / (1 + visits))
