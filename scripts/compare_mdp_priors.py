@@ -6,7 +6,7 @@ held-out processes of the preset `mdp-10-episodes`, each with the same random nu
 
     python scripts/compare_mdp_priors.py
 
-Writes prior.json and prior.md to results/memory.
+Writes summary.json and README.md to results/mdp-priors.
 """
 
 import json
@@ -101,7 +101,7 @@ def table(found: list[dict], written_by: str) -> str:
 
 
 def main() -> None:
-    made = parser(__doc__, ROOT / "results" / "memory")
+    made = parser(__doc__, ROOT / "results" / "mdp-priors")
     options = parse(made)
     tasks = 3 if options.small else TASKS
     found = []
@@ -122,8 +122,8 @@ def main() -> None:
             )
             print(method.name, setting, *(f"{mean:.1f}" for mean, _ in played), flush=True)
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "prior.json").write_text(json.dumps(found, indent=1) + "\n")
-    (options.output / "prior.md").write_text(table(found, command(options)))
+    (options.output / "summary.json").write_text(json.dumps(found, indent=1) + "\n")
+    (options.output / "README.md").write_text(table(found, command(options)))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ CASES = {
         )
     ],
     "compare_mdp_priors": [
-        Case("--output priors --small", ("priors/prior.json", "priors/prior.md"), "ucrl2")
+        Case("--output priors --small", ("priors/summary.json", "priors/README.md"), "ucrl2")
     ],
     "compare_outer_steps": [Case("run --output .", ("README.md", "outer_steps.json"))],
     "draw_concepts": [Case("--output .", ("concept-task.svg", "concept-posterior.svg"))],
@@ -158,6 +158,12 @@ CASES = {
             ("characters/README.md",),
             given="characters/5-way-1-shot-convolutional/evaluation.json",
         ),
+    ],
+    "write_gallery": [
+        Case(
+            "--output . --draw Navigation2D",
+            ("gallery.md", "images/environments/Navigation2D.png"),
+        )
     ],
     "write_goal_page": [Case("-o page.html", ("page.html",), said="KiB")],
     "write_presets": [Case("--output .", ("presets.md",))],

@@ -7,10 +7,12 @@ import re
 import sys
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 from script_loading import load_script
 
 import metarl
+import metarl_envs
 from metarl.cli import VERBS
 from metarl.config.plugins import agent_names, load_agent, load_preset
 from metarl.config.reinforcement import Config
@@ -98,6 +100,20 @@ def test_the_committed_table_of_presets_is_the_one_that_their_files_give():
     script = load_script("write_presets")
     said = "run scripts/write_presets.py"
     assert (DOCS / "presets.md").read_text() == script.page(), said
+
+
+def test_the_committed_gallery_is_the_one_that_the_environments_say_and_shows_all_of_them():
+    for package in ("gymnasium_robotics", "minigrid"):
+        pytest.importorskip(package)
+    script = load_script("write_gallery")
+    page = (DOCS / "gallery.md").read_text()
+    assert page == script.page(), "run scripts/write_gallery.py"
+    named = set(re.findall(r"`metarl_envs:(metarl/[\w-]+)`", page))
+    ours = {it for it, spec in gym.registry.items() if "metarl_envs." in str(spec.entry_point)}
+    assert named == ours
+    pictures = re.findall(r"^!\[\w+\]\((.*)\)$", page, re.M)
+    assert len(pictures) == len(named) - len(metarl_envs.NEEDS)
+    assert {DOCS / it for it in pictures} == set((DOCS / script.FOLDER).glob("*"))
 
 
 def test_the_committed_drawings_are_those_of_the_script():
