@@ -1,6 +1,8 @@
 """Shapes are checked while tests run: jaxtyping's annotations by beartype."""
 
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,3 +22,13 @@ torch.set_num_threads(1)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave out the checks where whole runs call checked functions thousands of times."""
     config.update("jaxtyping_disable", item.get_closest_marker("whole_runs") is not None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what libraries leave among temporary files, as gymnasium-robotics its mazes, where
+    pytest removes it after some runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("left")))
+        patch.setattr(tempfile, "tempdir", None)
+        yield
