@@ -9,7 +9,8 @@ of 8 minibatches (800 steps each).
 - training: whole iterations, collecting and update, in this process;
 - RecurrentPPO: the same rollout and the same number of steps in each minibatch, on as many of
   metarl's single environments of the same tasks in a DummyVecEnv. Its LSTM is shared by policy and
-  value; as it comes the value has an LSTM of its own.
+  value, as the memory is here;
+- RecurrentPPO as it comes: the same, but the value has an LSTM of its own.
 
 All in one process and thread, round by round in turn, so that whatever else the machine does falls
 on all of them. Speeds are of processor time, since none of them ever waits.
@@ -63,11 +64,13 @@ UNIT: dict[str, Any] = {
 SMALL: dict[str, Any] = {"tasks_per_batch": 2, "horizon": 5}
 AIM = 3.0
 """Whole training, to RecurrentPPO."""
-WAYS = ("physics", "collecting", "training", "RecurrentPPO")
+AS_IT_COMES = "RecurrentPPO as it comes"
+WAYS = ("physics", "collecting", "training", "RecurrentPPO", AS_IT_COMES)
 RATIOS = (
     ("collecting", "physics"),
     ("training", "physics"),
     ("training", "RecurrentPPO"),
+    ("training", AS_IT_COMES),
 )
 
 
@@ -126,9 +129,9 @@ class Training:
 
 
 class Recurrent:
-    """RecurrentPPO."""
+    """RecurrentPPO, one LSTM for policy and value or as it comes."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, shared: bool) -> None:
         from sb3_contrib import RecurrentPPO
         from stable_baselines3.common.logger import Logger
         from stable_baselines3.common.vec_env import DummyVecEnv
@@ -140,6 +143,7 @@ class Recurrent:
 
         steps = (config.adaptation_steps + 1) * config.horizon
         self.steps = steps * config.tasks_per_batch
+        own = {"shared_lstm": True, "enable_critic_lstm": False} if shared else {}
         self.model = RecurrentPPO(
             "MlpLstmPolicy",
             DummyVecEnv([make] * config.tasks_per_batch),
@@ -152,8 +156,7 @@ class Recurrent:
             policy_kwargs={
                 "lstm_hidden_size": settings["memory_size"],
                 "net_arch": list(config.hidden_sizes),
-                "shared_lstm": True,
-                "enable_critic_lstm": False,
+                **own,
             },
             seed=0,
             device="cpu",
@@ -176,8 +179,10 @@ class Recurrent:
 def compare(config: Config, rounds: int) -> dict[str, Any]:
     """Give the medians of env steps/s, their ratios, and where training's time goes."""
     steps = config.tasks_per_batch * (config.adaptation_steps + 1) * config.horizon
-    recurrent, training = Recurrent(config), Training(config)
-    ways = dict(zip(WAYS, (Physics(config), Collecting(config), training, recurrent), strict=True))
+    recurrent, training = Recurrent(config, shared=True), Training(config)
+    as_it_comes = Recurrent(config, shared=False)
+    made = (Physics(config), Collecting(config), training, recurrent, as_it_comes)
+    ways = dict(zip(WAYS, made, strict=True))
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     updates = []
     for number in range(rounds + 1):
@@ -220,7 +225,8 @@ def table(result: dict[str, Any], config: Config, written_by: str) -> str:
         f"| the environments alone, random actions | {rates['physics']:,.0f} |",
         f"| RL², collecting | {rates['collecting']:,.0f} |",
         f"| RL², whole training | {rates['training']:,.0f} |",
-        f"| RecurrentPPO of sb3-contrib, whole training | {rates['RecurrentPPO']:,.0f} |",
+        f"| RecurrentPPO of sb3-contrib, one LSTM, whole training | {rates['RecurrentPPO']:,.0f} |",
+        f"| the same with a second LSTM for the value, as it comes | {rates[AS_IT_COMES]:,.0f} |",
         "",
         "| | ratio |",
         "|---|---|",
@@ -228,6 +234,7 @@ def table(result: dict[str, Any], config: Config, written_by: str) -> str:
         f"| training / environments alone | {ratios['training / physics']:.2f} |",
         f"| **training / RecurrentPPO** (aim: {AIM:.0f}) | "
         f"{ratios['training / RecurrentPPO']:.2f} |",
+        f"| training / RecurrentPPO as it comes | {ratios[f'training / {AS_IT_COMES}']:.2f} |",
         "",
         "Seconds of an iteration by phase, as the metrics have them:",
         "",
