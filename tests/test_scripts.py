@@ -57,6 +57,7 @@ CASES = {
             ("theirs/config.json", "theirs/metrics.jsonl"),
         )
     ],
+    "benchmark_baselines": [_benchmark("baselines", "--rounds 1", needs=("sb3_contrib", *BATCH))],
     "benchmark_environments": [_benchmark("environments", "--rounds 1", needs=BATCH)],
     "benchmark_iteration": [_benchmark("iteration", "--rounds 1", needs=BATCH)],
     "benchmark_memory": [_benchmark("memory", "--iterations 2", needs=BATCH)],

@@ -38,7 +38,6 @@ from metarl.foundation.threads import threads_of_the_start
 from metarl.learning.adaptation import Parameters, unflatten
 from metarl.learning.trajectories import TaskStatistics
 from metarl.tasks.distribution import Tasks
-from metarl.tasks.policy_environment import DrawTasks, policy_environment
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew, to_vector
 from metarl_agents.settings import StableBaselinesSettings
 
@@ -145,18 +144,14 @@ class StableBaselines:
             from sb3_contrib import TRPO
             from stable_baselines3 import PPO
             from stable_baselines3.common.logger import Logger
-            from stable_baselines3.common.monitor import Monitor
-            from stable_baselines3.common.vec_env import DummyVecEnv
+
+            from metarl_agents.native_vec_env import environments_of_tasks
         except ImportError as error:
             raise ConfigError(
                 f"agent {self._config.agent} needs stable-baselines3 and sb3-contrib: {INSTALL}"
             ) from error
         config, settings = self._config, self._settings
-
-        def make() -> Any:
-            return Monitor(DrawTasks(policy_environment(config), config.train_range))
-
-        environments = DummyVecEnv([make] * config.tasks_per_batch)
+        environments = environments_of_tasks(config, config.tasks_per_batch)
         steps = _steps_of_a_task(config)
         arguments: dict[str, Any] = {
             "n_steps": steps,

@@ -82,25 +82,39 @@ def make_batch(
 def _make_batch(
     config: Config, episodes_per_task: int, tasks: int, location: RolloutLocation
 ) -> EnvironmentBatch:
+    vector = make_task_vector(config, tasks * episodes_per_task)
+    if vector is not None:
+        return NativeBatch(vector, config.env_id, tasks)
+    singles = make_single_environments(config, episodes_per_task, tasks)
+    return SingleEnvironments(singles, config.env_id, len(singles) // episodes_per_task, location)
+
+
+def make_task_vector(config: Config, slots: int) -> Any:
+    """Make an environment's native batch, a `TaskVectorEnv`; None: it has none that serves here.
+
+    Raises:
+        ConfigError: the physics wanted are not the environment's, or not installed.
+
+    """
     require_physics(config)
     physics: dict[str, Any] = {}
     if config.physics != "mujoco":
         physics = {"physics": config.physics, "device": config.device}
-    if registered(config.env_id).vector_entry_point is not None:
-        vector: Any = gym.make_vec(
-            config.env_id,
-            num_envs=tasks * episodes_per_task,
-            vectorization_mode="vector_entry_point",
-            max_episode_steps=config.horizon,
-            **config.env_kwargs,
-            **physics,
-        )
-        observations = getattr(vector, "single_observation_space", None)
-        if hasattr(vector, "task_space") and (observations is None or is_flat(observations)):
-            return NativeBatch(vector, config.env_id, tasks)
-        vector.close()
-    singles = make_single_environments(config, episodes_per_task, tasks)
-    return SingleEnvironments(singles, config.env_id, len(singles) // episodes_per_task, location)
+    if registered(config.env_id).vector_entry_point is None:
+        return None
+    vector: Any = gym.make_vec(
+        config.env_id,
+        num_envs=slots,
+        vectorization_mode="vector_entry_point",
+        max_episode_steps=config.horizon,
+        **config.env_kwargs,
+        **physics,
+    )
+    observations = getattr(vector, "single_observation_space", None)
+    if hasattr(vector, "task_space") and (observations is None or is_flat(observations)):
+        return vector
+    vector.close()
+    return None
 
 
 def require_physics(config: Config) -> None:
