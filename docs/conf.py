@@ -1,8 +1,9 @@
 """The documentation site: `make docs`.
 
-The sources are the pages of `docs/` and, where they lie, the pages of `results/` and `benchmarks/`
-and the changelog. So Sphinx reads the repository from its root, and a link between two pages is the
-same here and on GitHub. Nothing is fetched from a network, neither by the build nor by the pages.
+The sources are the pages and notebooks of `docs/` and, where they lie, the pages of `results/` and
+`benchmarks/` and the changelog. So Sphinx reads the repository from its root, and a link between
+two pages is the same here and on GitHub. Nothing is fetched from a network, neither by the build
+nor by the pages.
 """
 
 import sys
@@ -19,6 +20,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "site_parts"]
 root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
+    "docs/notebooks/*.ipynb",
     "results/*/*.md",
     "benchmarks/*.md",
     "CHANGELOG.md",
@@ -27,7 +29,7 @@ include_patterns = [
 exclude_patterns = [".*", "runs", "docs/_build"]
 
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # what is committed is shown; tests execute it
+nb_execution_mode = "off"  # what is committed is shown; scripts/run_notebooks.py executes it
 
 # A word between single backticks in a docstring is code.
 default_role = "literal"
@@ -53,6 +55,7 @@ _INNER = [
     "metarl.experiments.interface.EvaluationSheet",
     "metarl.foundation.rollout_location.RolloutLocation",
     "metarl.learning.torsos.ImageTorso",
+    "metarl.reports.inline_clips.Clips",
     "metarl.runs.benchmark_cells.CellState",
     "metarl.tasks.environment_batches.EnvironmentBatch",
     "metarl.tasks.failed_episodes.EpisodeError",

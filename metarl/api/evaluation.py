@@ -13,6 +13,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from metarl.agent.protocol import TrainingState
+from metarl.api.tables import text_of
 from metarl.config.base import ExperimentConfig, tested, tested_like
 from metarl.config.plugins import AgentSpec, load_agent, unit_of
 from metarl.config.supervised import SupervisedConfig
@@ -37,9 +38,13 @@ Progress = Callable[[str, int, int], Any]
 """Told what is done, and how many of how many tasks are."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
-    """How one agent or several adapt to the same held-out tasks."""
+    """How one agent or several adapt to the same held-out tasks.
+
+    Printed, or as the last value of a notebook's cell, it is the table that `metarl evaluate`
+    prints.
+    """
 
     title: str
     """What is measured, on which tasks."""
@@ -80,8 +85,12 @@ class Evaluation:
         """Of each task after 0, 1, … K units."""
         return self.curve.per_task
 
+    def __repr__(self) -> str:
+        """Give the means and their intervals as a table."""
+        return text_of(self)
+
     def plot(self) -> Figure:
-        """Draw the curves, with what is published where that is known."""
+        """Draw the curves, with what is published where that is known; a notebook shows it."""
         panels = [
             Panel(
                 case.label if len(self.sheet.cases) > 1 else "",

@@ -23,6 +23,7 @@ from metarl.experiments.interface import Experiment
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.rollout_location import RolloutLocation
 from metarl.foundation.threads import one_thread
+from metarl.reports.inline_clips import Clips
 from metarl.reports.interactive import interactive_parts
 from metarl.reports.paths import paths_of
 from metarl.reports.report import write_report
@@ -170,7 +171,7 @@ class Run:
         fps: int = 20,
         seed: int = 1,
         progress: Progress | None = None,
-    ) -> list[Path]:
+    ) -> Clips:
         """Draw held-out tasks before adaptation and after each unit of it, side by side.
 
         Args:
@@ -184,7 +185,7 @@ class Run:
             progress: told how far it has come.
 
         Returns:
-            The files.
+            A list of the files; a notebook plays them.
 
         """
         experiment = self.environment_experiment(
@@ -193,7 +194,8 @@ class Run:
         given = None if task is None else [experiment.read_task(task)]
         file = Path(output) if output is not None else self.run_dir / "videos" / "task.mp4"
         with one_thread():
-            return draw_tasks(experiment, self._state.agent, file, fps, given, progress)
+            drawn = draw_tasks(experiment, self._state.agent, file, fps, given, progress)
+        return Clips(drawn)
 
     def report(self, output: Folder | None = None) -> Path:
         """Write one page about the run; give the file, RUN_DIR/report.html unless `output` says."""

@@ -99,7 +99,7 @@ def run(argv: list[str]) -> int:
         raise ConfigError("name a run folder: metarl evaluate RUN_DIR…")
     # From here on torch is needed, which takes its time to import.
     from metarl.api.evaluation import evaluate
-    from metarl.cli.tables import tables_of
+    from metarl.api.tables import tables_of
 
     console = new_console(sys.stderr if arguments.json else None)
     options = {

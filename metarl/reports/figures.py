@@ -35,6 +35,13 @@ class Panel:
     """By agent's name: the mean after so many units of adaptation."""
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows where it is the last value of a cell."""
+
+    def _repr_png_(self) -> bytes:
+        return encoded(self, "png")
+
+
 def adaptation_figure(
     panels: Sequence[Panel],
     title: str,
@@ -52,7 +59,7 @@ def adaptation_figure(
     """
     several = len(panels) > 1
     size = (max(6.0, 2 + 3.6 * len(panels)), 4.4) if several else (6.0, 4.0)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = ShownFigure(figsize=size, layout="constrained")
     row = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axes, panel in zip(row, panels, strict=True):
         adaptation_curves(axes, panel, unit, panels)
@@ -178,9 +185,14 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
     files = []
     for ending in FORMATS:
         file = stem.with_name(f"{stem.name}.{ending}")
-        drawn = io.BytesIO()
-        with matplotlib.rc_context({"svg.hashsalt": "metarl"}):
-            figure.savefig(drawn, format=ending, dpi=_DOTS_PER_INCH, metadata=_METADATA[ending])
-        write_whole(file, drawn.getvalue())
+        write_whole(file, encoded(figure, ending))
         files.append(file)
     return files
+
+
+def encoded(figure: Figure, ending: str) -> bytes:
+    """Give a figure in one of the formats."""
+    written = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "metarl"}):
+        figure.savefig(written, format=ending, dpi=_DOTS_PER_INCH, metadata=_METADATA[ending])
+    return written.getvalue()

@@ -1,17 +1,24 @@
-"""Evaluations as tables for a terminal."""
+"""Evaluations as tables, for a terminal and as text."""
 
+import io
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
 from rich.table import Table
 
-from metarl.api.evaluation import Evaluation
 from metarl.experiments.curves import AdaptationCurve, in_different_units, shown_units
 from metarl.experiments.interface import EvaluatedAgent
 
+if TYPE_CHECKING:
+    from metarl.api.evaluation import Evaluation
 
-def tables_of(evaluation: Evaluation) -> list[Table]:
+TEXT_WIDTH = 120
+"""Of tables as text, in characters at most."""
+
+
+def tables_of(evaluation: "Evaluation") -> list[Table]:
     """Give the table of means over tasks and, where they say more, of kinds of tasks and seeds."""
     tables = [_over_tasks(evaluation)]
     groups = {
@@ -30,13 +37,22 @@ def tables_of(evaluation: Evaluation) -> list[Table]:
     return tables
 
 
-def _described(evaluation: Evaluation) -> Mapping[str, Mapping[str, Any]]:
+def text_of(evaluation: "Evaluation") -> str:
+    """Give the same tables as text."""
+    written = io.StringIO()
+    console = Console(file=written, width=TEXT_WIDTH, force_terminal=False, force_jupyter=False)
+    for table in tables_of(evaluation):
+        console.print(table)
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+
+
+def _described(evaluation: "Evaluation") -> Mapping[str, Mapping[str, Any]]:
     """Give what the record says of each agent."""
     curves = evaluation.record.get("curves", {evaluation.found[0].agent: evaluation.record})
     return curves if isinstance(curves, Mapping) else {}
 
 
-def _over_tasks(evaluation: Evaluation) -> Table:
+def _over_tasks(evaluation: "Evaluation") -> Table:
     """Make the table of means over tasks, and of the gain, with a section for each agent."""
     several = len(evaluation.sheet.cases) > 1
     cases = ["adapted to"] * several
@@ -104,7 +120,7 @@ def _first_to_last(means: Sequence[float], form: str) -> str:
     return " → ".join(form.format(mean) for mean in dict.fromkeys([*means[:1], *means[-1:]]))
 
 
-def _over_seeds(title: str, evaluation: Evaluation) -> Table:
+def _over_seeds(title: str, evaluation: "Evaluation") -> Table:
     """Make the table of what several seeds say, with a section for each agent."""
     table = _new_table(title, "steps", "mean", "95 % interval", "IQM", "95 % interval")
     for one in evaluation.found:
