@@ -1,6 +1,7 @@
 """The documents name files, modules and rooms that are there."""
 
 import dataclasses
+import json
 import re
 import tomllib
 from importlib import import_module
@@ -9,10 +10,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").glob("notebooks/*.ipynb")),
+]
 FOLDERS = ("metarl", "envs", "agents", "scripts", "tests", "docs", "examples")
 GROUPS = {f"metarl.{name}" for name in ("agents", "environments", "presets", "problems", "trained")}
 """Entry-point groups, which are no modules."""
+
+
+def read(document):
+    """Give a document's text; of a notebook what stands between its code."""
+    text = document.read_text()
+    if document.suffix != ".ipynb":
+        return text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells)
 
 
 def quoted(text):
@@ -53,7 +68,7 @@ def resolve(name):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
 def test_what_a_document_names_is_there(document):
-    text = document.read_text()
+    text = read(document)
     quoted_paths, linked = paths(text)
     missing = [it for it in quoted_paths if not (ROOT / it).exists()]
     missing += [it for it in linked if not (document.parent / it).exists()]

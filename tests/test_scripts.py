@@ -160,6 +160,9 @@ CASES = {
             given="characters/5-way-1-shot-convolutional/evaluation.json",
         ),
     ],
+    "run_notebooks": [
+        Case("adapt-a-policy --small --output .", ("adapt-a-policy.ipynb",), said="KiB")
+    ],
     "write_gallery": [
         Case(
             "--output . --draw Navigation2D",
@@ -218,6 +221,8 @@ def check(file: Path) -> None:
         assert ElementTree.parse(file).getroot().tag.endswith("svg")
     elif file.suffix == ".md":
         assert "\n|---|" in file.read_text()
+    elif file.suffix == ".ipynb":
+        assert json.loads(file.read_text())["metadata"]["metarl"]["executed_code"]
     elif file.suffix == ".html":
         assert file.read_text().startswith("<!DOCTYPE html>")
     else:

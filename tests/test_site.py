@@ -37,15 +37,17 @@ def entries(page):
     for block in re.findall(r"^```\{toctree\}\n(.*?)^```", page.read_text(), re.M | re.S):
         for line in block.splitlines():
             if line and not line.startswith(":"):
-                yield from (it.resolve() for it in page.parent.glob(f"{line}.md"))
+                for ending in ("md", "ipynb"):
+                    yield from (it.resolve() for it in page.parent.glob(f"{line}.{ending}"))
 
 
 def test_every_page_can_be_reached_from_the_first():
     reached, new = set(), {DOCS / "index.md"}
     while new:
         reached |= new
-        new = {entry for page in new for entry in entries(page)} - reached
-    pages = {*DOCS.glob("*.md"), *ROOT.glob("results/*/*.md"), *ROOT.glob("benchmarks/*.md")}
+        new = {entry for page in new if page.suffix == ".md" for entry in entries(page)} - reached
+    pages = {*DOCS.glob("*.md"), *DOCS.glob("notebooks/*.ipynb")}
+    pages |= {*ROOT.glob("results/*/*.md"), *ROOT.glob("benchmarks/*.md")}
     assert reached == pages | {ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"}
 
 
