@@ -1,6 +1,8 @@
 """`import metarl`: what the command line does, for a caller in Python."""
 
+import base64
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -261,6 +263,31 @@ def test_it_draws_and_reports(run):
     assert told[0] == (0, 2)
     assert told[-1] == (2, 2)
     assert run.report("page.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_an_evaluation_shows_the_table_of_the_command_line_and_its_figure(run, capsys):
+    found = run.evaluate(tasks=4, adaptation_steps=2, workers=0, save=False)
+    arguments = ["--tasks", "4", "--adaptation-steps", "2", "--workers", "0"]
+    assert main(["evaluate", str(run.run_dir), *arguments, "--output", "by-command"]) == 0
+    *table, _ = (line.rstrip() for line in capsys.readouterr().out.splitlines())
+    assert repr(found).splitlines() == table
+    assert f"{found.mean_return[2]:.2f}" in str(found)
+    picture = found.plot()._repr_png_()
+    assert picture == Path("by-command/evaluation.png").read_bytes()
+
+
+def test_clips_are_shown_as_what_their_files_hold(run):
+    clips = run.render(tasks=2, adaptation_steps=1, output="a<b.webp")
+    clips += run.render(task=[0.3, 0.2], adaptation_steps=1, output="clip.mp4")
+    assert [str(file) for file in clips] == ["a<b-1.webp", "a<b-2.webp", "clip.mp4"]
+    shown = clips._repr_html_().splitlines()
+    for line, file, kind in zip(shown, clips, ["image/webp"] * 2 + ["video/mp4"], strict=True):
+        (data,) = re.findall(f' src="data:{kind};base64,([^"]+)"', line)
+        assert base64.b64decode(data) == file.read_bytes()
+    assert [line.split()[0] for line in shown] == ["<img", "<img", "<video"]
+    assert 'alt="a&lt;b-1.webp"' in shown[0]
+    clips[0].unlink()
+    assert clips._repr_html_().splitlines()[0] == "<p>a&lt;b-1.webp</p>"
 
 
 def test_a_policy_that_comes_trained_is_loaded_by_its_name():
