@@ -173,7 +173,7 @@ def test_what_is_committed_was_given_by_the_code_that_is_committed(name, script)
 def test_a_notebook_says_what_it_does_and_needs_the_front_door_alone(name, script):
     notebook = script.read(name)
     assert notebook.cells[0].cell_type == "markdown"
-    assert re.match(r"# .+\n\n.+In this notebook you", notebook.cells[0].source, re.DOTALL)
+    assert re.match(r"# .+\n\n.+In\sthis\snotebook\syou\n", notebook.cells[0].source, re.DOTALL)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     code = "\n".join(cell.source for cell in cells)
     imported = set(re.findall(r"^(?:import|from) ([\w.]+)", code, re.MULTILINE))
