@@ -94,6 +94,8 @@ def test_a_trained_policy_adapts_to_the_readers_goal_and_is_seen(execute):
     distances = [math.dist(end, found["goal"]) for end in found["ends"]]
     assert distances[1] < 0.1 < distances[0]
     assert found["held_out"][1] > found["held_out"][0]
+    said = "runs/trained/navigation-2d: adapting to 3 held-out tasks: 3 of 3 done"
+    assert said in outputs(notebook, "text/plain")
     assert f"after 0 gradient steps: {before:6.1f}" in printed(notebook)
     assert "the same return: True" in printed(notebook)
     (table,) = (it for it in outputs(notebook, "text/plain") if "gain, 0 → 1" in it)
@@ -167,6 +169,16 @@ def test_what_is_committed_was_given_by_the_code_that_is_committed(name, script)
     texts = [it.get("text", "") for it in given] + outputs(notebook, "text/plain")
     assert [text for text in texts if UNWANTED.search(text)] == []
     assert (FOLDER / f"{name}.ipynb").stat().st_size < LARGEST
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_returns_in_the_text_are_those_of_the_outputs(name, script):
+    notebook = script.read(name)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    shown = "\n".join(outputs(notebook, "text/plain"))
+    said = set(re.findall(r"-\d+\.\d\d\b", text))
+    assert said <= set(re.findall(r"-\d+\.\d\d\b", shown))
+    assert said or name != "two-families"
 
 
 @pytest.mark.parametrize("name", NAMES)

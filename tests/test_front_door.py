@@ -262,6 +262,7 @@ def test_it_draws_and_reports(run):
     assert all(file.stat().st_size for file in files)
     assert told[0] == (0, 2)
     assert told[-1] == (2, 2)
+    assert run.render(adaptation_steps=0, output="clip.webp", progress=False)
     assert run.report("page.html").read_text().startswith("<!DOCTYPE html>")
 
 

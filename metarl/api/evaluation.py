@@ -25,6 +25,7 @@ from metarl.foundation.messages import say
 from metarl.foundation.versions import versions
 from metarl.reports.example_figures import example_figure
 from metarl.reports.figures import Panel, adaptation_figure, save_figure
+from metarl.reports.progress import TaskProgress, task_progress_for
 from metarl.runs.contenders import Contender, group_runs, with_baselines
 from metarl.runs.run_folder import write_evaluation
 from metarl.runs.session import load_newest_state
@@ -34,8 +35,6 @@ from metarl.workers.cores import checked_workers, usable_cores
 from metarl.workers.process_pool import Supervision
 
 Folder = str | os.PathLike[str]
-Progress = Callable[[str, int, int], Any]
-"""Told what is done, and how many of how many tasks are."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -137,7 +136,7 @@ def evaluate(
     workers: int | str | None = None,
     worker_timeout: float = 0.0,
     worker_memory: int = 0,
-    progress: Progress | None = None,
+    progress: TaskProgress | bool | None = None,
 ) -> list[Evaluation]:
     """Adapt trained policies to held-out tasks, and measure before adaptation and after each unit.
 
@@ -164,7 +163,8 @@ def evaluate(
         workers: worker processes; 0: none but this one. None: one for each core.
         worker_timeout: seconds without a sign of life after which a worker is replaced.
         worker_memory: MiB above which a worker is replaced.
-        progress: told how far it has come.
+        progress: a function that is told what is done, and how many of how many tasks are; False:
+            nothing is shown. None: a line in a notebook.
 
     Raises:
         MetarlError: with what went wrong, in a line.
@@ -199,7 +199,12 @@ def evaluate(
     supervision = supervise("metarl evaluate", folders[0], worker_timeout, worker_memory)
     with failures_kept(folders[0]):
         evaluations = evaluate_contenders(
-            contenders, count, supervision, task_range=task_range, given=given, progress=progress
+            contenders,
+            count,
+            supervision,
+            task_range=task_range,
+            given=given,
+            progress=task_progress_for(progress),
         )
     if folder is None:
         return evaluations
@@ -213,7 +218,7 @@ def evaluate_contenders(
     *,
     task_range: str = "",
     given: Sequence[Any] | None = None,
-    progress: Progress | None = None,
+    progress: TaskProgress | None = None,
 ) -> list[Evaluation]:
     """Evaluate agents on the same held-out tasks; give one evaluation for each range of tasks.
 
@@ -304,7 +309,7 @@ def _evaluated(
     states: Sequence[TrainingState],
     pool: Any,
     sheet: EvaluationSheet,
-    progress: Progress | None,
+    progress: TaskProgress | None,
 ) -> list[EvaluatedAgent]:
     """Evaluate one agent's runs on every case of a sheet."""
     config, found = contender.config, []
@@ -334,7 +339,7 @@ def _evaluated(
     return found
 
 
-def _telling(progress: Progress, what: str) -> Callable[[int, int], None]:
+def _telling(progress: TaskProgress, what: str) -> Callable[[int, int], None]:
     return lambda done, total: progress(what, done, total)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 
 from metarl.agent.protocol import Record, TrainingState
-from metarl.api.evaluation import Evaluation, Progress, evaluate
+from metarl.api.evaluation import Evaluation, evaluate
 from metarl.api.policy import AdaptedPolicy
 from metarl.config.base import ExperimentConfig
 from metarl.config.plugins import trained_policies
@@ -26,6 +26,7 @@ from metarl.foundation.threads import one_thread
 from metarl.reports.inline_clips import Clips
 from metarl.reports.interactive import interactive_parts
 from metarl.reports.paths import paths_of
+from metarl.reports.progress import TaskProgress, task_progress_for
 from metarl.reports.report import write_report
 from metarl.reports.run_contents import read_run
 from metarl.reports.video import draw_tasks
@@ -170,7 +171,7 @@ class Run:
         output: Folder | None = None,
         fps: int = 20,
         seed: int = 1,
-        progress: Progress | None = None,
+        progress: TaskProgress | bool | None = None,
     ) -> Clips:
         """Draw held-out tasks before adaptation and after each unit of it, side by side.
 
@@ -182,7 +183,7 @@ class Run:
                 tasks, -1, -2, … come before the ending. None: RUN_DIR/videos/task.mp4.
             fps: frames a second.
             seed: of the tasks and their episodes.
-            progress: told how far it has come.
+            progress: as for `metarl.evaluate`.
 
         Returns:
             A list of the files; a notebook plays them.
@@ -194,7 +195,8 @@ class Run:
         given = None if task is None else [experiment.read_task(task)]
         file = Path(output) if output is not None else self.run_dir / "videos" / "task.mp4"
         with one_thread():
-            drawn = draw_tasks(experiment, self._state.agent, file, fps, given, progress)
+            tell = task_progress_for(progress)
+            drawn = draw_tasks(experiment, self._state.agent, file, fps, given, tell)
         return Clips(drawn)
 
     def report(self, output: Folder | None = None) -> Path:

@@ -9,6 +9,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from metarl.agent.protocol import Record, TrainingState
 from metarl.experiments.interface import Experiment
 
+TaskProgress = Callable[[str, int, int], Any]
+"""Told what is done, and how many of how many tasks are."""
+
 
 class ConsoleDisplay:
     """Iteration, numbers and time left: a bar on a terminal, plain lines elsewhere."""
@@ -56,12 +59,30 @@ class ConsoleDisplay:
         self._bar.stop()
 
 
+class NotebookLine:
+    """One line in the output of a notebook's cell, which changes."""
+
+    def __init__(self) -> None:
+        self._shown: Any = None
+
+    def show(self, text: str) -> None:
+        """Show a text in place of the one before."""
+        line = {"text/plain": text}
+        if self._shown is not None:
+            self._shown.update(line, raw=True)
+            return
+        from IPython import display
+
+        show: Any = display.display
+        self._shown = show(line, raw=True, display_id=True)
+
+
 class NotebookDisplay:
     """The same in the output of a notebook's cell: one line that changes."""
 
     def __init__(self) -> None:
         self._lines = Lines()
-        self._shown: Any = None
+        self._line = NotebookLine()
 
     def tell(self, text: str) -> None:
         """Say a line."""
@@ -69,16 +90,13 @@ class NotebookDisplay:
 
     def begin(self, experiment: Experiment, state: TrainingState) -> None:
         """Be told what is trained, and from where on."""
-        from IPython import display
-
-        show: Any = display.display
         self._lines.begin(experiment, state)
-        self._shown = show({"text/plain": "starting workers"}, raw=True, display_id=True)
+        self._line.show("starting workers")
 
     def update(self, record: Record) -> None:
         """Show the metrics of a record in place of those before."""
         _, line = self._lines.numbers_and_line(record)
-        self._shown.update({"text/plain": line}, raw=True)
+        self._line.show(line)
 
     def end(self) -> None:
         """Leave the last line where it is."""
@@ -148,3 +166,18 @@ def display_for(
     if console.is_terminal or progress:
         return ConsoleDisplay(console)
     return FunctionDisplay(None)
+
+
+def task_progress_for(progress: TaskProgress | bool | None) -> TaskProgress | None:
+    """Give what is told how many tasks are done, for a caller in Python.
+
+    Args:
+        progress: is told; False: nothing is; None or True: a line in a notebook, elsewhere nothing.
+
+    """
+    if callable(progress):
+        return progress
+    if progress is False or not Console().is_jupyter:
+        return None
+    line = NotebookLine()
+    return lambda what, done, total: line.show(f"{what}: {done:,} of {total:,} done")
