@@ -180,4 +180,4 @@ def task_progress_for(progress: TaskProgress | bool | None) -> TaskProgress | No
     if progress is False or not Console().is_jupyter:
         return None
     line = NotebookLine()
-    return lambda what, done, total: line.show(f"{what}: {done:,} of {total:,} done")
+    return lambda what, done, total: line.show(f"{what}: {done:,} of {total:,}")
