@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metarl.api.evaluation import Evaluation, evaluate
     from metarl.api.policy import AdaptedPolicy, load_policy
     from metarl.api.run import Run, load, report
+    from metarl.api.sharing import Upload, push
     from metarl.api.training import train
     from metarl.foundation.errors import MetarlError
 
@@ -27,6 +28,7 @@ __all__ = [
     "Evaluation",
     "MetarlError",
     "Run",
+    "Upload",
     "agents",
     "benchmark",
     "check",
@@ -36,6 +38,7 @@ __all__ = [
     "load_policy",
     "presets",
     "problems",
+    "push",
     "repeat_episode",
     "report",
     "train",
@@ -51,6 +54,7 @@ _HOMES = {
     **dict.fromkeys(("Evaluation", "evaluate"), "metarl.api.evaluation"),
     **dict.fromkeys(("AdaptedPolicy", "load_policy"), "metarl.api.policy"),
     **dict.fromkeys(("Run", "load", "report"), "metarl.api.run"),
+    **dict.fromkeys(("Upload", "push"), "metarl.api.sharing"),
     "train": "metarl.api.training",
     "MetarlError": "metarl.foundation.errors",
 }

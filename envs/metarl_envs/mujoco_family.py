@@ -13,12 +13,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import gymnasium.envs.mujoco as gymnasium_mujoco
 import mujoco
 import numpy as np
 from array_api_compat import array_namespace
 from jaxtyping import Bool, Float
 
+from metarl.foundation.errors import ConfigError
 from metarl_envs.mujoco_messages import without_messages
 from metarl_envs.task_distributions import Tasks
 
@@ -118,7 +120,15 @@ class Family:
 
 
 def load_family(name: str, **kwargs: Any) -> Family:
-    """Build a family from the function that specifies it, "module:function"."""
+    """Build a family from the function that specifies it, "module:function".
+
+    Raises:
+        ConfigError: no environment is registered with it; a configuration, which may come from
+            anybody, would call any function of any module.
+
+    """
+    if not any(spec.kwargs.get("family") == name for spec in gym.registry.values()):
+        raise ConfigError(f"env_kwargs: family = {name!r} is none of a registered environment")
     module, _, function = name.partition(":")
     family: Family = getattr(import_module(module), function)(**kwargs)
     return family

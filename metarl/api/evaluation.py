@@ -145,7 +145,7 @@ def evaluate(
     protocol. The same seed gives the same held-out tasks.
 
     Args:
-        runs: a run folder or several, or names of policies that come trained.
+        runs: a run folder or several, names of policies that come trained, or hf://USER/NAME.
         tasks: held-out tasks, or a list of tasks; None: the preset's number.
         adaptation_steps: units of adaptation; may be more than in training. None: the preset's.
         episodes_per_task: episodes per task and unit. None: the preset's.

@@ -30,6 +30,8 @@ from metarl.reports.progress import TaskProgress, task_progress_for
 from metarl.reports.report import write_report
 from metarl.reports.run_contents import read_run
 from metarl.reports.video import draw_tasks
+from metarl.runs.hub_address import is_hub_address, read_address
+from metarl.runs.hub_runs import fetched_run
 from metarl.runs.metrics import read_metrics
 from metarl.runs.run_folder import read_config
 from metarl.runs.session import load_newest_state
@@ -46,7 +48,7 @@ class Run:
     """A trained agent, in its run folder.
 
     Args:
-        run_dir: the run folder, or the name of a policy that comes trained.
+        run_dir: the run folder, the name of a policy that comes trained, or hf://USER/NAME.
 
     """
 
@@ -246,7 +248,7 @@ def report(runs: Folder | Sequence[Folder], output: Folder | None = None) -> Pat
     """Write one page about a run, or about several beside each other; give the file.
 
     Args:
-        runs: a run folder or several, or names of policies that come trained.
+        runs: a run folder or several, names of policies that come trained, or hf://USER/NAME.
         output: the page; None: report.html in the first run folder.
 
     """
@@ -262,13 +264,29 @@ def report(runs: Folder | Sequence[Folder], output: Folder | None = None) -> Pat
     return file
 
 
-def load(run: Folder) -> Run:
-    """Open a run folder, or a policy that comes trained, by its name.
+def load(run: Folder, *, run_dir: Folder | None = None, trust: bool = False) -> Run:
+    """Open a run folder, a policy that comes trained, by its name, or a run on the hub.
+
+    Args:
+        run: the run folder; the name of a trained policy; or hf://USER/NAME, a model repository of
+            the Hugging Face hub, as hf://USER/NAME@REVISION at a branch, a tag or a commit. It is
+            copied to runs/hub/USER--NAME@COMMIT, and used again where it is there.
+        run_dir: the folder for a run from the hub, in place of that one.
+        trust: of a run from the hub: take a configuration that names code of no installed plug-in,
+            as module:name. That code is run.
 
     Raises:
-        RunFolderError: there is neither.
+        RunFolderError: there is no such run.
+        ConfigError: a run from the hub names code that it must not.
+        MetarlError: the hub refuses, or cannot be reached.
 
     """
+    if is_hub_address(run):
+        return Run(
+            fetched_run(read_address(run), None if run_dir is None else Path(run_dir), trust)
+        )
+    if run_dir is not None or trust:
+        raise ConfigError(f"run_dir and trust mean nothing for {run}, which is not hf://USER/NAME")
     if not Path(run).exists() and str(run) not in (known := trained_policies()):
         named = ", ".join(known)
         raise ConfigError(f"there is no run folder {run}; policies that come trained: {named}")

@@ -13,6 +13,7 @@ from metarl.config.plugins import load_agent, load_preset, load_problem, preset_
 from metarl.config.reinforcement import Config, environment_name
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
+from metarl.runs.hub_address import is_hub_address, read_address
 from metarl.runs.run_folder import read_config
 from metarl.tasks.environment_defaults import Guess, environment_defaults
 
@@ -58,6 +59,11 @@ def starting_point(
     """
     guesses: list[Guess] = []
     config: ExperimentConfig
+    if run_dir is not None and is_hub_address(run_dir):
+        raise ConfigError(
+            f"training writes into a folder of yours: metarl pull {read_address(run_dir)} --run-dir "
+            "DIR, then metarl train --run-dir DIR --resume"
+        )
     if resume:
         run_dir = run_dir or Path("runs") / _run_name(preset, env_id, agent)
         config = read_config(run_dir)

@@ -20,6 +20,8 @@ VERBS = {
     "render": ("metarl.cli.render", "draw a policy before and after adaptation"),
     "report": ("metarl.cli.report", "write a page about one run or several"),
     "export": ("metarl.cli.export", "write an adapted policy for another library"),
+    "push": ("metarl.cli.push", "upload a run to the Hugging Face hub"),
+    "pull": ("metarl.cli.pull", "fetch a run from the Hugging Face hub"),
     "watch": ("metarl.cli.watch", "follow a run that trains in another terminal"),
     "list": ("metarl.cli.listing", "list presets, environments and agents"),
     "show": ("metarl.cli.show", "explain a preset, an agent or an environment"),

@@ -52,7 +52,8 @@ class EvaluateArguments:
     """The arguments of `metarl evaluate`."""
 
     run_dirs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR…")]
-    """The folders of one run or several; or names of policies that come trained."""
+    """The folders of one run or several; or names of policies that come trained, or runs on the
+    Hugging Face hub, as hf://USER/NAME or hf://USER/NAME@REVISION."""
     adaptation_steps: int | None = None
     """Steps of adaptation; may be more than in training. None: the preset's number."""
     tasks: int | None = None

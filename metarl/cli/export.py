@@ -32,7 +32,8 @@ class ExportArguments:
     """The arguments of `metarl export`."""
 
     run_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
-    """The folder of a run; or the name of a policy that comes trained (`metarl list`)."""
+    """The folder of a run; or the name of a policy that comes trained (`metarl list`), or a run on
+    the Hugging Face hub, as hf://USER/NAME."""
     task: str = ""
     """The task to adapt to, as JSON. Empty: the policy as it is before adaptation."""
     adaptation_steps: int | None = None

@@ -26,7 +26,8 @@ class RenderArguments:
     """The arguments of `metarl render`."""
 
     run_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
-    """The folder of a run; or the name of a policy that comes trained (`metarl list`)."""
+    """The folder of a run; or the name of a policy that comes trained (`metarl list`), or a run on
+    the Hugging Face hub, as hf://USER/NAME."""
     output: Path | None = None
     """The file; with more than one task, -1, -2, … come before its ending.
     None: RUN_DIR/videos/task.mp4."""

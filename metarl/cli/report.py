@@ -27,7 +27,8 @@ class ReportArguments:
     """The arguments of `metarl report`."""
 
     run_dirs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR…")]
-    """The folders of one run or several; or names of policies that come trained."""
+    """The folders of one run or several; or names of policies that come trained, or runs on the
+    Hugging Face hub, as hf://USER/NAME or hf://USER/NAME@REVISION."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """The page. None: report.html in the first run folder."""
 

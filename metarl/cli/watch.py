@@ -49,8 +49,11 @@ def run(argv: list[str]) -> int:
     if not arguments.interval > 0:
         raise ConfigError(f"interval = {arguments.interval} must be positive")
     from metarl.reports.run_in_text import picture
+    from metarl.runs.hub_address import is_hub_address
     from metarl.runs.watched_run import RunWatcher
 
+    if is_hub_address(run_dir):
+        raise ConfigError(f"{run_dir} does not grow; fetch it by metarl pull, and watch a folder")
     console = new_console()
     watcher = RunWatcher(run_dir)
 

@@ -60,6 +60,7 @@ def _as_json(found: EvaluatedAgent, kinds: Mapping[str, list[int]]) -> dict[str,
     joint = found.joint
     described: dict[str, Any] = {
         "unit": joint.unit,
+        "iterations": list(found.iterations),
         "learning_rates": list(found.learning_rates),
         "adaptation_steps": list(range(len(joint.mean))),
         "mean_return": joint.mean.tolist(),

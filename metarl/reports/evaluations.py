@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class Evaluation:
     curves: dict[int, dict[str, AdaptationCurve]]
     """By the shots adapted to, 0 where it was to episodes, and by agent; an empty name: the run's.
     """
+    iterations: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Of each agent, those that its runs had, a number for each seed; it may not be recorded."""
 
     @property
     def of_returns(self) -> bool:
@@ -100,12 +102,18 @@ def _of_measures(found: Mapping[str, Any]) -> Evaluation:
     if not curves:
         raise ValueError("it has no curves")
     same = ("problem", "problem_settings", "measure", "seed", "tasks", "queries")
+    iterations = {
+        str(each["agent"]): (int(each["iteration"]),) * len(each.get("training_seeds", [0]))
+        for each in found["curves"]
+        if "iteration" in each
+    }
     return Evaluation(
         measure=measure,
         which=f"{measure} on {tasks} held-out tasks",
         identity=json.dumps([found.get(name) for name in same]),
         tasks=(),
         curves=curves,
+        iterations=iterations,
     )
 
 
@@ -133,12 +141,17 @@ def _of_returns(found: Mapping[str, Any], range_name: str) -> Evaluation:
     count = len(next(iter(curves.values())).per_task)
     for curve in curves.values():
         _check_curve(curve, count)
+    alone = [found["iteration"]] if "iteration" in found else []
+    iterations = {
+        name: tuple(map(int, curve.get("iterations", alone))) for name, curve in described.items()
+    }
     return Evaluation(
         measure=_RETURN,
         which=describe_range(range_name, found.get("task_range", {}), count),
         identity=json.dumps(found["tasks"]),
         tasks=found["tasks"],
         curves={0: curves},
+        iterations=iterations,
     )
 
 

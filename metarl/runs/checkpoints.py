@@ -231,6 +231,24 @@ class Checkpoints:
         return complete_checkpoints(self._folder.parent)
 
 
+def require_whole(folder: Path) -> None:
+    """Compare a checkpoint's files, as far as they are there, with the sums that it has of them.
+
+    Raises:
+        RunFolderError: one is damaged, or the sums cannot be read.
+
+    """
+    try:
+        sums = dict(read_json(folder / _MANIFEST)["sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{folder / _MANIFEST} has no checksums") from error
+    for name in (_STATE, _PARAMETERS):
+        with (folder / name).open("rb") as opened:
+            found = hashlib.file_digest(opened, "sha256").hexdigest()
+        if found != sums.get(name):
+            raise RunFolderError(f"{folder / name} is damaged (its checksum differs)")
+
+
 def _load(
     folder: Path,
     template: Parameters,

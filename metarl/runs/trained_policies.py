@@ -14,6 +14,8 @@ from pathlib import Path
 from metarl.config.plugins import trained_policies
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.messages import say
+from metarl.runs.hub_address import is_hub_address, read_address
+from metarl.runs.hub_runs import fetched_run
 
 FOLDER = Path("runs") / "trained"
 
@@ -28,12 +30,16 @@ def run_folder(given: Path) -> Path:
     """Give the run folder that is meant: the path itself, or the copy of a trained policy.
 
     Args:
-        given: a run folder; or, where nothing lies at that path, the name of a trained policy.
+        given: a run folder; hf://USER/NAME; or, where nothing lies at that path, the name of a
+            trained policy.
 
     Raises:
         RunFolderError: the policy cannot be copied.
+        MetarlError: the run cannot be fetched from the hub (`metarl.runs.hub_runs`).
 
     """
+    if is_hub_address(given):
+        return fetched_run(read_address(given))
     name = str(given)
     if given.exists() or given.is_symlink() or name not in (trained := trained_policies()):
         return given

@@ -23,7 +23,8 @@ def parse_path(text: str) -> Path:
     """Read a dotted path with indices in brackets.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is none, or leads into Python's own attributes, as `__class__` does: what a
+            configuration sets is an environment's alone.
 
     """
     steps: list[str | int] = []
@@ -31,7 +32,8 @@ def parse_path(text: str) -> Path:
     while found := _STEP.match(text, position):
         steps.append(found[1] if found[1] is not None else int(found[2]))
         position = found.end()
-    if position != len(text) or not steps or text.startswith((".", "[")):
+    inner = any(isinstance(step, str) and step.startswith("__") for step in steps)
+    if position != len(text) or not steps or text.startswith((".", "[")) or inner:
         raise ConfigError(f"{text!r} is no path of attributes, such as 'g' or 'world.goal[0]'")
     return tuple(steps)
 
