@@ -61,8 +61,8 @@ def starting_point(
     config: ExperimentConfig
     if run_dir is not None and is_hub_address(run_dir):
         raise ConfigError(
-            f"training writes into a folder of yours: metarl pull {read_address(run_dir)} --run-dir "
-            "DIR, then metarl train --run-dir DIR --resume"
+            f"training writes into a folder of yours: metarl pull {read_address(run_dir)} "
+            "--run-dir DIR, then metarl train --run-dir DIR --resume"
         )
     if resume:
         run_dir = run_dir or Path("runs") / _run_name(preset, env_id, agent)

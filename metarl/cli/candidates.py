@@ -201,7 +201,8 @@ def _names(typed: str) -> list[str]:
 
 def _run_folders(typed: str) -> list[str]:
     """Give the run folders below `runs` and at the path typed, and the trained policies."""
-    runs = [str(config.parent) for config in Path("runs").glob("*/config.json")]
+    found = [*Path("runs").glob("*/config.json"), *Path("runs/hub").glob("*/config.json")]
+    runs = [str(config.parent) for config in found]
     policies = [origin.name for origin in trained_names()]
     folders = [path for path in _paths(typed) if path.endswith("/")]
     below = [f"{run}/" for run in runs]

@@ -112,37 +112,46 @@ def hub_errors(address: HubAddress) -> Iterator[None]:
         HubUnreachableError: it cannot be asked.
 
     """
-    from huggingface_hub import errors
-
-    repository = address.repository
     try:
         yield
     except MetarlError:
         raise
-    except errors.GatedRepoError as error:
-        raise HubError(
-            f"{address} is open only to those whom its owner lets in; ask for access on its page, "
-            "then log in: hf auth login"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise HubError(
-            f"{repository} has no revision {address.revision or 'main'!r}; its page lists branches "
-            "and commits"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise HubError(
-            f"there is no model repository {repository}, or it is private and you are not logged "
-            "in as somebody who may see it; check the name, or log in: hf auth login"
-        ) from error
-    except errors.HfHubHTTPError as error:
-        raise _refusal(repository, error.response.status_code, error.server_message) from error
-    except errors.LocalEntryNotFoundError as error:
-        raise _unreachable(address) from error
     except Exception as error:
-        # What carries the requests is the library's own affair, and differs with its version.
-        if not isinstance(error, OSError) and not type(error).__module__.startswith(_CARRIERS):
+        told = _told(error, address)
+        if told is None:
             raise
-        raise _unreachable(address) from error
+        raise told from error
+
+
+def _told(error: BaseException, address: HubAddress) -> MetarlError | None:
+    """Give an error of the hub's library as one of ours; None: it is something else."""
+    from huggingface_hub import errors
+
+    repository = address.repository
+    match error:
+        case errors.GatedRepoError():
+            return HubError(
+                f"{address} is open only to those whom its owner lets in; ask for access on its "
+                "page, then log in: hf auth login"
+            )
+        case errors.RevisionNotFoundError():
+            return HubError(
+                f"{repository} has no revision {address.revision or 'main'!r}; its page lists "
+                "branches and commits"
+            )
+        case errors.RepositoryNotFoundError():
+            return HubError(
+                f"there is no model repository {repository}, or it is private and you are not "
+                "logged in as somebody who may see it; check the name, or log in: hf auth login"
+            )
+        case errors.HfHubHTTPError():
+            return _refusal(repository, error.response.status_code, error.server_message)
+        case RuntimeError() if error.__cause__ is not None:  # of an upload
+            return _told(error.__cause__, address)
+    # What carries the requests is the library's own affair, and differs with its version.
+    if isinstance(error, OSError) or type(error).__module__.startswith(_CARRIERS):
+        return _unreachable(address)
+    return None
 
 
 @contextlib.contextmanager
