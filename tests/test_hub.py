@@ -267,7 +267,7 @@ def test_the_next_push_takes_older_files_of_the_run_away(hub, run):
 def test_a_branch_is_another_revision(hub, run):
     metarl.push(run, RUN)
     longer = metarl.train(run_dir=run.run_dir, iterations=3, resume=True, workers=0, progress=False)
-    upload = metarl.push(longer, RUN, revision="longer")
+    upload = metarl.push(longer, RUN, branch="longer")
     assert f"metarl evaluate hf://{RUN}@longer" in upload.card
     first, second = metarl.load(f"hf://{RUN}"), metarl.load(f"hf://{RUN}@longer")
     assert (first.iteration, second.iteration) == (2, 3)

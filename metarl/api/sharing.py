@@ -56,7 +56,7 @@ def push(
     repository: str,
     *,
     private: bool = False,
-    revision: str = "",
+    branch: str = "",
     message: str = "",
     license: str = "mit",
     dry_run: bool = False,
@@ -74,7 +74,7 @@ def push(
         run: a run, its folder, or the name of a policy that comes trained.
         repository: USER/NAME; it is made if it is not there.
         private: make a new repository that only its owner sees.
-        revision: the branch to write to, made if it is not there; empty: main.
+        branch: to write to, made if it is not there; empty: main.
         message: of the commit; empty: it says the run.
         license: of what is uploaded, as the hub names it.
         dry_run: upload nothing, and do not ask the hub.
@@ -87,7 +87,7 @@ def push(
         MetarlError: the hub refuses, or cannot be reached.
 
     """
-    address = HubAddress(checked_repository(repository), revision)
+    address = HubAddress(checked_repository(repository), branch)
     if output is not None and not dry_run:
         raise ConfigError("output is of a dry run, which writes what would be uploaded there")
     require_hub()

@@ -38,7 +38,7 @@ class PushArguments:
     """The model repository; it is made if it is not there."""
     private: bool = False
     """Make a new repository that only its owner sees."""
-    branch: Annotated[str, tyro.conf.arg(aliases=["--revision"])] = ""
+    branch: str = ""
     """The branch to write to, made if it is not there. Empty: main."""
     message: str = ""
     """Of the commit. Empty: it says preset, agent and seed."""
@@ -64,7 +64,7 @@ def run(argv: list[str]) -> int:
         arguments.run_dir,
         arguments.repository,
         private=arguments.private,
-        revision=arguments.branch,
+        branch=arguments.branch,
         message=arguments.message,
         license=arguments.license,
         dry_run=arguments.dry_run,
