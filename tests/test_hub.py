@@ -203,6 +203,22 @@ def test_the_card_claims_nothing_without_an_evaluation(run):
     )
 
 
+def test_the_card_of_a_run_without_its_experience_promises_no_training(run):
+    checkpoint = run.run_dir / "checkpoints" / "iteration-000002"
+    (checkpoint / "experience.safetensors").write_bytes(b"much")
+    upload = metarl.push(run, RUN, dry_run=True)
+    assert upload.left_out["checkpoints/iteration-000002/experience.safetensors"] == 4
+    assert "It cannot be trained further" in upload.card
+    assert "--resume" not in upload.card
+
+
+def test_the_card_says_what_has_to_be_trusted():
+    run = metarl.train(env_id="early_ends:EarlyEnds-v0", iterations=1, **TINY)
+    card = metarl.push(run, RUN, dry_run=True).card
+    assert f"metarl pull hf://{RUN} --trust" in card
+    assert "config.json names code of no installed plug-in: environment 'early_ends:" in card
+
+
 @pytest.mark.parametrize(
     ("iterations", "doubt"),
     [
@@ -276,6 +292,13 @@ def test_a_branch_is_another_revision(hub, run):
     hub.asked.clear()
     assert metarl.load(f"hf://{RUN}@{commit}").run_dir == first.run_dir
     assert hub.asked == []  # a commit never changes
+
+
+def test_what_is_to_be_private_does_not_go_into_a_public_repository(hub, trained, capsys):
+    metarl.push(trained, RUN)
+    assert main(["push", str(trained.run_dir), RUN, "--private"]) == 1
+    assert "alice/nav is there already, and public" in capsys.readouterr().err
+    assert len(hub.repositories[RUN].commits) == 2
 
 
 def test_another_project_s_repository_is_not_written_over(hub, trained, capsys):
@@ -504,6 +527,7 @@ def test_a_repository_that_is_no_good_run_is_one_error(hub, trained, capsys, cha
         (["push", "nowhere", RUN], 2, "there is no run folder nowhere"),
         (["push", "runs"], 2, "name a run folder and a repository"),
         (["push", "runs", "alice"], 2, "'alice' is no name of a repository"),
+        (["push", "runs", RUN, "--branch", "a b"], 2, "'a b' is no revision"),
         (["push", "runs", RUN, "--output", "x"], 2, "output is of a dry run"),
     ],
 )

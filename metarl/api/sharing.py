@@ -17,8 +17,8 @@ from metarl.runs.hub_address import (
     HubAddress,
     HubError,
     bars_on_a_terminal,
-    checked_repository,
     hub_errors,
+    read_address,
     require_hub,
 )
 from metarl.runs.shared_files import (
@@ -40,7 +40,8 @@ _LEFT_ALONE = {".gitattributes", CARD_FILE}
 class Upload:
     """What is uploaded of a run."""
 
-    repository: str
+    address: str
+    """Where it is for others: hf://USER/NAME, or hf://USER/NAME@BRANCH."""
     files: dict[str, int]
     """By their path in the repository, with their bytes."""
     left_out: dict[str, int]
@@ -87,13 +88,13 @@ def push(
         MetarlError: the hub refuses, or cannot be reached.
 
     """
-    address = HubAddress(checked_repository(repository), branch)
+    address = read_address(f"hf://{repository}" + (f"@{branch}" if branch else ""))
     if output is not None and not dry_run:
         raise ConfigError("output is of a dry run, which writes what would be uploaded there")
     require_hub()
     run = run if isinstance(run, Run) else Run(run)
     with tempfile.TemporaryDirectory(prefix="metarl-push-") as scratch:
-        staged = Path(scratch) / repository.rpartition("/")[2]
+        staged = Path(scratch) / address.repository.rpartition("/")[2]
         upload = _staged(run, staged, address, license)
         if tell is not None:
             tell(upload)
@@ -129,7 +130,7 @@ def _staged(run: Run, staged: Path, address: HubAddress, license: str) -> Upload
     )
     card = model_card(shared)
     (staged / CARD_FILE).write_text(card, encoding="utf-8")
-    return Upload(address.repository, files_of_folder(staged), chosen.left_out, card)
+    return Upload(str(address), files_of_folder(staged), chosen.left_out, card)
 
 
 def _foreign_code(run: Run) -> str:
@@ -153,6 +154,8 @@ def _sent(staged: Path, address: HubAddress, private: bool, message: str) -> str
     hub, repository, branch = HfApi(), address.repository, address.revision or "main"
     with hub_errors(address), bars_on_a_terminal():
         hub.create_repo(repository, private=private or None, exist_ok=True)
+        if private and not hub.model_info(repository).private:
+            raise HubError(f"{repository} is there already, and public; choose another name")
         if address.revision:
             hub.create_branch(repository, branch=branch, exist_ok=True)
         there = set(hub.list_repo_files(repository, revision=branch))

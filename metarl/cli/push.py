@@ -72,7 +72,7 @@ def run(argv: list[str]) -> int:
         tell=lambda upload: _tell(upload, "would be" if arguments.dry_run else "are"),
     )
     if upload.url:
-        print(f"uploaded to {upload.url}; use it as hf://{upload.repository}")
+        print(f"uploaded to {upload.url}; use it as {upload.address}")
     elif arguments.output is not None:
         print(f"written to {arguments.output}; nothing is uploaded")
     else:
@@ -84,7 +84,7 @@ def _tell(upload: Any, are: str) -> None:
     """Say what is uploaded and what stays, with sizes."""
     from metarl.runs.shared_files import readable_size
 
-    print(f"{_total(upload.files)} {are} uploaded to {upload.repository}:")
+    print(f"{_total(upload.files)} {are} uploaded to {upload.address}:")
     for name, size in upload.files.items():
         print(f"  {readable_size(size):>8}  {name}")
     if upload.left_out:

@@ -159,7 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
     def info(self, name: str, revision: str | None) -> Any:
         sha, files = self.at(name, revision or "main")
         siblings = [{"rfilename": path, "size": len(data)} for path, data in files.items()]
-        return _json({"id": name, "sha": sha, "siblings": siblings})
+        private = self.repository(name).private
+        return _json({"id": name, "sha": sha, "siblings": siblings, "private": private})
 
     def tree(self, name: str, revision: str) -> Any:
         _, files = self.at(name, revision)
