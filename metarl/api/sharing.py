@@ -1,7 +1,7 @@
 """`metarl.push`: a run to a model repository of the Hugging Face hub."""
 
+import contextlib
 import dataclasses
-import html
 import os
 import tempfile
 from collections.abc import Callable
@@ -114,10 +114,8 @@ def _staged(run: Run, staged: Path, address: HubAddress, license: str) -> Upload
     chosen = select(sizes, where, by_stranger=False, iteration=iteration)
     stage(run.run_dir, chosen, staged)
     if REPORT_FILE in chosen.files:
-        report([staged])
-        page = (staged / REPORT_FILE).read_text(encoding="utf-8")
-        folder = html.escape(f"{staged.parent}/")
-        (staged / REPORT_FILE).write_text(page.replace(folder, ""), encoding="utf-8")
+        with contextlib.chdir(staged.parent):  # the page and its figures name the folder
+            report([Path(staged.name)])
     shared = Shared(
         run=dataclasses.replace(read_run(staged), run_dir=Path(staged.name)),
         address=address,
