@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metarl.api.run import Run, load, report
     from metarl.api.sharing import Upload, push
     from metarl.api.training import train
+    from metarl.api.tuning import Tuning, tune
     from metarl.foundation.errors import MetarlError
 
 __version__ = OWN_VERSION
@@ -28,6 +29,7 @@ __all__ = [
     "Evaluation",
     "MetarlError",
     "Run",
+    "Tuning",
     "Upload",
     "agents",
     "benchmark",
@@ -43,6 +45,7 @@ __all__ = [
     "report",
     "train",
     "trained",
+    "tune",
 ]
 
 _HOMES = {
@@ -56,6 +59,7 @@ _HOMES = {
     **dict.fromkeys(("Run", "load", "report"), "metarl.api.run"),
     **dict.fromkeys(("Upload", "push"), "metarl.api.sharing"),
     "train": "metarl.api.training",
+    **dict.fromkeys(("Tuning", "tune"), "metarl.api.tuning"),
     "MetarlError": "metarl.foundation.errors",
 }
 

@@ -98,8 +98,15 @@ def _with_settings(config: ExperimentConfig, agent: str) -> tuple[ExperimentConf
     return with_settings(config, dataclasses.asdict(settings)), settings
 
 
-def changed(config: ExperimentConfig, fields: Mapping[str, Any]) -> Any:
+def changed(
+    config: ExperimentConfig, fields: Mapping[str, Any], origin: str = "metarl.train"
+) -> Any:
     """Give a configuration with other values for some fields, checked.
+
+    Args:
+        config: before.
+        fields: the new values, by name.
+        origin: where they come from, for messages.
 
     Raises:
         ConfigError: there is no such field (the nearest is named), or the value is impossible.
@@ -107,11 +114,18 @@ def changed(config: ExperimentConfig, fields: Mapping[str, Any]) -> Any:
     """
     # Not `asdict`: tables may hold what is no dataclass's.
     table = {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
-    return read_fields(type(config), {**table, **fields}, "metarl.train")
+    return read_fields(type(config), {**table, **fields}, origin)
 
 
-def with_fields(start: StartingPoint, fields: Mapping[str, Any]) -> Any:
+def with_fields(
+    start: StartingPoint, fields: Mapping[str, Any], origin: str = "metarl.train"
+) -> Any:
     """Give the configuration of a starting point with fields and settings changed.
+
+    Args:
+        start: what is changed.
+        fields: the new values, by name.
+        origin: where they come from, for messages.
 
     Raises:
         ConfigError: there is no such field or setting (the nearest is named), or its value is
@@ -126,8 +140,8 @@ def with_fields(start: StartingPoint, fields: Mapping[str, Any]) -> Any:
             hint = f"did you mean {near[0]!r}?" if near else "see the fields of the preset"
             raise ConfigError(f"there is no field {name!r}; {hint}")
     table = {**dataclasses.asdict(start.settings), **_only(fields, settings)}
-    changed_settings = read_fields(type(start.settings), table, "metarl.train")
-    config = changed(start.config, _only(fields, own))
+    changed_settings = read_fields(type(start.settings), table, origin)
+    config = changed(start.config, _only(fields, own), origin)
     return with_settings(config, dataclasses.asdict(changed_settings))
 
 
@@ -146,9 +160,14 @@ def _run_name(preset: str, env_id: str | None, agent: str | None) -> str:
     return name if agent is None or agent == usual else f"{name}-{agent.replace(':', '-')}"
 
 
-def nothing_named() -> ConfigError:
+def nothing_named(verb: str = "train") -> ConfigError:
     """Give the error that says what a run can be started from."""
     names = ", ".join(origin.name for origin in preset_names())
+    if verb != "train":
+        return ConfigError(
+            f"name a preset first: metarl {verb} PRESET; there are {names}. Or name an "
+            f"environment, metarl {verb} --env-id PACKAGE:ID"
+        )
     return ConfigError(
         f"name a preset first: metarl train PRESET; there are {names}. Or name an environment, "
         "metarl train --env-id PACKAGE:ID, or the run to go on with: --run-dir DIR --resume"

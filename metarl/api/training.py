@@ -98,6 +98,7 @@ def run_training(
     worker_memory: int = 0,
     notes: Sequence[str] = (),
     command: str = "",
+    again: str = "",
     interruptions: Interruptions | None = None,
 ) -> Run:
     """Train by a configuration that is there; give the run. Arguments as for `train`.
@@ -114,6 +115,7 @@ def run_training(
         worker_memory: likewise.
         notes: lines to say once it is known that the run can start.
         command: what started the session, for the run's record.
+        again: what goes on with it, for messages; empty: `metarl train` with --resume.
         interruptions: of a program that handles signals.
 
     """
@@ -127,6 +129,7 @@ def run_training(
         wandb,
         notes,
         command,
+        again,
     )
     with failures_kept(run_dir):
         run_session(config, options, display, interruptions or Interruptions())

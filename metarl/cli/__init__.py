@@ -17,6 +17,7 @@ VERBS = {
     "train": ("metarl.cli.train", "meta-train a policy from a preset"),
     "evaluate": ("metarl.cli.evaluate", "adapt a trained policy to held-out tasks"),
     "benchmark": ("metarl.cli.benchmark", "compare agents by a suite of presets and seeds"),
+    "tune": ("metarl.cli.tune", "search for good values of a preset's fields"),
     "render": ("metarl.cli.render", "draw a policy before and after adaptation"),
     "report": ("metarl.cli.report", "write a page about one run or several"),
     "export": ("metarl.cli.export", "write an adapted policy for another library"),

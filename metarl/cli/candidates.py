@@ -95,14 +95,14 @@ def _words_of(verb: str, given: Sequence[str]) -> _Words:
         for name, each in vars(module).items()
         if name.endswith("Arguments") and each.__module__ == module.__name__
     ]
-    kinds += _classes_of_a_run(given) if verb == "train" else []
+    kinds += _classes_of_a_run(given) if verb in ("train", "tune") else []
     found = [_words_of_class(kind) for kind in kinds]
     options = {name: source for words in found for name, source in words.options.items()}
     return _Words(options, found[0].positional if found else None)
 
 
 def _classes_of_a_run(given: Sequence[str]) -> list[type[Any]]:
-    """Give the configuration and the settings whose fields are flags of `metarl train`."""
+    """Give the configuration and the settings whose fields are flags of a verb."""
     values = dict(itertools.pairwise(given))
     agent = values.get("--agent", Config.agent)
     for word in given:

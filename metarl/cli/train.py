@@ -17,7 +17,6 @@ Examples:
   metarl train sinusoid                                     a supervised problem, by the same core
 """
 
-import argparse
 import dataclasses
 import shlex
 import sys
@@ -27,20 +26,16 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
-from metarl.api.starting_point import StartingPoint, nothing_named, starting_point
 from metarl.cli.output import Forgiving
 from metarl.cli.parsing import parse
+from metarl.cli.run_flags import find_start, given_fields, require_first
 from metarl.config.base import refuse_changes, with_settings
-from metarl.config.plugins import load_preset, preset_names
-from metarl.foundation.errors import ConfigError
 from metarl.foundation.messages import say
 from metarl.runs.interruptions import Interrupted, Interruptions
 from metarl.workers.cores import usable_cores
 
 C = TypeVar("C")
 S = TypeVar("S")
-
-_PRESET_OF_THE_HELP = "navigation-2d"
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ class TrainArguments(Generic[C, S]):
 
 def run(argv: list[str]) -> int:
     """Run the verb; give the exit code."""
-    start = _start(argv)
+    start = find_start(argv, "train")
     defaults = TrainArguments(
         start.preset,
         start.config,
@@ -88,13 +83,11 @@ def run(argv: list[str]) -> int:
     arguments: TrainArguments[Any, Any] = parse(
         kind, argv, prog="metarl train", description=__doc__ or "", default=defaults
     )
-    if arguments.preset != start.preset:  # hidden behind the value of a flag
-        load_preset(arguments.preset)
-        raise ConfigError(f"name the preset first: metarl train {arguments.preset} …")
+    require_first(arguments.preset, start, "train")
     config = with_settings(arguments.config, dataclasses.asdict(arguments.settings))
     if arguments.resume:
         refuse_changes(start.config, config)
-    given = _given(argv)
+    given = given_fields(argv)
     notes = [line for guess in start.guesses if (line := guess.describe(config, given))]
     return _train(config, arguments, notes, shlex.join(["metarl", "train", *argv]))
 
@@ -130,48 +123,3 @@ def _train(config: Any, arguments: TrainArguments[Any, Any], notes: list[str], c
     finally:
         stream.release()
     return 0
-
-
-def _start(argv: list[str]) -> StartingPoint:
-    """Find what decides on the defaults of all flags, and these."""
-    before = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    before.add_argument("--run-dir", "--run_dir", type=Path)
-    before.add_argument("--resume", action="store_true")
-    before.add_argument("--agent")
-    before.add_argument("--env-id", "--env_id")
-    try:
-        known, rest = before.parse_known_args(argv)
-    except argparse.ArgumentError as error:
-        raise ConfigError(f"{error}; see `metarl train --help`") from error
-    preset = _find_preset(rest)
-    if not (preset or known.env_id or known.resume) and {"-h", "--help"} & set(argv):
-        preset = _PRESET_OF_THE_HELP
-    if not (preset or known.env_id or (known.resume and known.run_dir)):
-        raise nothing_named()
-    return starting_point(
-        preset,
-        env_id=known.env_id,
-        agent=known.agent,
-        run_dir=known.run_dir,
-        resume=known.resume,
-    )
-
-
-def _find_preset(argv: list[str]) -> str:
-    """Find the preset among the arguments: the first of them, or the first that names one."""
-    if argv and not argv[0].startswith("-"):
-        return argv[0]
-    names = [origin.name for origin in preset_names()]
-    for argument in argv:
-        if argument in names or argument.endswith(".toml"):
-            return argument
-    return ""
-
-
-def _given(argv: list[str]) -> set[str]:
-    """Give the names of the fields that flags set."""
-    return {
-        argument.partition("=")[0].lstrip("-").replace("-", "_")
-        for argument in argv
-        if argument.startswith("--")
-    }

@@ -76,6 +76,10 @@ class ExperimentConfig:
         """Say whether so many iterations and environment steps are the whole training."""
         return iteration >= self.iterations
 
+    def percent_trained(self, iteration: int, env_steps: int) -> int:
+        """Give how much of the whole training so many iterations and environment steps are."""
+        return min(100, 100 * iteration // self.iterations)
+
     def expected_iterations(self, iteration: int, env_steps: int, latest: int) -> int:
         """Give the iterations of the whole training, as far as they can be known.
 

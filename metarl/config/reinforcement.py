@@ -161,6 +161,12 @@ class Config(ExperimentConfig):
             return env_steps >= self.env_steps
         return super().is_trained(iteration, env_steps)
 
+    def percent_trained(self, iteration: int, env_steps: int) -> int:
+        """Give how much of the whole training so many iterations and environment steps are."""
+        if self.env_steps:
+            return min(100, 100 * env_steps // self.env_steps)
+        return super().percent_trained(iteration, env_steps)
+
     def expected_iterations(self, iteration: int, env_steps: int, latest: int) -> int:
         """Give the iterations of the whole training, if all take as many env steps as the last."""
         if not self.env_steps:

@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     BELIEF = 7
     TRAINING_ORDER = 8
     REPLAY = 9
+    TUNING = 10
 
 
 def seed_sequence(seed: int, purpose: Purpose, *key: int) -> np.random.SeedSequence:

@@ -65,6 +65,8 @@ class SessionOptions:
     """Lines to say once it is known that the run can start."""
     command: str = ""
     """What started the session, for the run's record."""
+    again: str = ""
+    """What goes on with the run, for messages; empty: `metarl train` with --resume."""
 
 
 def run_session(
@@ -153,7 +155,7 @@ def _train(
 ) -> None:
     config: ExperimentConfig = experiment.config
     rejections = Rejections(config.most_rejections)
-    again = resume_command(config, options.run_dir)
+    again = options.again or resume_command(config, options.run_dir)
     with interruptions.allowed():  # a network may be waited for
         trackers = start_trackers(
             config, options.run_dir, state.iteration, options.tensorboard, options.wandb_project
