@@ -191,7 +191,7 @@ def run_tuning(
         try:
             _run_trials(study, runner, plan, trials, interruptions)
         except (Interrupted, KeyboardInterrupt) as interruption:
-            _warn(f"stopped; what was reached is saved, and {again} goes on")
+            _warn("stopped; what was reached is saved, and the same command goes on")
             if isinstance(interruption, Interrupted):
                 interruption.told = True
             raise

@@ -10,7 +10,7 @@ PRESET --help`:
   --vary first-order=true,false
 
 Every other flag sets a field for all trials. A trial is a run, or one for each of --seeds. Its
-score is the mean return after adaptation (the loss, of a supervised problem) of the last records of its
+score is the mean return after adaptation (the loss, of a supervised problem) at the end of its
 training, on training tasks: the held-out tasks of `metarl evaluate` are not touched. A trial that
 does worse than the median of the others at the same point is ended early.
 

@@ -76,9 +76,9 @@ class ExperimentConfig:
         """Say whether so many iterations and environment steps are the whole training."""
         return iteration >= self.iterations
 
-    def percent_trained(self, iteration: int, env_steps: int) -> int:
+    def percent_trained(self, iteration: int, env_steps: int) -> float:
         """Give how much of the whole training so many iterations and environment steps are."""
-        return min(100, 100 * iteration // self.iterations)
+        return min(100.0, 100 * iteration / self.iterations)
 
     def expected_iterations(self, iteration: int, env_steps: int, latest: int) -> int:
         """Give the iterations of the whole training, as far as they can be known.

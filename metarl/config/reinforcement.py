@@ -161,10 +161,10 @@ class Config(ExperimentConfig):
             return env_steps >= self.env_steps
         return super().is_trained(iteration, env_steps)
 
-    def percent_trained(self, iteration: int, env_steps: int) -> int:
+    def percent_trained(self, iteration: int, env_steps: int) -> float:
         """Give how much of the whole training so many iterations and environment steps are."""
         if self.env_steps:
-            return min(100, 100 * env_steps // self.env_steps)
+            return min(100.0, 100 * env_steps / self.env_steps)
         return super().percent_trained(iteration, env_steps)
 
     def expected_iterations(self, iteration: int, env_steps: int, latest: int) -> int:

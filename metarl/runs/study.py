@@ -76,10 +76,11 @@ class Study:
                 load_if_exists=True,
             )
         self._pruner = optuna.pruners.MedianPruner()
-        self._reported: dict[int, float] = {}
-        """Of the trial that is begun: what is on disk."""
+        self._working_on: optuna.trial.Trial | None = None
+        self._reported: set[int] = set()
+        """The steps of its curve that are on disk."""
         self._waiting: dict[int, float] = {}
-        """What could not be written yet."""
+        """Those that could not be written yet, and their values."""
 
     def trials(self) -> list[Trial]:
         """Give all trials, in order."""
@@ -99,9 +100,10 @@ class Study:
                     return None
                 self._propose()
                 begun = self._begun()
-        if begun is None or begun.number >= most:
-            return None
-        self._reported, self._waiting = dict(begun.intermediate_values), {}
+            if begun is None or begun.number >= most:
+                return None
+            self._working_on = optuna.trial.Trial(self._study, begun._trial_id)
+        self._reported, self._waiting = set(begun.intermediate_values), {}
         return self._read(begun)
 
     def _begun(self) -> FrozenTrial | None:
@@ -139,16 +141,12 @@ class Study:
                 say(f"metarl tune: {error}; training goes on, and what is to be written waits")
 
     def _flush(self) -> None:
-        with self._disk("write"):
-            begun = self._handle()
-            for step, value in list(self._waiting.items()):
-                begun.report(value, step)
-                self._reported[step] = self._waiting.pop(step)
-
-    def _handle(self) -> "optuna.trial.Trial":
-        begun = self._begun()
-        assert begun is not None
-        return optuna.trial.Trial(self._study, begun._trial_id)
+        assert self._working_on is not None
+        for step, value in list(self._waiting.items()):
+            with self._disk("write"):
+                self._working_on.report(value, step)
+            del self._waiting[step]
+            self._reported.add(step)
 
     def is_worse_than_most(self, values: Mapping[int, float]) -> bool:
         """Say whether a trial is below the median of the complete ones (above, of losses).
@@ -160,7 +158,7 @@ class Study:
         finite = {step: value for step, value in values.items() if math.isfinite(value)}
         compared = create_trial(state=TrialState.RUNNING, intermediate_values=finite)
         with self._disk("read"):
-            return bool(finite) and self._pruner.prune(self._study, compared)
+            return bool(finite and self._pruner.prune(self._study, compared))
 
     def complete(self, score: float) -> None:
         """Say that the trial that is begun has come to its end."""
@@ -176,11 +174,11 @@ class Study:
 
     def _end(self, state: TrialState, reason: str, score: float | None = None) -> None:
         self._flush()
+        assert self._working_on is not None
         with self._disk("write"):
-            begun = self._handle()
             if reason:
-                begun.set_user_attr(_REASON, reason)
-            self._study.tell(begun.number, score, state=state)
+                self._working_on.set_user_attr(_REASON, reason)
+            self._study.tell(self._working_on, score, state=state)
 
     def importances(self) -> dict[str, float]:
         """Say which share each field has in what separates good trials (PED-ANOVA).

@@ -45,8 +45,8 @@ class TrialCurve:
         self._window = window
         self._runs: list[dict[int, float]] = []
         """Of each run the mean over the window, by percent."""
-        self._records: list[tuple[int, float]] = []
-        """Percent and measure of the newest run's records."""
+        self._records: list[tuple[float, float]] = []
+        """How far the newest run was at its records, in percent, and what they measured."""
 
     def begin_run(self) -> None:
         """Be told that the next records are another run's."""
@@ -55,11 +55,11 @@ class TrialCurve:
 
     def add(self, record: Record) -> dict[int, float]:
         """Take a record; give the values of the steps that it reaches, by step."""
-        percent = self._config.percent_trained(record["iteration"], record.get("env_steps", 0))
+        exactly = self._config.percent_trained(record["iteration"], record.get("env_steps", 0))
         value = measured(record)
         if value is not None:
-            self._records.append((percent, value))
-        own = self._runs[-1]
+            self._records.append((exactly, value))
+        own, percent = self._runs[-1], math.floor(exactly)
         reached = max(own, default=0)
         if percent <= reached:
             return {}
