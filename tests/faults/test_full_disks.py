@@ -3,10 +3,10 @@
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from full_disks import fill, mounted_disk
 from sessions import SMALL, newest_checkpoint, recorded, records, wait_for
 
 pytestmark = [pytest.mark.whole_runs, pytest.mark.usefixtures("in_the_folder_of_runs")]
@@ -20,29 +20,8 @@ WAITS = "training goes on, and what is to be written waits"
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own, of 200 kB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if sys.platform != "linux" or shutil.which("mount") is None:
-        pytest.skip("needs mount and tmpfs, as Linux has them")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
-def fill(disk):
-    """Take what is left of a disk."""
-    with (disk / "other").open("ab", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                continue
+    with mounted_disk(tmp_path, "200k") as disk:
+        yield disk
 
 
 def printed(zygote, pid):
