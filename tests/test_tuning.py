@@ -145,6 +145,32 @@ def test_with_several_seeds_the_score_is_their_mean():
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_a_trial_that_was_interrupted_goes_on_with_the_run_that_it_was_in(capsys):
+    options = {"seeds": (3, 5), "score_window": 100, "trials": 1}
+    whole = tune("whole", **options)
+
+    def interrupt(what, done, total):
+        if done == 175:  # in the second run
+            raise KeyboardInterrupt
+
+    capsys.readouterr()
+    with pytest.raises(KeyboardInterrupt):
+        tune("parts", progress=interrupt, **options)
+    told, stopped = capsys.readouterr().err.splitlines()
+    assert "after iteration 3, which is saved; go on with: the same call of metarl.tune" in told
+    assert stopped.endswith("what was reached is saved, and the same command goes on")
+    parts = tune("parts", **options)
+    assert parts.trials == whole.trials
+    for one, other in zip(
+        runs_of("parts", parts.trials[0]), runs_of("whole", whole.trials[0]), strict=True
+    ):
+        assert records(one) == records(other)
+        assert newest_checkpoint(one) == newest_checkpoint(other)
+    sessions = (runs_of("parts", parts.trials[0])[1] / "sessions.jsonl").read_text().splitlines()
+    assert [json.loads(line)["after_iteration"] for line in sessions] == [0, 3]
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_of_a_supervised_problem_the_loss_is_minimised_and_what_fails_is_said(capsys):
     vary = {"inner_learning_rate": [0.01, 1e30], "outer_learning_rate": [1e-3, 1e-2]}
     options = {"iterations": 4, "record_interval": 1, "checkpoint_interval": 4}

@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.whole_runs, pytest.mark.usefixtures("in_the_folder_of_
 
 ITERATIONS = 40
 COMMAND = ["tune", "navigation-2d", *(it for it in SMALL if it != "--no-tensorboard")]
-COMMAND += ["--vary", "inner-learning-rate=0.1..1", "--iterations", ITERATIONS, "--output"]
+COMMAND += ["--vary", "inner-learning-rate=0.1..1", "--iterations", ITERATIONS]
+COMMAND += ["--score-window", 100, "--output"]
 
 
 def run_of(folder, number):
