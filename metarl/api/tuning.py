@@ -30,6 +30,7 @@ from metarl.runs.interruptions import Interrupted, Interruptions
 from metarl.runs.run_lock import locked
 from metarl.runs.tuning_curve import PERCENT
 from metarl.runs.tuning_plan import Trial, TuningPlan, keep_plan
+from metarl.workers.cores import checked_workers, usable_cores
 
 if TYPE_CHECKING:
     from metarl.runs.study import Study
@@ -166,6 +167,7 @@ def run_tuning(
     space = read_space(vary, config, start.settings)
     plan = TuningPlan(config, space, tuple(seeds) or (config.seed,), prune, score_window)
     with interruptions.allowed():
+        checked_workers(usable_cores() if workers is None else workers, config.tasks_per_batch)
         _require_tunable(start, plan)
     folder = output or start.run_dir.with_name(f"tune-{start.run_dir.name}")
     try:
@@ -266,12 +268,8 @@ def _run_trials(
         trials = study.trials()
         best = best_of(plan, trials)
         assert best is not None
-        beside = (
-            "the best so far"
-            if best.number == trial.number
-            else (f"the best so far: {shown_score(best)} of trial {best.number}")
-        )
-        _warn(f"{said}: score {shown_score(trials[trial.number])}, {beside}")
+        beside = f": {shown_score(best)} of trial {best.number}" * (best.number != trial.number)
+        _warn(f"{said}: score {shown_score(trials[trial.number])}, the best so far{beside}")
 
 
 def in_words(trial: Trial) -> str:
@@ -284,8 +282,7 @@ def _results(folder: Path, start: StartingPoint, plan: TuningPlan, study: "Study
     trial, best = best_of(plan, trials), None
     if trial is not None:
         config = with_fields(start, trial.fields, "metarl.tune")
-        text = preset_text(config)
-        best = Best(trial, _command(start, config, folder), text)
+        best = Best(trial, _command(start, config, folder), preset_text(config))
     name = start.config.name
     record = write_tuning(folder, name, plan, trials, study.importances(), best)
     return Tuning(folder, plan, tuple(trials), trial, best.command if best else "", record)

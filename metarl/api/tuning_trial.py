@@ -1,5 +1,6 @@
 """One trial of a search for hyperparameters: its runs, one for each seed, as far as they go."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,7 @@ class TrialRunner:
             except TrialPruned as pruned:
                 supervise("metarl tune", run_dir, 0.0, 0).report(str(pruned))
                 raise
-        if curve.score != curve.score:
+        if math.isnan(curve.score):
             raise TrainingError(
                 f"the metrics of the last records hold no {self._plan.measure} that is finite, so "
                 "there is no score"

@@ -106,12 +106,14 @@ def run(argv: list[str]) -> int:
     def show(what: str, done: int, total: int) -> None:
         bar.update(task, description=what, completed=done, total=total)
 
+    given = given_fields(argv)
+    given |= {name.removeprefix("no_") for name in given}  # of switches
     try:
         with Interruptions() as interruptions, bar:
             found = run_tuning(
                 start,
                 vary,
-                given=given_fields(argv),
+                given=given,
                 trials=arguments.trials,
                 seeds=arguments.seeds,
                 output=arguments.output,

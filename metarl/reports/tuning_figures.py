@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,11 +10,14 @@ from matplotlib.ticker import MaxNLocator
 
 from metarl.config.search_space import Choices, Variation, as_text
 from metarl.reports.figures import plain
-from metarl.runs.tuning_plan import Trial, TuningPlan
+from metarl.runs.tuning_plan import Standing, Trial, TuningPlan
 
 _COLUMNS = 3
 _BEST = "C3"
 _PRUNED = "0.6"
+_EDGE = 0.03
+"""Of the axes' height, from the edge to the marks of pruned trials."""
+_MARGIN = 0.12
 _MOST_SIGNS = 24
 """Of all choices together, that have room side by side."""
 
@@ -23,7 +27,7 @@ def trials_figure(plan: TuningPlan, trials: Sequence[Trial], title: str, measure
     figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     axes = figure.subplots()
     axes.set_title(plain(title), fontsize="medium")
-    _points(axes, trials, lambda trial: trial.number)
+    _points(axes, plan, trials, lambda trial: trial.number)
     numbers, best = best_so_far(plan, trials)
     axes.step(numbers, best, where="post", color=_BEST, linewidth=1.3, label="best so far")
     axes.set(xlabel="trial", ylabel=plain(measure))
@@ -58,8 +62,8 @@ def fields_figure(
     size = (1.2 + 3.2 * columns, 0.8 + 3.0 * rows)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for axes, (name, variation) in zip(panels, plan.space.items(), strict=False):
-        _panel(axes, name, variation, trials, best)
+    for axes, name in zip(panels, plan.space, strict=False):
+        _panel(axes, name, plan, trials, best)
     for axes in panels[len(plan.space) :]:
         axes.set_axis_off()
     for axes in panels[::columns]:
@@ -71,10 +75,9 @@ def fields_figure(
     return figure
 
 
-def _panel(
-    axes: Axes, name: str, variation: Variation, trials: Sequence[Trial], best: Trial
-) -> None:
-    _points(axes, trials, lambda trial: _place(variation, trial.fields[name]))
+def _panel(axes: Axes, name: str, plan: TuningPlan, trials: Sequence[Trial], best: Trial) -> None:
+    variation = plan.space[name]
+    _points(axes, plan, trials, lambda trial: _place(variation, trial.fields[name]))
     assert best.score is not None
     place = _place(variation, best.fields[name])
     axes.plot([place], [best.score], "*", color=_BEST, markersize=12, label="best")
@@ -102,21 +105,27 @@ def _place(variation: Variation, value: object) -> float:
     return float(value)
 
 
-def _points(axes: Axes, trials: Sequence[Trial], place: Callable[[Trial], float]) -> None:
-    """Draw scores; those of pruned trials are of where these were ended."""
-    for standing, marker, colour in (("complete", "o", "C0"), ("pruned", "x", _PRUNED)):
-        points = [
-            (place(trial), trial.score)
-            for trial in trials
-            if trial.standing == standing and trial.score is not None
-        ]
-        across, scores = zip(*points, strict=True) if points else ((), ())
-        axes.plot(across, scores, marker, color=colour, markersize=5, label=standing)
+def _points(
+    axes: Axes, plan: TuningPlan, trials: Sequence[Trial], place: Callable[[Trial], float]
+) -> None:
+    """Draw scores. Pruned trials, whose scores are of another time, stand at the worse edge."""
+    complete = [(place(it), it.score) for it in _of("complete", trials) if it.score is not None]
+    across, scores = zip(*complete, strict=True)
+    axes.plot(across, scores, "o", color="C0", markersize=5, label="complete")
+    pruned = [place(it) for it in _of("pruned", trials)]
+    edge = [_EDGE if plan.direction == "maximise" else 1 - _EDGE] * len(pruned)
+    inside: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "label": "pruned"}
+    axes.plot(pruned, edge, "x", color=_PRUNED, markersize=5, **inside)
+    axes.margins(y=_MARGIN)
     axes.grid(alpha=0.3)
+
+
+def _of(standing: Standing, trials: Sequence[Trial]) -> list[Trial]:
+    return [trial for trial in trials if trial.standing == standing]
 
 
 def _scale(axes: Axes, plan: TuningPlan, trials: Sequence[Trial]) -> None:
     """Draw losses on a logarithmic axis."""
-    scores = [it.score for it in trials if it.score is not None]
-    if plan.direction == "minimise" and min(scores, default=0.0) > 0:
+    scores = [it.score for it in _of("complete", trials) if it.score is not None]
+    if plan.direction == "minimise" and min(scores) > 0:
         axes.set_yscale("log")
