@@ -223,11 +223,17 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(options, comp
     assert not Path("out").exists()
 
 
-def test_an_agent_that_is_not_trained_has_nothing_to_tune():
-    for preset, agent in (("navigation-2d", "metarl_agents:RANDOM"), ("sinusoid", "random")):
-        with pytest.raises(ConfigError, match="is not trained, so there is nothing to tune"):
-            metarl.tune(preset, vary={"discount": "0..1"} if preset != "sinusoid" else
-                        {"outer_learning_rate": "0.1..1"}, agent=agent, output="out")  # fmt: skip
+@pytest.mark.parametrize(
+    ("preset", "options"),
+    [
+        ("navigation-2d", {"agent": "metarl_agents:RANDOM", "iterations": 1, **FIXED}),
+        ("sinusoid", {"agent": "random", "iterations": 250}),
+    ],
+)
+def test_an_agent_that_is_not_trained_has_nothing_to_tune(preset, options):
+    vary = {"inner_learning_rate": "0.1..1"}
+    with pytest.raises(ConfigError, match="is not trained, so there is nothing to tune"):
+        metarl.tune(preset, vary=vary, trials=1, output="out", workers=0, **options)
 
 
 @pytest.mark.parametrize(
