@@ -45,8 +45,8 @@ class Tuning:
 
     folder: Path
     """What is written lies here: README.md, results.json, best.toml, figures and the runs."""
-    plan: TuningPlan
-    """What is varied, and how trials are judged."""
+    plan: Any
+    """What is varied, and how trials are judged: a `metarl.runs.tuning_plan.TuningPlan`."""
     trials: tuple[Trial, ...]
     """All trials so far, in order."""
     best: Trial | None
