@@ -74,6 +74,8 @@ def test_a_trial_is_the_run_that_training_makes_and_its_best_values_can_be_used(
     again, config = load_preset("out/best.toml").flat(), metarl.load(run).config.flat()
     changed = {name for name in config if json.dumps(config[name]) != json.dumps(again[name])}
     assert changed == {"preset"}
+    step_size = best["fields"]["inner_learning_rate"]
+    assert again["test_learning_rates"] == (step_size, step_size / 2)  # as 0.5, 0.25 are to 0.5
 
     page = Path("out/README.md").read_text()
     assert f"    {command}\n" in page
@@ -283,4 +285,6 @@ def test_an_environment_without_a_preset_and_a_field_without_a_flag(capsys):
     ranges = {"train_range": {"low": [0.0, 0.0], "high": [0.4, 0.4]}}
     found = tune(trials=1, vary=vary, **ranges)
     assert found.command == "metarl train out/best.toml"
+    found = tune("third", trials=1, vary=vary, test_learning_rates=(0.3,))
+    assert load_preset("third/best.toml").test_learning_rates == (0.3,)  # as it was set
     assert load_preset("out/best.toml").train_range == ranges["train_range"]

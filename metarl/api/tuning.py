@@ -35,6 +35,8 @@ from metarl.workers.cores import checked_workers, usable_cores
 if TYPE_CHECKING:
     from metarl.runs.study import Study
 
+_STEP_SIZE, _TEST_STEP_SIZES = "inner_learning_rate", "test_learning_rates"
+
 Progress = Callable[[str, int, int], Any]
 """Told what is being done, and how many percents of runs of how many are."""
 
@@ -184,7 +186,7 @@ def run_tuning(
             folder,
             plan,
             study,
-            lambda trial, seed: with_fields(start, {**trial.fields, "seed": seed}, "metarl.tune"),
+            lambda trial, seed: _config_of(start, {**trial.fields, "seed": seed}, given),
             workers,
             again,
             interruptions,
@@ -198,7 +200,7 @@ def run_tuning(
                 interruption.told = True
             raise
         with interruptions.allowed():
-            return _results(folder, start, plan, study)
+            return _results(folder, start, plan, study, given)
 
 
 def _require_tunable(start: StartingPoint, plan: TuningPlan) -> None:
@@ -224,6 +226,20 @@ def _require_tunable(start: StartingPoint, plan: TuningPlan) -> None:
                 build_experiment(changed)
             except ConfigError as error:
                 raise ConfigError(f"{origin}: {name} = {as_text(value)}: {error}") from error
+
+
+def _config_of(start: StartingPoint, fields: Mapping[str, Any], given: set[str]) -> Any:
+    """Give the configuration with the values of a trial.
+
+    Step sizes of evaluations that the preset gives keep their proportion to the step size of
+    training; a trial would else be evaluated with those of another one.
+    """
+    usual = start.config
+    changes = dict(fields)
+    if _STEP_SIZE in fields and usual.test_learning_rates and _TEST_STEP_SIZES not in given:
+        proportions = [rate / usual.inner_learning_rate for rate in usual.test_learning_rates]
+        changes[_TEST_STEP_SIZES] = tuple(it * fields[_STEP_SIZE] for it in proportions)
+    return with_fields(start, changes, "metarl.tune")
 
 
 def _teller(
@@ -277,11 +293,13 @@ def in_words(trial: Trial) -> str:
     return ", ".join(f"{name} {shown_value(value)}" for name, value in trial.fields.items())
 
 
-def _results(folder: Path, start: StartingPoint, plan: TuningPlan, study: "Study") -> Tuning:
+def _results(
+    folder: Path, start: StartingPoint, plan: TuningPlan, study: "Study", given: set[str]
+) -> Tuning:
     trials = study.trials()
     trial, best = best_of(plan, trials), None
     if trial is not None:
-        config = with_fields(start, trial.fields, "metarl.tune")
+        config = _config_of(start, trial.fields, given)
         best = Best(trial, _command(start, config, folder), preset_text(config))
     name = start.config.name
     record = write_tuning(folder, name, plan, trials, study.importances(), best)
