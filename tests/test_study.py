@@ -216,6 +216,7 @@ def test_what_is_measured_is_after_adaptation_and_finite():
     assert measured({"pre_adaptation_return": 1.0}) == 1.0
     assert measured({"post_adaptation_loss": 3.0}) == 3.0
     assert measured({"post_adaptation_loss": float("nan"), "kl": 1.0}) is None
+    assert measured({"pre_adaptation_loss": 1.0, "post_adaptation_loss": float("inf")}) is None
     curve = TrialCurve(CONFIG, window=0)
     curve.begin_run()
     assert curve.add(record(9, 5.0)) == {90: 5.0}

@@ -24,9 +24,10 @@ def measured(record: Record) -> float | None:
     """
     for phase in ("post", "pre"):
         for metric in ("return", "loss"):
-            value = record.get(f"{phase}_adaptation_{metric}")
-            if value is not None and math.isfinite(value):
-                return float(value)
+            name = f"{phase}_adaptation_{metric}"
+            if name in record:
+                value = record[name]
+                return float(value) if value is not None and math.isfinite(value) else None
     return None
 
 
