@@ -58,7 +58,7 @@ class NativeVecEnv(VecEnv):
         self._tasks: list[Any] = list(vector.get_attr("task"))
         self._task_seeds, self._episodes = [0] * count, [0] * count
         self._returns, self._lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
-        self._started = time.time()
+        self._started = time.monotonic()
         self._actions = np.zeros(0)
         super().__init__(count, self._one.observation_space, self._one.action_space)
 
@@ -93,7 +93,7 @@ class NativeVecEnv(VecEnv):
                 infos[slot]["episode"] = {
                     "r": round(float(self._returns[slot]), 6),
                     "l": int(self._lengths[slot]),
-                    "t": round(time.time() - self._started, 6),
+                    "t": round(time.monotonic() - self._started, 6),
                 }
             observations = self._restart(over, [None] * self.num_envs)
         else:
