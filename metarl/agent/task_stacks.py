@@ -68,8 +68,7 @@ def stack_tasks(shard: Shard, fraction: float) -> list[TaskStack]:
 
     """
     # From the longest episodes there can be: a task's rows must not depend on other tasks' lengths.
-    longest = shard.episodes_per_task * shard.config.horizon
-    rows = whole_blocks(_kept(fraction, longest))
+    rows = rows_of_a_task(fraction, shard.episodes_per_task * shard.config.horizon)
     at_once = 1 if shard.policy.one_task_at_a_time else max(1, _ROWS_AT_ONCE // rows)
     stacks = []
     for start in range(0, len(shard.experience), at_once):
@@ -78,6 +77,11 @@ def stack_tasks(shard: Shard, fraction: float) -> list[TaskStack]:
         stacked = never_alone(positions) if at_once > 1 else positions
         stacks.append(_stack(shard, len(positions), stacked, rows, fraction))
     return stacks
+
+
+def rows_of_a_task(fraction: float, longest: int) -> int:
+    """Say how many rows a task has in a stack, where its episodes have so many steps at most."""
+    return whole_blocks(_kept(fraction, longest))
 
 
 def _stack(

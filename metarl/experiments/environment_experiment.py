@@ -13,10 +13,13 @@ import numpy as np
 
 from metarl.agent.protocol import Actor, Agent, AgentState, Record, TrainingState
 from metarl.agent.stable_baselines import read_policy
+from metarl.agent.task_stacks import rows_of_a_task
 from metarl.config.fields import read_fields
 from metarl.config.plugins import AgentSpec, load_agent, published_returns
 from metarl.config.reinforcement import Config
+from metarl.config.settings import TrustRegionSettings
 from metarl.experiments.curves import AdaptationCurve, bootstrap_bytes, summarise
+from metarl.experiments.device_memory import iteration_bytes
 from metarl.experiments.evaluation_record import record_of_returns
 from metarl.experiments.interface import (
     EvaluatedAgent,
@@ -25,7 +28,7 @@ from metarl.experiments.interface import (
     Progress,
 )
 from metarl.foundation.errors import ConfigError, TaskError
-from metarl.foundation.memory import require_room
+from metarl.foundation.memory import require_room, require_room_on_card
 from metarl.foundation.messages import say_once
 from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import Parameters
@@ -118,6 +121,36 @@ class EnvironmentExperiment:
             f"the experience of tasks_per_batch = {config.tasks_per_batch} × episodes_per_task = "
             f"{config.episodes_per_task} × horizon = {config.horizon} × {phases} phases",
             "take fewer tasks, episodes or steps",
+        )
+        require_room_on_card(
+            self.bytes_on_card(workers),
+            config.device,
+            f"an iteration of tasks_per_batch = {config.tasks_per_batch} × episodes_per_task = "
+            f"{config.episodes_per_task} × horizon = {config.horizon} × {phases} phases in "
+            f"{workers} workers",
+            "take fewer tasks, episodes, steps or workers, or a smaller curvature_fraction",
+        )
+
+    def bytes_on_card(self, workers: int) -> int:
+        """Estimate what an iteration of training takes on a GPU, in all workers together."""
+        config = self.config
+        space, actions = self.environment.observation_space, self.environment.action_space
+        longest = config.episodes_per_task * config.horizon
+        name = config.agent
+        settings = read_fields(load_agent(name).settings, config.agent_settings, f"agent {name}")
+        rows = 0
+        if isinstance(settings, TrustRegionSettings):
+            rows = rows_of_a_task(settings.curvature_fraction, longest)
+        return iteration_bytes(
+            tasks=config.tasks_per_batch,
+            longest=longest,
+            phases=config.adaptation_steps + 1,
+            curvature_rows=rows,
+            step=math.prod(space.shape or (1,)) + math.prod(actions.shape or (1,)),
+            hidden_units=sum(config.hidden_sizes),
+            parameters=sum(value.numel() for value in self.initial.values()),
+            number=np.dtype(config.dtype).itemsize,
+            workers=workers,
         )
 
     def _bytes_of(self, tasks: int, episodes: int, phases: int) -> int:

@@ -23,6 +23,14 @@ class WorkerError(MetarlError):
     exit_code = 1
     episode: Any = None
     """The `metarl.tasks.failed_episodes.FailedEpisode` that ended it, if one did."""
+    device_failure: str | None = None
+    """What the worker's device or its driver told, if that ended it."""
+
+
+class DeviceError(MetarlError):
+    """A GPU or its driver failed; the text says what it told, and how to go on."""
+
+    exit_code = 1
 
 
 class TaskError(MetarlError):

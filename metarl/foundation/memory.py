@@ -29,6 +29,16 @@ def available_bytes() -> int | None:
     return min(found) if found else None
 
 
+def free_on_card(device: str) -> int | None:
+    """Give the bytes that are free on a GPU; None: the device, by torch's name, is none."""
+    import torch  # heavy, and who asks for the machine's memory needs none of it
+
+    if torch.device(device).type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return free
+
+
 def require_room(needed: int, what: str, advice: str) -> None:
     """Refuse what cannot fit into memory.
 
@@ -46,6 +56,27 @@ def require_room(needed: int, what: str, advice: str) -> None:
         raise ConfigError(
             f"{what} would take about {_readable(needed)} of memory, and {_readable(available)} "
             f"are free here; {advice}"
+        )
+
+
+def require_room_on_card(needed: int, device: str, what: str, advice: str) -> None:
+    """Refuse what cannot fit into the memory of a GPU; of another device nothing is said.
+
+    Args:
+        needed: an estimate, in bytes.
+        device: torch's name of it.
+        what: that needs them, in words.
+        advice: what to do about it.
+
+    Raises:
+        ConfigError: there is less.
+
+    """
+    free = free_on_card(device)
+    if free is not None and needed > free:
+        raise ConfigError(
+            f"{what} would take about {_readable(needed)} of the memory of device {device}, and "
+            f"{_readable(free)} are free there; {advice}"
         )
 
 

@@ -12,7 +12,8 @@ from metarl.agent.rejections import Rejections
 from metarl.config.base import ExperimentConfig
 from metarl.experiments.build import build_experiment
 from metarl.experiments.interface import Experiment
-from metarl.foundation.errors import RunFolderError
+from metarl.foundation.device_errors import advice_on, device_failure
+from metarl.foundation.errors import DeviceError, RunFolderError
 from metarl.foundation.messages import say
 from metarl.foundation.versions import physics_warning, versions
 from metarl.runs.checkpoints import Checkpoints
@@ -195,8 +196,15 @@ def _train(
                 f"{error}; the newest checkpoint is of iteration {recorder.saved} of "
                 f"{state.iteration}; when there is room, go on with: {again}"
             ) from error
-        except BaseException:
-            if unsaved := _save_at_last(recorder, state):
+        except BaseException as error:
+            unsaved = _save_at_last(recorder, state)
+            if told := device_failure(error):
+                raise DeviceError(
+                    f"device {config.device} failed in iteration {state.iteration + 1} ({told}); "
+                    f"iteration {state.iteration} {unsaved or 'is saved'}; {advice_on(told)}; then "
+                    f"go on with: {again}"
+                ) from error
+            if unsaved:
                 _warn(f"iteration {state.iteration} {unsaved}")
             raise
     display.tell(f"trained; now: metarl evaluate {options.run_dir}")

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from metarl.foundation.device_errors import device_failure
 from metarl.foundation.errors import MetarlError
 from metarl.foundation.rollout_location import SIZE, RolloutLocation
 from metarl.tasks.failed_episodes import FailedEpisode
@@ -52,13 +53,15 @@ class Failure:
     text: str
     trace: str
     episode: FailedEpisode | None = None
+    device_failure: str | None = None
 
 
 def describe(error: Exception) -> Failure:
     """Turn the exception being handled into something that travels."""
     # Our own errors say all that is needed; others are told by their type as well.
     text = str(error) if isinstance(error, MetarlError) else f"{type(error).__name__}: {error}"
-    return Failure(text, traceback.format_exc(), getattr(error, "episode", None))
+    episode = getattr(error, "episode", None)
+    return Failure(text, traceback.format_exc(), episode, device_failure(error))
 
 
 class Handle:

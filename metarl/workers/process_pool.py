@@ -269,5 +269,5 @@ def failure_of(name: str, failure: Failure) -> WorkerError:
     error = WorkerError(
         f"{name} failed: {failure.text}\n\nThe worker's traceback:\n{failure.trace.rstrip()}"
     )
-    error.episode = failure.episode
+    error.episode, error.device_failure = failure.episode, failure.device_failure
     return error

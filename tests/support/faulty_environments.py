@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium import spaces
 
 
@@ -74,6 +75,8 @@ class Faulty(gym.Env):
         if self._is_due():
             if self.fault == "step":
                 raise ZeroDivisionError("the sensor divided by zero")
+            if self.fault == "card":
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
             if self.fault == "exit":
                 os._exit(3)
             if self.fault == "talk-and-exit":
