@@ -28,6 +28,9 @@ class Config(ExperimentConfig):
     physics: Literal["mujoco", "warp"] = "mujoco"
     """What simulates bodies: MuJoCo on the CPU; or mujoco_warp, in single precision, on `device`.
     """
+    gpus_per_worker: float = 0.0
+    """GPUs that each worker of a Ray cluster has for itself: 1, or a part, such as 0.5, of one that
+    several workers share. 0: 1 where `device` is a GPU, else none."""
     train_range: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """Where the tasks of training lie: `low` and `high`, an element for each of a task's; or `set`,
     the name of a set of tasks that the environment has. Empty: the environment's own distribution.
@@ -101,7 +104,14 @@ class Config(ExperimentConfig):
         "test_ranges",
     )
     may_change_on_resume: ClassVar[frozenset[str]] = frozenset(
-        {"iterations", "env_steps", "checkpoint_interval", "max_rejections", "on_env_error"}
+        {
+            "iterations",
+            "env_steps",
+            "checkpoint_interval",
+            "max_rejections",
+            "on_env_error",
+            "gpus_per_worker",
+        }
     )
     test_options: ClassVar[Mapping[str, str]] = {
         "tasks": "test_tasks",
@@ -120,7 +130,7 @@ class Config(ExperimentConfig):
             require(self, name, 0 < value < math.inf, "must be positive and finite")
         image_scale_is_good = 0 <= self.image_scale < math.inf
         require(self, "image_scale", image_scale_is_good, "must be 0 or positive, and finite")
-        for name in ("discount", "gae_lambda"):
+        for name in ("discount", "gae_lambda", "gpus_per_worker"):
             require(self, name, 0 <= getattr(self, name) <= 1, "must lie between 0 and 1")
         for name, values in (
             ("hidden_sizes", self.hidden_sizes),

@@ -13,7 +13,13 @@ from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
 from metarl.runs.run_folder import read_config
 
-_SEEDS_DIFFER_IN = {"seed", "checkpoint_interval", "max_rejections", "device"}
+_SEEDS_DIFFER_IN = {
+    "seed",
+    "checkpoint_interval",
+    "max_rejections",
+    "device",
+    "gpus_per_worker",
+}
 
 
 @dataclass(frozen=True)

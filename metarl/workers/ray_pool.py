@@ -19,6 +19,7 @@ from metarl.foundation.stopwatch import PhaseSeconds, Profile
 from metarl.workers.partition import cut, worker_name
 from metarl.workers.process_main import CHILD_ENVIRONMENT, Failure
 from metarl.workers.process_pool import Supervision, failure_of
+from metarl.workers.ray_resources import gpus_of_worker, on_own_card, room_for_workers
 from metarl.workers.shards import Reply, ShardSpec
 
 # Read by Ray as it is imported: metarl sends nothing to anybody.
@@ -90,13 +91,16 @@ class _Host:
 class RayWorkers:
     """A shard in each of several actors, one on each CPU of the cluster.
 
+    Where what is learned lies on a GPU, each actor has one of the cluster's for itself, or the part
+    of one that `gpus_per_worker` says; Ray shows it no other.
+
     Args:
         spec: what all shards have in common, with the task indices of the whole meta-batch.
         address: "ray", or the address of a cluster ("10.0.0.1:6379", "ray://10.0.0.1:10001").
         supervision: what to do about lost workers; Ray itself watches over memory and time.
 
     Raises:
-        ConfigError: there is no cluster at the address.
+        ConfigError: there is no cluster at the address, or it has no GPU where one is wanted.
         WorkerError: an actor could not build its shard.
 
     """
@@ -111,10 +115,17 @@ class RayWorkers:
         """What was mapped since the last function that starts anew, in Ray's object store."""
         self._actors: list[Any] = []
         try:
-            cpus = int(ray.cluster_resources().get("CPU", 1))
-            self._specs = cut(spec, cpus)
+            self._gpus = gpus_of_worker(spec.config)
+            room = room_for_workers(ray.nodes(), self._gpus)
+            if self._gpus and not room:
+                raise ConfigError(
+                    f"each worker is to have {self._gpus:g} GPUs (device = {spec.config.device!r}, "
+                    f"gpus_per_worker = {spec.config.gpus_per_worker:g}), and no machine of the Ray "
+                    "cluster has a CPU and as much of a GPU; see `ray status`"
+                )
+            self._specs = cut(spec, max(1, room))
             self.count = len(self._specs)
-            self._actors = [_start(spec, cpus=1) for spec in self._specs]
+            self._actors = [_start(spec, 1, self._gpus) for spec in self._specs]
             builds = [actor.build.remote() for actor in self._actors]
             for worker, build in enumerate(builds):
                 self._receive(worker, build, [])
@@ -189,9 +200,14 @@ class RayWorkers:
     def _replace(self, worker: int, calls: list[Any]) -> Any:
         """Start a worker's actor again; give its reply to the last of the calls."""
         ray.kill(self._actors[worker])  # it may be alive and out of reach
+        if self._gpus and room_for_workers(ray.nodes(), self._gpus) < self.count:
+            raise WorkerError(
+                f"{self._name(worker)} was lost with its GPU, and the cluster has too few of them "
+                "left; continue the run with --resume, on those that are there"
+            )
         # A cluster that lost a machine may have no CPU left: actors then share one.
         free = ray.available_resources().get("CPU", 0) >= 1
-        self._actors[worker] = _start(self._specs[worker], cpus=1 if free else 0)
+        self._actors[worker] = _start(self._specs[worker], 1 if free else 0, self._gpus)
         reply = self._actors[worker].build.remote()  # all there is to do while nothing was mapped
         for call in calls:
             reply = self._actors[worker].run.remote(call)
@@ -208,14 +224,15 @@ def package_versions() -> dict[str, str]:
     return {name: found for name, found in versions().items() if name != "machine"}
 
 
-def _start(spec: ShardSpec, cpus: int) -> Any:
+def _start(spec: ShardSpec, cpus: int, gpus: float) -> Any:
     host: Any = ray.remote(_Host)
     options = host.options(
         num_cpus=cpus,
+        num_gpus=gpus,
         scheduling_strategy="SPREAD",
         runtime_env={"env_vars": CHILD_ENVIRONMENT},
     )
-    return options.remote(spec, package_versions())
+    return options.remote(on_own_card(spec), package_versions())
 
 
 def _connect(address: str) -> None:

@@ -11,6 +11,10 @@ def ask_for_pid(shard):
     return [os.getpid() for _ in shard.task_indices]
 
 
+def ask_for_cards(shard):
+    return [os.environ.get("CUDA_VISIBLE_DEVICES") for _ in shard.task_indices]
+
+
 def fail_everywhere(shard):
     raise ValueError(f"shard {shard.task_indices.start} fails")
 
