@@ -1,4 +1,4 @@
-"""A GPU for each worker on Ray: what is asked of a real cluster, whose two GPUs are said to be there.
+"""A GPU for each worker on Ray: asked of a real cluster, which only says that it has two.
 
 Ray counts GPUs and shows each actor its own, whether there is a card or not; the actors compute on
 the CPU here.

@@ -118,10 +118,11 @@ class RayWorkers:
             self._gpus = gpus_of_worker(spec.config)
             room = room_for_workers(ray.nodes(), self._gpus)
             if self._gpus and not room:
+                own, device = spec.config.gpus_per_worker, spec.config.device
                 raise ConfigError(
-                    f"each worker is to have {self._gpus:g} GPUs (device = {spec.config.device!r}, "
-                    f"gpus_per_worker = {spec.config.gpus_per_worker:g}), and no machine of the Ray "
-                    "cluster has a CPU and as much of a GPU; see `ray status`"
+                    f"each worker is to have {self._gpus:g} GPUs (device = {device!r}, "
+                    f"gpus_per_worker = {own:g}), and no machine of the Ray cluster has a CPU and "
+                    "as much of a GPU; see `ray status`"
                 )
             self._specs = cut(spec, max(1, room))
             self.count = len(self._specs)
