@@ -65,7 +65,7 @@ def test_a_part_of_a_gpu_lets_several_workers_share_it(cluster):
     assert sorted({*cards}) == ["0", "1"]
 
 
-def test_a_worker_that_needs_no_gpu_sees_none(cluster):
+def test_a_worker_that_needs_no_gpu_is_given_none(cluster):
     config = replace(CONFIG, gpus_per_worker=0.0, tasks_per_batch=2)
     with pool(build_experiment(config), cluster.address) as workers:
         assert {*workers.map(ask_for_cards)} <= {None, ""}
