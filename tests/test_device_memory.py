@@ -11,6 +11,7 @@ from metarl.cli import main
 from metarl.experiments import device_memory
 from metarl.experiments.build import build_experiment
 from metarl.foundation import memory
+from metarl.foundation.errors import ConfigError
 from metarl.training import train
 
 pytestmark = pytest.mark.whole_runs
@@ -51,13 +52,13 @@ def test_the_estimate_is_near_what_the_cpu_allocates(preset, case):
     fraction = changes.pop("curvature_fraction", 1.0)
     config = tiny_config(preset, **changes, agent_settings={"curvature_fraction": fraction})
     experiment = build_experiment(config)
-    estimate = experiment.bytes_on_card(workers=0)
+    estimate = experiment.bytes_on_card(0, fraction)
     assert estimate / 1.5 < allocated_at_most(experiment) < 1.5 * estimate
 
 
 def test_each_worker_takes_a_process_of_the_card():
     experiment = build_experiment(tiny_config())
-    alone, two = (experiment.bytes_on_card(workers) for workers in (0, 2))
+    alone, two = (experiment.bytes_on_card(workers, 1.0) for workers in (0, 2))
     assert 2 * device_memory.PROCESS_BYTES < two - alone < 2.1 * device_memory.PROCESS_BYTES
 
 
@@ -88,8 +89,10 @@ def test_what_is_free_is_asked_of_the_card_that_is_named(monkeypatch):
     assert memory.free_on_card("cpu") is None
 
 
-def test_agents_without_curvature_need_less():
-    config = tiny_config(horizon=100, hidden_sizes=(64,))
-    without = dataclasses.replace(config, agent="promp", agent_settings={})
-    needed = [build_experiment(each).bytes_on_card(0) for each in (config, without)]
-    assert needed[1] < needed[0]
+def test_agents_that_the_estimate_is_not_of_are_let_through(monkeypatch):
+    monkeypatch.setattr(memory, "free_on_card", lambda device: 1)
+    config = tiny_config()
+    with pytest.raises(ConfigError, match="of the memory of device cpu, and 1 B are free"):
+        build_experiment(config).require_memory(0)
+    other = dataclasses.replace(config, agent="promp", agent_settings={})
+    build_experiment(other).require_memory(0)

@@ -1,8 +1,8 @@
 """How much memory of a GPU an iteration takes, told from its sizes.
 
-The estimate is of the gradient family's agents with policies of fully connected layers. Its factors
-were fitted to what torch allocates on the CPU, where the same tensors are made; it is within 1.5
-times of that (`tests/test_device_memory.py`).
+The estimate is of MAML-TRPO, with a policy of fully connected layers, and serves its relatives. Its
+factors were fitted to what torch allocates on the CPU, where the same tensors are made; it is
+within 1.5 times of that (`tests/test_device_memory.py`).
 """
 
 PROCESS_BYTES = 500 * 2**20
@@ -35,7 +35,7 @@ def iteration_bytes(
         tasks: of the meta-batch.
         longest: most steps of a task in one phase: episodes × horizon.
         phases: of collecting: adaptation steps + 1.
-        curvature_rows: steps of a task that the curvature is taken from; 0: there is none.
+        curvature_rows: steps of a task that the curvature is taken from.
         step: numbers of one observation and one action.
         hidden_units: of all hidden layers.
         parameters: of the policy.

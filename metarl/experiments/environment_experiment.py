@@ -122,8 +122,13 @@ class EnvironmentExperiment:
             f"{config.episodes_per_task} × horizon = {config.horizon} × {phases} phases",
             "take fewer tasks, episodes or steps",
         )
+        settings = read_fields(
+            load_agent(config.agent).settings, config.agent_settings, f"agent {config.agent}"
+        )
+        if not isinstance(settings, TrustRegionSettings):
+            return  # the estimate is of no other agents
         require_room_on_card(
-            self.bytes_on_card(workers),
+            self.bytes_on_card(workers, settings.curvature_fraction),
             config.device,
             f"an iteration of tasks_per_batch = {config.tasks_per_batch} × episodes_per_task = "
             f"{config.episodes_per_task} × horizon = {config.horizon} × {phases} phases in "
@@ -131,21 +136,16 @@ class EnvironmentExperiment:
             "take fewer tasks, episodes, steps or workers, or a smaller curvature_fraction",
         )
 
-    def bytes_on_card(self, workers: int) -> int:
+    def bytes_on_card(self, workers: int, curvature_fraction: float) -> int:
         """Estimate what an iteration of training takes on a GPU, in all workers together."""
         config = self.config
         space, actions = self.environment.observation_space, self.environment.action_space
         longest = config.episodes_per_task * config.horizon
-        name = config.agent
-        settings = read_fields(load_agent(name).settings, config.agent_settings, f"agent {name}")
-        rows = 0
-        if isinstance(settings, TrustRegionSettings):
-            rows = rows_of_a_task(settings.curvature_fraction, longest)
         return iteration_bytes(
             tasks=config.tasks_per_batch,
             longest=longest,
             phases=config.adaptation_steps + 1,
-            curvature_rows=rows,
+            curvature_rows=rows_of_a_task(curvature_fraction, longest),
             step=math.prod(space.shape or (1,)) + math.prod(actions.shape or (1,)),
             hidden_units=sum(config.hidden_sizes),
             parameters=sum(value.numel() for value in self.initial.values()),
