@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 
 # Test files run side by side; each test process computes with one thread.
 TEST_PROCESSES ?= 2
-PYTEST := -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+PYTEST := -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 OLD_MUJOCO := .venv-mujoco-3.3
 META_WORLD := .venv-metaworld
