@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# Test files run side by side; each test process computes with one thread.
-TEST_PROCESSES ?= 2
+# Test files run side by side; each test process computes with one thread. Many tests wait for a
+# program that they have started, so two cores are busy with three processes.
+TEST_PROCESSES ?= 3
 PYTEST := -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 OLD_MUJOCO := .venv-mujoco-3.3

@@ -4,9 +4,7 @@ Ray counts GPUs and shows each actor its own, whether there is a card or not; th
 the CPU here.
 """
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from building import pool, run, tiny_config, without_times
@@ -18,31 +16,18 @@ from metarl.workers.ray_resources import gpus_of_worker, on_own_card, room_for_w
 
 pytest.importorskip("ray")
 import ray
-from ray.cluster_utils import Cluster
+from ray_clusters import ray_cluster
 
 pytestmark = pytest.mark.whole_runs
 
-SUPPORT = str(Path(__file__).parent / "support")
 CONFIG = tiny_config(tasks_per_batch=5, iterations=2, gpus_per_worker=1.0)
 
 
 @pytest.fixture(scope="module")
 def cluster():
     """A node of four CPUs and, as it says, two GPUs."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SUPPORT, before]))
-    size = {"num_cpus": 4, "num_gpus": 2, "object_store_memory": 100 * 2**20}
-    started = Cluster(initialize_head=True, head_node_args={**size, "include_dashboard": False})
-    try:
-        started.wait_for_nodes()
+    with ray_cluster(num_cpus=4, num_gpus=2) as started:
         yield started
-    finally:
-        ray.shutdown()
-        started.shutdown()
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
 
 
 def test_each_worker_has_a_gpu_of_its_own_and_numbers_are_those_of_one_process(cluster):

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -21,31 +20,18 @@ from metarl.workers.cores import checked_workers
 
 pytest.importorskip("ray")
 import ray
-from ray.cluster_utils import Cluster
+from ray_clusters import STORE, ray_cluster
 
 pytestmark = pytest.mark.whole_runs
-
-SUPPORT = str(Path(__file__).parent / "support")
 
 
 @pytest.fixture(scope="module")
 def cluster():
     """Two nodes of one CPU each, on this machine."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SUPPORT, before]))
-    memory = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-    started = Cluster(initialize_head=True, head_node_args=memory)
-    try:
-        started.second_node = started.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    with ray_cluster(num_cpus=1) as started:
+        started.second_node = started.add_node(num_cpus=1, object_store_memory=STORE)
         started.wait_for_nodes()
         yield started
-    finally:
-        ray.shutdown()
-        started.shutdown()
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
 
 
 CONFIG = tiny_config(tasks_per_batch=5, iterations=4, hidden_sizes=(9,))

@@ -76,6 +76,10 @@ def test_train_evaluate_and_report(capsys):
         for mean, (low, high) in zip(curve["mean"], curve["ci95"], strict=True):
             assert low <= mean <= high
     assert Path("runs/sinusoid/examples.svg").exists()
+    lines = json.loads(Path("runs/sinusoid/examples.json").read_text())
+    assert {(line["model"], line["task"]) for line in lines} == {
+        (agent, task) for agent in steps for task in (1, 2)
+    }
 
     assert main(["report", "runs/sinusoid", "runs/sinusoid-oracle"]) == 0
     page = Path("runs/sinusoid/report.html").read_text()

@@ -24,6 +24,7 @@ from metarl.foundation.errors import ConfigError, RunFolderError
 from metarl.foundation.messages import say
 from metarl.foundation.versions import versions
 from metarl.reports.example_figures import example_figure
+from metarl.reports.example_numbers import keep_numbers
 from metarl.reports.figures import Panel, adaptation_figure, save_figure
 from metarl.reports.progress import TaskProgress, task_progress_for
 from metarl.runs.contenders import Contender, group_runs, with_baselines
@@ -115,6 +116,7 @@ class Evaluation:
         written = [file, *save_figure(self.plot(), file.with_suffix(""))]
         if self.examples is not None:
             written += save_figure(self.examples, file.with_name("examples"))
+            written += keep_numbers(self.examples, file.parent)
         return written
 
 

@@ -13,6 +13,7 @@ from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import MEBIBYTE, read_bytes, write_whole
 from metarl.foundation.versions import OWN_VERSION
 from metarl.reports import report_figures
+from metarl.reports.example_numbers import example_table
 from metarl.reports.figures import adaptation_figure
 from metarl.reports.inline_figures import inline_svg
 from metarl.reports.report_figures import Drawn, TaskPaths
@@ -100,7 +101,11 @@ def render_page(
         shares=_optional(report_figures.time_figure(times)),
         evaluated=[_section(it) for it in evaluated],
         examples=[
-            (data_uri(run.examples, "image/svg+xml"), f"Single held-out tasks of {run.run_dir}")
+            (
+                data_uri(run.examples, "image/svg+xml"),
+                f"Single held-out tasks of {run.run_dir}",
+                example_table(run.example_numbers),
+            )
             for run in runs
             if run.examples
         ],

@@ -12,6 +12,7 @@ from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.files import MEBIBYTE, read_bytes
 from metarl.reports.clip_returns import ClipReturns, read_clip_returns
 from metarl.reports.evaluations import Evaluation, range_of, read_evaluation
+from metarl.reports.example_numbers import DrawnLine, read_numbers
 from metarl.runs.checkpoints import Checkpoints
 from metarl.runs.metrics import read_metrics
 from metarl.runs.provenance import read_sessions, summary_of
@@ -48,6 +49,8 @@ class Run:
     """By task range; the range of training is called training."""
     examples: bytes
     """What `metarl evaluate` drew of single tasks of a problem, as SVG; empty: nothing."""
+    example_numbers: list[DrawnLine]
+    """The lines of that drawing; empty: it has none, or is older than such files."""
     videos: dict[Path, ClipReturns | None]
     """The clips, and what their episodes paid where that is known."""
     sessions: list[str]
@@ -119,6 +122,7 @@ def read_run(run_dir: Path) -> Run:
         versions=versions,
         evaluations={range_of(file) or TRAINING: read_evaluation(file) for file in files},
         examples=read_bytes(drawn, _LARGEST_DRAWING) if there else b"",
+        example_numbers=read_numbers(run_dir),
         videos={file: read_clip_returns(file) for file in videos},
         sessions=[summary_of(session) for session in sessions],
         first_command=str(sessions[0].get("command") or "") if sessions else "",

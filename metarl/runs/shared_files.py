@@ -44,6 +44,7 @@ _KINDS = (
     _kind(r"evaluation(-[\w-]{1,100})?\.json", 256),
     _kind(r"(evaluation(-[\w-]{1,100})?|examples)\.png", 64),
     _kind(r"(evaluation(-[\w-]{1,100})?|examples)\.svg", 64, from_strangers=False),
+    _kind(r"examples\.json", 16),
     _kind(r"report\.html", 1024, from_strangers=False),
     _kind(r"videos/\w[\w.-]{0,100}\.(mp4|webp|gif)", 256),
     _kind(r"videos/\w[\w.-]{0,100}\.(mp4|webp|gif)\.json", 1),
