@@ -161,16 +161,20 @@ def main() -> None:
     made.add_argument("--slots-per-core", type=int, default=400)
     options = parse(made)
     slots, most_steps = (2, 2) if options.small else (options.slots_per_core, 1000)
-    # Gymnasium's model files make MuJoCo print a note at each construction.
-    mujoco.set_mju_user_warning(lambda message: None)
     available = sorted(os.sched_getaffinity(0))
     results = {}
-    for cores in range(1, min(2, len(available)) + 1):
-        # The processes of AsyncVectorEnv inherit the cores.
-        os.sched_setaffinity(0, available[-cores:])
-        results[str(cores)] = {
-            name: compare(name, options.rounds, slots, cores, most_steps) for name in BODIES
-        }
+    try:
+        # Gymnasium's model files make MuJoCo print a note at each construction.
+        mujoco.set_mju_user_warning(lambda message: None)
+        for cores in range(1, min(2, len(available)) + 1):
+            # The processes of AsyncVectorEnv inherit the cores.
+            os.sched_setaffinity(0, available[-cores:])
+            results[str(cores)] = {
+                name: compare(name, options.rounds, slots, cores, most_steps) for name in BODIES
+            }
+    finally:
+        mujoco.set_mju_user_warning(None)
+        os.sched_setaffinity(0, available)
     record = {
         "command": command(options, "rounds", "slots_per_core"),
         **ran_on("mujoco", "gymnasium", "numpy"),
