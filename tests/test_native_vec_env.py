@@ -8,21 +8,19 @@ import pytest
 from metarl.config.plugins import load_preset
 from metarl.foundation.errors import ConfigError
 from metarl.tasks.environment_batches import make_task_vector
-from metarl.tasks.policy_environment import DrawTasks, policy_environment
+from metarl.tasks.policy_environment import DrawTasks
 
 pytest.importorskip("stable_baselines3")
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from metarl_agents.native_vec_env import NativeVecEnv, environments_of_tasks
+from metarl_agents.native_vec_env import (
+    NativeVecEnv,
+    environments_of_tasks,
+    single_environments,
+)
 
 SLOTS = 3
-
-
-def single_environments(config):
-    return DummyVecEnv(
-        [lambda: Monitor(DrawTasks(policy_environment(config), config.train_range))] * SLOTS
-    )
 
 
 def assert_alike(one, other):
@@ -45,7 +43,7 @@ def assert_alike(one, other):
 )
 def test_a_native_batch_gives_the_numbers_of_single_environments(preset, fields):
     config = dataclasses.replace(load_preset(preset), **fields)
-    native, single = environments_of_tasks(config, SLOTS), single_environments(config)
+    native, single = environments_of_tasks(config, SLOTS), single_environments(config, SLOTS)
     assert isinstance(native, NativeVecEnv)
     assert native.observation_space == single.observation_space
     assert native.action_space == single.action_space

@@ -30,6 +30,11 @@ def environments_of_tasks(config: Config, count: int) -> VecEnv:
         return NativeVecEnv(config, vector)
     if vector is not None:
         vector.close()
+    return single_environments(config, count)
+
+
+def single_environments(config: Config, count: int) -> DummyVecEnv:
+    """Make the same, stepped one after the other."""
     return DummyVecEnv(
         [lambda: Monitor(DrawTasks(policy_environment(config), config.train_range))] * count
     )
@@ -41,7 +46,7 @@ def _restarts_single_slots(vector: gym.vector.VectorEnv[Any, Any, Any]) -> bool:
 
 
 class NativeVecEnv(VecEnv):
-    """What a `DummyVecEnv` of `Monitor(DrawTasks(policy_environment(config)))` is, in one batch.
+    """What `single_environments` gives, in one batch.
 
     Args:
         config: of the run.

@@ -15,7 +15,8 @@ from metarl.config.plugins import load_agent
 from metarl.config.reinforcement import Config
 from metarl.config.suite import Comparison, Suite, SuiteAgent, read_suite
 from metarl.experiments.build import build_experiment
-from metarl.foundation.errors import ConfigError, RunFolderError
+from metarl.foundation.errors import ConfigError
+from metarl.foundation.files import make_folder
 from metarl.foundation.messages import say
 from metarl.reports.benchmark_page import write_results
 from metarl.reports.benchmark_results import collect
@@ -78,10 +79,7 @@ def benchmark(
     cells = cells_of(read, folder)
     if dry_run:
         return Benchmark(folder, tuple(state_of(cell) for cell in cells))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"cannot make {folder}: {error.strerror}") from error
+    make_folder(folder)
     with locked(folder, _warn, "--output"):
         states = [state_of(cell) for cell in cells]
         reasons = _run(states, usable_cores() if workers is None else workers, progress)

@@ -14,7 +14,8 @@ import traceback
 
 from metarl.api.evaluation import evaluate_contenders
 from metarl.api.training import run_training
-from metarl.foundation.errors import MetarlError, RunFolderError
+from metarl.foundation.errors import MetarlError
+from metarl.foundation.files import make_folder
 from metarl.foundation.versions import versions
 from metarl.reports.progress import FunctionDisplay
 from metarl.runs.benchmark_cells import PROTOCOL, Cell, read_cell
@@ -55,10 +56,7 @@ def run_cell(cell: Cell, interruptions: Interruptions) -> None:
 
 def _make_folder(cell: Cell) -> None:
     """Make the folder of an agent that is not trained."""
-    try:
-        cell.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"cannot make {cell.folder}: {error.strerror}") from error
+    make_folder(cell.folder)
     write_config(cell.folder, cell.config)
 
 

@@ -20,7 +20,8 @@ from metarl.config.supervised import SupervisedConfig
 from metarl.experiments.build import build_experiment, untrained_state
 from metarl.experiments.curves import AdaptationCurve, join_seeds, over_seeds
 from metarl.experiments.interface import EvaluatedAgent, EvaluationSheet, Experiment
-from metarl.foundation.errors import ConfigError, RunFolderError
+from metarl.foundation.errors import ConfigError
+from metarl.foundation.files import make_folder
 from metarl.foundation.messages import say
 from metarl.foundation.versions import versions
 from metarl.reports.example_figures import example_figure
@@ -358,8 +359,5 @@ def output_folder(folders: Sequence[Path], output: Folder | None) -> Path:
             raise ConfigError("several runs are evaluated into a folder: name it by --output DIR")
         return folders[0]
     folder = Path(output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"cannot make {folder}: {error.strerror}") from error
+    make_folder(folder)
     return folder

@@ -17,6 +17,7 @@ from metarl.config.reinforcement import Config
 from metarl.config.search_space import as_text, flags_of, read_space
 from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError, MetarlError, RunFolderError
+from metarl.foundation.files import make_folder
 from metarl.foundation.messages import say
 from metarl.reports.tuning_page import (
     PRESET_FILE,
@@ -172,10 +173,7 @@ def run_tuning(
         checked_workers(usable_cores() if workers is None else workers, config.tasks_per_batch)
         _require_tunable(start, plan)
     folder = output or start.run_dir.with_name(f"tune-{start.run_dir.name}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"cannot make {folder}: {error.strerror}") from error
+    make_folder(folder)
     with locked(folder, _warn, "--output"):
         keep_plan(folder, plan)
         for guess in start.guesses:

@@ -61,6 +61,8 @@ class EnvironmentExperiment:
     """Gives spaces and tasks; it is never stepped."""
     policy: PolicySpec
     agent: Agent
+    settings: Any
+    """The agent's own."""
     initial: Parameters
     """What is learned, before training."""
     measure = "mean return"
@@ -122,13 +124,10 @@ class EnvironmentExperiment:
             f"{config.episodes_per_task} × horizon = {config.horizon} × {phases} phases",
             "take fewer tasks, episodes or steps",
         )
-        settings = read_fields(
-            load_agent(config.agent).settings, config.agent_settings, f"agent {config.agent}"
-        )
-        if not isinstance(settings, TrustRegionSettings):
+        if not isinstance(self.settings, TrustRegionSettings):
             return  # the estimate is of no other agents
         require_room_on_card(
-            self.bytes_on_card(workers, settings.curvature_fraction),
+            self.bytes_on_card(workers, self.settings.curvature_fraction),
             config.device,
             f"an iteration of tasks_per_batch = {config.tasks_per_batch} × episodes_per_task = "
             f"{config.episodes_per_task} × horizon = {config.horizon} × {phases} phases in "
@@ -450,4 +449,4 @@ def build_environment_experiment(
         initial = agent.family.initial_parameters(policy, config)
     except TypeError as error:
         raise ConfigError(f"environment {config.env_id!r}: {error}") from error
-    return EnvironmentExperiment(config, environment, policy, agent, initial)
+    return EnvironmentExperiment(config, environment, policy, agent, settings, initial)

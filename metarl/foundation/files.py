@@ -69,6 +69,19 @@ def read_json(file: Path, limit: int = MEBIBYTE) -> Any:
         raise RunFolderError(f"{file} cannot be read: {error}") from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        RunFolderError: it cannot be made.
+
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"cannot make {folder}: {error.strerror}") from error
+
+
 def write_whole(file: Path, data: bytes) -> None:
     """Write a file so that it is either the old one or the new one, whole, and on disk.
 

@@ -131,7 +131,7 @@ def _copy_that_is_here(address: HubAddress, commit: str, run_dir: Path | None) -
         RunFolderError: the folder holds something else.
 
     """
-    folder = run_dir or FOLDER / f"{_folder_name(address)}@{commit[:_SHOWN_OF_COMMIT]}"
+    folder = run_dir or _usual_folder(address, commit)
     if not (folder.exists() or folder.is_symlink()):
         return None
     if _origin_of(folder) == (address.repository, commit):
@@ -149,7 +149,7 @@ def _copied(
     address: HubAddress, snapshot: Path, commit: str, run_dir: Path | None, trust: bool
 ) -> Path:
     """Copy a run out of the cache and check it; it is a run folder as a whole or not at all."""
-    folder = run_dir or FOLDER / f"{_folder_name(address)}@{commit[:_SHOWN_OF_COMMIT]}"
+    folder = run_dir or _usual_folder(address, commit)
     sizes = {
         each.relative_to(snapshot).as_posix(): each.stat().st_size
         for each in snapshot.rglob("*")
@@ -204,6 +204,10 @@ def _if_newer(copy: Path) -> str:
         f"; it was made by metarl {made_by}, and this is {OWN_VERSION}: pip install --upgrade "
         "metarl-suite"
     )
+
+
+def _usual_folder(address: HubAddress, commit: str) -> Path:
+    return FOLDER / f"{_folder_name(address)}@{commit[:_SHOWN_OF_COMMIT]}"
 
 
 def _folder_name(address: HubAddress) -> str:

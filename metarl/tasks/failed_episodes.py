@@ -11,7 +11,7 @@ import numpy as np
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import current_env_id
 from metarl.foundation.errors import ConfigError, RunFolderError, TaskError
-from metarl.foundation.files import MEBIBYTE, read_json, write_whole
+from metarl.foundation.files import MEBIBYTE, make_folder, read_json, write_whole
 
 LARGEST_FILE = 256 * MEBIBYTE
 
@@ -65,10 +65,7 @@ class FailedEpisode:
         """
         numbers = "-".join(str(number) for number in (*self.key[1:], self.task_index))
         file = folder / f"episode-{numbers}.json"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunFolderError(f"cannot make {folder}: {error.strerror}") from error
+        make_folder(folder)
         if folder.is_symlink():
             raise RunFolderError(f"cannot write {file}: {folder} is a symbolic link")
         write_whole(file, (json.dumps(asdict(self), default=_plain) + "\n").encode())
