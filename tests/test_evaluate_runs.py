@@ -168,6 +168,13 @@ def test_a_setting_that_did_not_exist_yet_counts_as_its_default():
     assert group.seeds == (1, 3)
 
 
+def test_seeds_may_have_been_trained_for_different_lengths():
+    train("one")
+    train("longer", "--seed", "2", "--iterations", "2")
+    (group,) = group_runs([Path("one"), Path("longer")])
+    assert group.seeds == (1, 2)
+
+
 def test_runs_that_differ_in_more_than_their_seed_are_no_seeds(capsys):
     train("one")
     train("same")

@@ -164,6 +164,12 @@ CASES = {
     "run_notebooks": [
         Case("adapt-a-policy --small --output .", ("adapt-a-policy.ipynb",), said="KiB")
     ],
+    "show_seeds": [
+        Case(
+            "--output seeds --small",
+            ("seeds/README.md", "seeds/seeds.json", "seeds/half-cheetah-dir.png"),
+        )
+    ],
     "write_gallery": [
         Case(
             "--output . --draw Navigation2D",

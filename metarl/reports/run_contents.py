@@ -14,6 +14,7 @@ from metarl.reports.clip_returns import ClipReturns, read_clip_returns
 from metarl.reports.evaluations import Evaluation, range_of, read_evaluation
 from metarl.reports.example_numbers import DrawnLine, read_numbers
 from metarl.runs.checkpoints import Checkpoints
+from metarl.runs.contenders import SEEDS_DIFFER_IN
 from metarl.runs.metrics import read_metrics
 from metarl.runs.provenance import read_sessions, summary_of
 from metarl.runs.run_folder import read_config
@@ -23,16 +24,6 @@ TRAINING = "training"
 """The name of the task range of training."""
 VIDEO_TYPES = {".mp4": "video/mp4", ".webp": "image/webp", ".gif": "image/gif"}
 _LARGEST_DRAWING = 64 * MEBIBYTE
-_MAY_DIFFER = (
-    "seed",
-    "iterations",
-    "env_steps",
-    "checkpoint_interval",
-    "description",
-    "source",
-    "published",
-)
-"""Settings in which seeds of one experiment may differ."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +69,7 @@ class Run:
     def group(self) -> tuple[str, str, str]:
         """What runs that differ in their seed have in common: preset, agent and settings."""
         settings = dataclasses.asdict(self.config)
-        for name in _MAY_DIFFER:
+        for name in SEEDS_DIFFER_IN:
             settings.pop(name, None)
         return self.config.name, self.agent, json.dumps(settings)
 

@@ -13,13 +13,20 @@ from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
 from metarl.runs.run_folder import read_config
 
-_SEEDS_DIFFER_IN = {
+SEEDS_DIFFER_IN = (
     "seed",
+    "iterations",
+    "env_steps",
     "checkpoint_interval",
     "max_rejections",
     "device",
     "gpus_per_worker",
-}
+    "description",
+    "source",
+    "published",
+)
+"""What seeds of one experiment need not have in common: how long each was trained is told beside
+its returns, and words change with the project."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,8 @@ def group_runs(run_dirs: Sequence[Path]) -> list[Contender]:
     """Group runs by their agent, in the order in which the agents first appear.
 
     Raises:
-        ConfigError: the runs of an agent differ in more than their seed, or two in nothing; or
+        ConfigError: the runs of an agent differ in more than their seed and what
+            `SEEDS_DIFFER_IN` names, or two have the same seed; or
             agents were trained on different tasks.
         RunFolderError: a folder is missing or holds no readable configuration.
 
@@ -58,7 +66,7 @@ def group_runs(run_dirs: Sequence[Path]) -> list[Contender]:
                 )
             seeds[config.seed] = run_dir
             names = [item.name for item in dataclasses.fields(first)]
-            names = [name for name in names if name not in _SEEDS_DIFFER_IN]
+            names = [name for name in names if name not in SEEDS_DIFFER_IN]
             _require_equal(first_dir, first, run_dir, config, names)
         contenders.append(Contender(first, tuple(seeds.values()), tuple(seeds)))
     _require_same_tasks(contenders)
