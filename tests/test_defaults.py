@@ -11,6 +11,7 @@ import pytest
 from building import without_times
 from strange_spaces import Choices, Line, Parts, Picture, PictureAndPlace, Unbounded, identify
 
+from metarl.api.starting_point import starting_point
 from metarl.cli import main
 from metarl.config.reinforcement import environment_name
 from metarl.foundation.errors import ConfigError
@@ -99,6 +100,16 @@ def test_what_the_spaces_do_not_decide_is_a_guess(env_id, more):
     assert lines[1].endswith("set by --tasks-per-batch, --episodes-per-task, --iterations")
     everything = {name for guess in guesses for name in guess.fields}
     assert [guess.describe(config, everything) for guess in guesses] == [""] * len(guesses)
+
+
+def test_a_step_size_that_an_evaluation_does_not_follow_is_said():
+    start = starting_point("navigation-2d")
+    (line,) = start.notes(start.config, {"inner_learning_rate"})
+    assert line.startswith("an evaluation keeps the preset's test_learning_rates = 0.5, 0.25")
+    assert not start.notes(start.config, {"inner_learning_rate", "test_learning_rates"})
+    assert not start.notes(start.config, {"iterations"})
+    start = starting_point("bernoulli-bandit")  # whose evaluation follows the training
+    assert not start.notes(start.config, {"inner_learning_rate"})
 
 
 def test_a_guess_is_said_once_and_what_was_given_is_none(capsys):

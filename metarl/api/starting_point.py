@@ -1,7 +1,7 @@
 """From what a caller names, a preset, an environment or a run, to a configuration to start from."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,6 +31,24 @@ class StartingPoint:
     run_dir: Path
     guesses: tuple[Guess, ...] = ()
     """Which values are guesses, where there is no preset."""
+
+    def notes(self, config: Any, given: Collection[str]) -> list[str]:
+        """Say in a line each what a caller may not expect of a configuration.
+
+        Args:
+            config: what came of the starting point.
+            given: the fields that the caller gave.
+
+        """
+        lines = [line for guess in self.guesses if (line := guess.describe(config, given))]
+        rates = getattr(config, "test_learning_rates", ())
+        if rates and "inner_learning_rate" in given and "test_learning_rates" not in given:
+            said = ", ".join(map(str, rates))
+            lines.append(
+                f"an evaluation keeps the preset's test_learning_rates = {said}; set by "
+                "--test-learning-rates"
+            )
+        return lines
 
 
 def starting_point(

@@ -68,7 +68,7 @@ def train(
     if resume:
         refuse_changes(start.config, config)
     given = {*fields, *(["agent"] if agent else [])}
-    notes = [line for guess in start.guesses if (line := guess.describe(config, given))]
+    notes = start.notes(config, given)
     said = [repr(preset)] * bool(preset) + [f"{name}={value!r}" for name, value in fields.items()]
     return run_training(
         config,

@@ -176,9 +176,8 @@ def run_tuning(
     make_folder(folder)
     with locked(folder, _warn, "--output"):
         keep_plan(folder, plan)
-        for guess in start.guesses:
-            if line := guess.describe(config, given | set(space)):
-                _warn(line)
+        for line in start.notes(config, given | set(space)):
+            _warn(line)
         study = Study(folder, plan)
         runner = TrialRunner(
             folder,

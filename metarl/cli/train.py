@@ -87,8 +87,7 @@ def run(argv: list[str]) -> int:
     config = with_settings(arguments.config, dataclasses.asdict(arguments.settings))
     if arguments.resume:
         refuse_changes(start.config, config)
-    given = given_fields(argv)
-    notes = [line for guess in start.guesses if (line := guess.describe(config, given))]
+    notes = start.notes(config, given_fields(argv))
     return _train(config, arguments, notes, shlex.join(["metarl", "train", *argv]))
 
 
