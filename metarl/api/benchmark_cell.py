@@ -1,26 +1,19 @@
 """A process of a benchmark: trains and evaluates one cell, which its standard input names.
 
-    python -m metarl.api.benchmark_cell
-
-Its standard output gets the reason, if it fails. It ends when its standard input does: with the
-process that started it.
+python -m metarl.api.benchmark_cell
 """
 
-import os
-import signal
 import sys
-import threading
-import traceback
 
 from metarl.api.evaluation import evaluate_contenders
+from metarl.api.job_process import do_job
 from metarl.api.training import run_training
-from metarl.foundation.errors import MetarlError
 from metarl.foundation.files import make_folder
 from metarl.foundation.versions import versions
 from metarl.reports.progress import FunctionDisplay
 from metarl.runs.benchmark_cells import PROTOCOL, Cell, read_cell
 from metarl.runs.contenders import Contender
-from metarl.runs.interruptions import Interrupted, Interruptions
+from metarl.runs.interruptions import Interruptions
 from metarl.runs.run_folder import CONFIG_FILE, write_config, write_evaluation
 from metarl.runs.supervision import failures_kept, supervise
 
@@ -60,34 +53,5 @@ def _make_folder(cell: Cell) -> None:
     write_config(cell.folder, cell.config)
 
 
-def main() -> int:
-    """Run the cell that standard input names; give the exit code."""
-    answer = os.dup(1)
-    os.dup2(2, 1)  # environments may print what they like; it goes into the log
-    # If the parent dies while this process is stopped, the kernel sends SIGHUP; together with the
-    # SIGTERM of `_end_with_parent` that would be two signals, of which the second ends at once.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    cell = read_cell(sys.stdin.buffer.readline())
-    with Interruptions() as interruptions:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-        try:
-            run_cell(cell, interruptions)
-        except Interrupted as interruption:
-            return interruption.exit_code
-        except Exception as error:
-            traceback.print_exc()
-            known = isinstance(error, MetarlError)
-            os.write(answer, (str(error) if known else f"{type(error).__name__}: {error}").encode())
-            return 1
-    return 0
-
-
-def _end_with_parent() -> None:
-    """Save what is reached and end, once nobody holds the other end of standard input."""
-    while os.read(0, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(do_job(lambda line, interruptions: run_cell(read_cell(line), interruptions)))
