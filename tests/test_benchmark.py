@@ -10,8 +10,10 @@ from sessions import newest_checkpoint, records
 
 import metarl
 from metarl.cli import main
-from metarl.foundation.errors import ConfigError, RunFolderError
+from metarl.foundation.errors import ConfigError, RunFolderError, TaskError
 from metarl.runs import run_lock
+from metarl.runs.metrics import read_metrics
+from metarl.workers.cores import usable_cores
 
 SUITE = Path("suite.toml")
 CELLS = Path("out/cells/nav")
@@ -21,6 +23,7 @@ CELLS = Path("out/cells/nav")
 def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("metarl.api.benchmark.run_side_by_side", run_here)
+    monkeypatch.setattr("metarl.tasks.environment_speed.ROUND_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -75,7 +78,11 @@ def test_a_cell_is_the_run_and_the_evaluation_that_one_would_make_by_hand():
 def test_only_what_is_missing_is_run(capsys):
     write_suite(SUITE, seeds=[1])
     run()
-    assert begun(capsys) == ["nav, reptile, seed 1", "nav, random, seed 1"]
+    assert begun(capsys) == [
+        "nav, environments alone",
+        "nav, reptile, seed 1",
+        "nav, random, seed 1",
+    ]
     before = (CELLS / "reptile/seed-1/metrics.jsonl").read_bytes()
     assert not run().failed
     assert begun(capsys) == []
@@ -131,7 +138,7 @@ def test_a_run_that_is_another_one_is_refused_and_left_alone(capsys):
     (CELLS / "reptile/seed-1/config.json").write_text("[")
     (reason,) = run().failed.values()
     assert "config.json cannot be read" in reason
-    assert begun(capsys) == ["nav, reptile, seed 1"]
+    assert begun(capsys) == ["nav, environments alone", "nav, reptile, seed 1"]
     assert (CELLS / "reptile/seed-1/metrics.jsonl").read_bytes() == before
 
 
@@ -154,7 +161,7 @@ def test_a_dry_run_says_what_is_left_and_writes_nothing(capsys):
 
 
 def test_results_are_those_of_the_cells():
-    write_suite(SUITE, seeds=[1, 2], more='scale = {zero = "random", one = 5.0}')
+    write_suite(SUITE, seeds=[1, 2], more='reach = 7.5\nscale = {zero = "random", one = 5.0}')
     found = run().record["comparisons"]["nav"]
     returns = {
         name: np.array(
@@ -188,6 +195,7 @@ def test_results_are_those_of_the_cells():
     thresholds = np.array(found["profiles"]["thresholds"])
     np.testing.assert_allclose(profile, (scores[..., None] > thresholds).mean((0, 1)))
     page = Path("out/README.md").read_text()
+    assert_speed_is_that_of_the_metrics(found["speed"], page)
     for name, agent in found["agents"].items():
         assert f"| {name} | 1, 2 |" in page
         assert f"| {agent['mean_return']:.2f} |" in page
@@ -195,6 +203,60 @@ def test_results_are_those_of_the_cells():
         if line.startswith("!["):
             assert (Path("out") / line.rpartition("(")[2].rstrip(")")).stat().st_size > 0
     assert page.count("![") == 4
+
+
+def assert_speed_is_that_of_the_metrics(speed, page):
+    """Of reptile, which had two iterations with each of two seeds; random is not trained."""
+    assert speed["reach"] == 7.5
+    (agent,) = speed["agents"].values()
+    (alone,) = json.loads(Path("out/speed/nav.json").read_text())
+    assert agent["environment_alone"] == np.median(alone["rounds"])
+    whole, collecting = (
+        [
+            np.median([STEPS / sum(it[f"{name}_seconds"] for name in names) for it in metrics])
+            for metrics in (read_metrics(CELLS / f"reptile/seed-{seed}") for seed in (1, 2))
+        ]
+        for names in (["iteration"], ["collect_and_adapt", "policy", "physics"])
+    )
+    assert agent["training_of_seeds"] == pytest.approx(whole)
+    assert agent["rollout_of_seeds"] == pytest.approx(collecting)
+    ratio = np.mean(collecting) / agent["environment_alone"]
+    assert agent["rollout_to_environment"] == pytest.approx(ratio)
+    assert (agent["reached"], agent["unknown"]) == ([False, False], [])
+    assert agent["processes"] == agent["processes_measured"] == [min(2, usable_cores())]
+    assert agent["trained_on"] == [agent["measured_on"]]
+    assert "| reptile | 1 × 2 | – | " in page
+    assert "not reached, not reached |" in page
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_environments_alone_are_measured_for_folders_of_before_and_may_fail(capsys, monkeypatch):
+    write_suite(SUITE, agents=["reptile"], seeds=[1])
+    run(workers=1)
+    before = (CELLS / "reptile/seed-1/metrics.jsonl").read_bytes()
+    begun(capsys)
+    for file in ("speed/nav.json", "sessions.jsonl", "cells/nav/reptile/seed-1/sessions.jsonl"):
+        (Path("out") / file).unlink()
+
+    def fail(config, slots):
+        raise TaskError("it broke")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("metarl.api.benchmark_speed.measured_speed", fail)
+        found = run()
+    assert begun(capsys) == ["nav, environments alone"]
+    assert not found.failed
+    agent = found.record["comparisons"]["nav"]["speed"]["agents"]["reptile"]
+    assert agent["environment_alone"] is None
+    assert agent["unknown"] == ["its environments alone are not measured: it broke"]
+    agent = run().record["comparisons"]["nav"]["speed"]["agents"]["reptile"]
+    assert agent["environment_alone"] > 0
+    assert agent["training_to_environment"] is None
+    assert (agent["trained_on"], agent["processes"]) == ([], [])
+    assert "does not say what machine" in agent["unknown"][0]
+    assert (CELLS / "reptile/seed-1/metrics.jsonl").read_bytes() == before
+    run()
+    assert begun(capsys) == ["nav, environments alone"]
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -43,6 +43,7 @@ def test_the_smallest_suite_leaves_the_rest_to_the_preset(read):
     assert comparison.evaluation == HeldOut()
     assert comparison.scale == Scale()
     assert comparison.experience is None
+    assert comparison.reach is None
 
 
 def test_agents_may_have_presets_names_and_fields_of_their_own(read, tmp_path):
@@ -63,6 +64,7 @@ def test_agents_may_have_presets_names_and_fields_of_their_own(read, tmp_path):
         seeds = [3]
         env_steps = 5
         experience = 400
+        reach = -20
         fields = {horizon = 7}
         evaluation = {tasks = 9, adaptation_steps = 0, task_range = "training", seed = 4}
         scale = {zero = "small", one = -1}
@@ -79,6 +81,7 @@ def test_agents_may_have_presets_names_and_fields_of_their_own(read, tmp_path):
     assert comparison.fields == {"horizon": 7}
     assert comparison.evaluation == HeldOut(tasks=9, adaptation_steps=0, seed=4)
     assert comparison.scale == Scale(zero="small", one=-1)
+    assert comparison.reach == -20.0
 
 
 def changed(before, after):
@@ -119,6 +122,8 @@ def changed(before, after):
         (SMALLEST + "fields = {iterations = 3}", "fields: iterations is not set here"),
         (SMALLEST + SMALLEST, "two comparisons are called 'nav'"),
         (SMALLEST + "experience = -1", "experience = -1 must be at least 0"),
+        (SMALLEST + "reach = nan", "reach = nan must be a return: a finite number"),
+        (SMALLEST + 'reach = "-10"', "reach = '-10' must be of type float"),
         (SMALLEST + "evaluation = 3", "evaluation: 3 must be a table"),
         (
             SMALLEST + "evaluation = {task = 3}",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metarl.agent.protocol import Family
 from metarl.api.evaluation import tested_beside
 from metarl.api.side_by_side import Job, run_side_by_side
 from metarl.api.starting_point import starting_point, with_fields
@@ -21,6 +22,7 @@ from metarl.foundation.messages import say
 from metarl.reports.benchmark_page import write_results
 from metarl.reports.benchmark_results import collect
 from metarl.runs.benchmark_cells import Cell, CellState, latest_env_steps, state_of
+from metarl.runs.benchmark_speed import Measuring, record_call, speed_file, unmeasured
 from metarl.runs.interruptions import Interrupted
 from metarl.runs.run_lock import locked
 from metarl.workers.cores import usable_cores
@@ -57,7 +59,8 @@ def benchmark(
 
     Every cell, one agent with one seed in one comparison, is a run of its own and computes the same
     numbers as it would alone. What is there is not run again, and what was begun goes on from its
-    checkpoint. A cell that fails does not stop the others.
+    checkpoint. A cell that fails does not stop the others. How fast environments are alone is
+    measured before cells run, where it is not known yet.
 
     Args:
         suite: a TOML file; docs/benchmark.md says what it holds.
@@ -82,10 +85,11 @@ def benchmark(
     make_folder(folder)
     with locked(folder, _warn, "--output"):
         states = [state_of(cell) for cell in cells]
-        reasons = _run(states, usable_cores() if workers is None else workers, progress)
+        count = usable_cores() if workers is None else workers
+        reasons = _run(folder, states, count, progress)
         states = [state_of(cell) for cell in cells]
         results = [
-            collect(one, [it for it in states if it.cell.comparison == one.name], reasons)
+            collect(one, [it for it in states if it.cell.comparison == one.name], reasons, folder)
             for one in read.comparisons
         ]
         record = write_results(folder, file.stem, results)
@@ -121,15 +125,17 @@ def cells_of(suite: Suite, folder: Path) -> list[Cell]:
                 tested=evaluated,
                 task_range=comparison.evaluation.task_range,
                 trains=trains,
+                slots_per_task=config.episodes_per_task if family.collects_in_shards else 1,
+                meets_by=family.meet.__name__,
             )
             for seed in comparison.seeds
-            for name, (config, evaluated, trains) in runs.items()
+            for name, (config, evaluated, trains, family) in runs.items()
         ]
     return cells
 
 
-def _configurations(comparison: Comparison) -> dict[str, tuple[Config, Config, bool]]:
-    """Give what each agent is trained by and evaluated by, and whether it is trained at all."""
+def _configurations(comparison: Comparison) -> dict[str, tuple[Config, Config, bool, Family]]:
+    """Give what each agent is trained by and evaluated by, whether it is trained, its family."""
     usual = with_fields(starting_point(comparison.preset), comparison.fields)
     options = dataclasses.asdict(comparison.evaluation)
     task_range, seed = options.pop("task_range"), options.pop("seed")
@@ -139,10 +145,12 @@ def _configurations(comparison: Comparison) -> dict[str, tuple[Config, Config, b
         try:
             config = _configuration(comparison, agent, usual)
             evaluated: Any = tested_beside(config, first, options)
-            build_experiment(evaluated).evaluation_sheets(task_range)
+            experiment = build_experiment(evaluated)
+            experiment.evaluation_sheets(task_range)
         except ConfigError as error:
             raise ConfigError(f"agent {agent.name!r}: {error}") from error
-        runs[agent.name] = (config, evaluated, load_agent(agent.agent).trained)
+        trains, family = load_agent(agent.agent).trained, experiment.agent.family
+        runs[agent.name] = (config, evaluated, trains, family)
     return runs
 
 
@@ -159,14 +167,24 @@ def _configuration(comparison: Comparison, agent: SuiteAgent, usual: Config) -> 
     return dataclasses.replace(config, env_steps=comparison.env_steps)
 
 
-def _run(states: Sequence[CellState], workers: int, progress: Progress | None) -> dict[str, str]:
-    """Run the cells that are to be run; give why some failed, by their names."""
-    jobs = {
-        Job("metarl.api.benchmark_cell", it.cell.to_json(), it.cell.log): it.cell
-        for it in states
-        if it.standing in ("begun", "not begun")
+def _run(
+    folder: Path, states: Sequence[CellState], workers: int, progress: Progress | None
+) -> dict[str, str]:
+    """Run cells, and measure environments alone, which comes first; give why some failed, by name.
+
+    Both only where it is still to be done.
+    """
+    cells = [it.cell for it in states if it.standing in ("begun", "not begun")]
+    lacking = _unmeasured(folder, states)
+    processes = min(workers, len(lacking) + len(cells))
+    measurings = [Measuring(file, those, processes) for file, those in lacking.items()]
+    jobs: dict[Job, Cell | Measuring] = {
+        **{Job("metarl.api.benchmark_speed", it.to_json(), it.log): it for it in measurings},
+        **{Job("metarl.api.benchmark_cell", it.to_json(), it.log): it for it in cells},
     }
-    running: list[Cell] = []
+    if cells:
+        _record_call(folder, cells, processes)
+    running: list[Cell | Measuring] = []
     failed: dict[str, str] = {}
     budgets = {str(it.cell): it.cell.config.env_steps for it in states if it.cell.trains}
     trained = {str(it.cell): it.env_steps for it in states if it.cell.trains}
@@ -176,18 +194,18 @@ def _run(states: Sequence[CellState], workers: int, progress: Progress | None) -
         say(f"metarl benchmark: {jobs[job]}: begins")
 
     def ended(job: Job, failure: str) -> None:
-        cell = jobs[job]
-        running.remove(cell)
+        what = jobs[job]
+        running.remove(what)
         if failure:
-            failed[str(cell)] = failure
-        say(f"metarl benchmark: {cell}: {'failed' if failure else 'done'}")
+            failed[str(what)] = failure
+        say(f"metarl benchmark: {what}: {'failed' if failure else 'done'}")
 
     def working() -> None:
         if progress is None:
             return
-        for cell in running:
-            if cell.trains:
-                trained[str(cell)] = latest_env_steps(cell.folder)
+        for what in running:
+            if isinstance(what, Cell) and what.trains:
+                trained[str(what)] = latest_env_steps(what.folder)
         done = sum(min(trained[name], budget) for name, budget in budgets.items())
         progress("; ".join(map(str, running)), done, sum(budgets.values()))
 
@@ -197,6 +215,24 @@ def _run(states: Sequence[CellState], workers: int, progress: Progress | None) -
         say("metarl benchmark: stopped; what was reached is saved, and the same command goes on")
         raise
     return failed
+
+
+def _unmeasured(folder: Path, states: Sequence[CellState]) -> dict[Path, tuple[Cell, ...]]:
+    """Give for files of measurements the cells whose environments are not measured yet."""
+    found = {}
+    for name in dict.fromkeys(it.cell.comparison for it in states):
+        own = [it for it in states if it.cell.comparison == name and it.standing != "refused"]
+        file = speed_file(folder, name)
+        if cells := unmeasured(file, [it.cell for it in own]):
+            found[file] = cells
+    return found
+
+
+def _record_call(folder: Path, cells: Sequence[Cell], processes: int) -> None:
+    try:
+        record_call(folder, cells, processes)
+    except OSError as error:
+        _warn(f"cannot note in {folder} how many cells run at a time: {error.strerror}")
 
 
 def _warn(text: str) -> None:

@@ -18,8 +18,8 @@ was begun goes on from its checkpoint. With more seeds or a larger budget in the
 missing is run. A cell that fails does not stop the others; it is named at the end, and the exit
 code is 1.
 
-The folder gets README.md with a table of each comparison, results.json, and figures of learning
-curves, adaptation, performance profiles and the probability of improvement.
+The folder gets README.md with a table of each comparison and one of speed, results.json, and
+figures of learning curves, adaptation, performance profiles and the probability of improvement.
 
 Examples:
   metarl benchmark benchmarks/suites/small.toml

@@ -113,6 +113,9 @@ class Comparison:
     """How the agents are evaluated."""
     scale: Scale = Scale()
     """What scores 0 and 1."""
+    reach: float | None = None
+    """A return after adaptation in training: the results say after how many seconds it is reached.
+    """
 
     def __post_init__(self) -> None:
         require(self, "name", bool(re.fullmatch(_NAME, self.name)), _NAME_REASON)
@@ -124,6 +127,8 @@ class Comparison:
         require(self, "env_steps", self.env_steps >= 1, "must be at least 1")
         experience_is_good = self.experience is None or self.experience >= 0
         require(self, "experience", experience_is_good, "must be at least 0")
+        reach_is_good = self.reach is None or math.isfinite(self.reach)
+        require(self, "reach", reach_is_good, "must be a return: a finite number")
 
 
 @dataclass(frozen=True)

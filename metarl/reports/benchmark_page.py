@@ -25,6 +25,7 @@ from metarl.reports.benchmark_results import (
     record_of,
     scores_of,
 )
+from metarl.reports.benchmark_speed_table import speed_section
 from metarl.reports.figures import Panel, adaptation_figure, save_figure
 
 RESULTS_FILE = "results.json"
@@ -152,7 +153,8 @@ def _section(result: ComparisonResult, found: Mapping[str, Any], drawn: Sequence
             f"- {state.cell.agent}, seed {state.cell.seed}: {_first_line(state.reason)}"
             for state in result.missing
         ]
-    return lines + _pictures(comparison.name, drawn)
+    lines += _pictures(comparison.name, drawn)
+    return lines + speed_section(found["speed"])
 
 
 def _table(found: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,10 @@ from metarl.learning.score_statistics import (
     shares_above,
     wins,
 )
+from metarl.reports.benchmark_speed import AgentSpeed, record_of_speed, speed_of_agents
 from metarl.reports.evaluations import read_evaluation
 from metarl.runs.benchmark_cells import CellState
-from metarl.runs.metrics import Record, read_metrics
+from metarl.runs.metrics import Record, read_metrics, training_return
 
 _THRESHOLDS = 201
 _OUTLIERS = 1.0
@@ -77,23 +79,26 @@ class AgentResult:
         return position_at(used.tolist(), self.allowed)
 
     @cached_property
+    def metrics(self) -> list[list[Record]]:
+        """The records of each run's training."""
+        return [
+            read_metrics(state.cell.folder) if state.cell.trains else [] for state in self.states
+        ]
+
+    @cached_property
     def learning(self) -> list[tuple[list[int], list[float]]]:
         """Env steps and returns of each run's training; nothing where none is measured."""
         found = []
-        for state in self.states:
-            records = read_metrics(state.cell.folder) if state.cell.trains else []
+        for records in self.metrics:
             measured = [
-                (it["env_steps"], value) for it in records if (value := _return_of(it)) is not None
+                (it["env_steps"], value)
+                for it in records
+                if (value := training_return(it)) is not None
             ]
             if measured:
                 steps, returns = zip(*measured, strict=True)
                 found.append((list(steps), list(returns)))
         return found
-
-
-def _return_of(record: Record) -> float | None:
-    name = "post_adaptation_return"
-    return record.get(name, record.get("pre_adaptation_return"))
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,8 @@ class ComparisonResult:
     """Those of which a seed is done."""
     missing: tuple[CellState, ...]
     """The cells that are not."""
+    speed: Mapping[str, AgentSpeed]
+    """Of the agents that are trained."""
 
     @cached_property
     def ends(self) -> tuple[float, float] | str:
@@ -134,14 +141,18 @@ class ComparisonResult:
 
 
 def collect(
-    comparison: Comparison, states: Sequence[CellState], reasons: Mapping[str, str]
+    comparison: Comparison,
+    states: Sequence[CellState],
+    reasons: Mapping[str, str],
+    folder: Path,
 ) -> ComparisonResult:
     """Read what the cells of a comparison hold.
 
     Args:
         comparison: of the suite.
         states: of its cells.
-        reasons: why cells failed just now, by their names.
+        reasons: why cells and measurements of speed failed just now, by their names.
+        folder: of the benchmark.
 
     """
     found: dict[str, list[tuple[CellState, AdaptationCurve]]] = {}
@@ -164,7 +175,12 @@ def collect(
     for name in (agent.name for agent in comparison.agents if agent.name in found):
         done, curves = zip(*found[name], strict=True)
         agents[name] = AgentResult(done, curves, comparison.experience)
-    return ComparisonResult(comparison, agents, tuple(missing))
+    done_cells = {
+        name: list(zip((it.cell for it in agent.states), agent.metrics, strict=True))
+        for name, agent in agents.items()
+    }
+    speed = speed_of_agents(done_cells, comparison.reach, folder, reasons)
+    return ComparisonResult(comparison, agents, tuple(missing), speed)
 
 
 @dataclass(frozen=True)
@@ -251,6 +267,7 @@ def _of_comparison(result: ComparisonResult) -> dict[str, Any]:
         "agents": {
             name: _of_agent(found, result.scores.get(name)) for name, found in result.agents.items()
         },
+        "speed": record_of_speed(result.speed, comparison.reach),
         "missing": [
             {
                 "agent": state.cell.agent,

@@ -43,6 +43,10 @@ class Cell:
     """What the held-out tasks are drawn from."""
     trains: bool
     """Whether there is anything to train."""
+    slots_per_task: int
+    """Episodes of a task that run side by side in training."""
+    meets_by: str
+    """The function that meets tasks in training: a phase in the metrics has its name."""
 
     def __str__(self) -> str:
         """Name the cell."""

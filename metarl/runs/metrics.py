@@ -36,6 +36,12 @@ def read_metrics(run_dir: Path) -> list[Record]:
     return records
 
 
+def training_return(record: Record) -> float | None:
+    """Give a meta-batch's mean return after adaptation, or without one where nobody adapts."""
+    value: float | None = record.get("post_adaptation_return", record.get("pre_adaptation_return"))
+    return value
+
+
 class MetricsFollower:
     """Reads a metrics file that grows, each line once."""
 

@@ -51,13 +51,28 @@ def describe_session(
         "after_iteration": after_iteration,
         "workers": workers,
         "versions": dict(versions),
+        **describe_machine(device),
+        "torch_threads": torch.get_num_threads(),
+        "git": _git(),
+    }
+
+
+def describe_machine(device: str) -> dict[str, Any]:
+    """Describe the machine, and the device of what is learned by torch's name of it."""
+    return {
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "device": describe_device(device),
-        "torch_threads": torch.get_num_threads(),
-        "git": _git(),
     }
+
+
+def machine_in_words(session: Mapping[str, Any]) -> str:
+    """Say the machine of a session in a few words: processor, cores and, if it has one, the GPU."""
+    words = f"{session.get('cpu')}, {session.get('cores')} cores"
+    device = session.get("device")
+    model = device.get("model") if isinstance(device, dict) else None
+    return f"{words}, {model}" if model else words
 
 
 def record_session(

@@ -1,8 +1,10 @@
 """A tiny suite, and a way of running its cells in this process."""
 
 from metarl.api.benchmark_cell import run_cell
+from metarl.api.benchmark_speed import measure
 from metarl.foundation.errors import MetarlError
 from metarl.runs.benchmark_cells import read_cell
+from metarl.runs.benchmark_speed import read_measuring
 from metarl.runs.interruptions import Interruptions
 
 TINY = """\
@@ -46,7 +48,10 @@ def run_here(jobs, count, started, ended, working):
     for job in jobs:
         started(job)
         try:
-            run_cell(read_cell(job.line), Interruptions())
+            if job.module == "metarl.api.benchmark_speed":
+                measure(read_measuring(job.line))
+            else:
+                run_cell(read_cell(job.line), Interruptions())
         except MetarlError as error:
             ended(job, str(error))
         else:
