@@ -211,13 +211,14 @@ def assert_speed_is_that_of_the_metrics(speed, page):
     (agent,) = speed["agents"].values()
     (alone,) = json.loads(Path("out/speed/nav.json").read_text())
     assert agent["environment_alone"] == np.median(alone["rounds"])
-    whole, collecting = (
+    whole, collecting, stepping = (
         [
             np.median([STEPS / sum(it[f"{name}_seconds"] for name in names) for it in metrics])
             for metrics in (read_metrics(CELLS / f"reptile/seed-{seed}") for seed in (1, 2))
         ]
-        for names in (["iteration"], ["collect_and_adapt", "policy", "physics"])
+        for names in (["iteration"], ["collect_and_adapt", "policy", "physics"], ["physics"])
     )
+    assert agent["environment_in_training_of_seeds"] == pytest.approx(stepping)
     assert agent["training_of_seeds"] == pytest.approx(whole)
     assert agent["rollout_of_seeds"] == pytest.approx(collecting)
     ratio = np.mean(collecting) / agent["environment_alone"]

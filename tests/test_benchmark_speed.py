@@ -45,7 +45,7 @@ RECORDS = [record(1, 100, 1.0), record(2, 300, 1.0), record(3, 700, 0.5)]
 
 def test_rates_are_medians_over_iterations_of_their_own_steps():
     found = speed_of_run(RECORDS, "meet", None)
-    assert found == RunSpeed(rollout=800.0, training=200.0, seconds_to_reach="")
+    assert found == RunSpeed(3200.0, rollout=800.0, training=200.0, seconds_to_reach="")
 
 
 def test_an_iteration_after_one_that_is_not_recorded_has_no_rate():
@@ -94,7 +94,10 @@ def agent(**changes):
         "slots_per_task": 4,
         "alone": measurement(),
         "unmeasured": "not measured",
-        "runs": (RunSpeed(400.0, 100.0, 61.0), RunSpeed(600.0, 300.0, NOT_REACHED)),
+        "runs": (
+            RunSpeed(700.0, 400.0, 100.0, 61.0),
+            RunSpeed(1100.0, 600.0, 300.0, NOT_REACHED),
+        ),
         "machines": ("CPU X, 2 cores",),
         "processes": (2,),
     }
@@ -105,7 +108,8 @@ def test_the_record_has_medians_over_seeds_and_their_ratio_to_the_environment_al
     found = record_of_speed({"maml": agent()}, -15.0)
     assert (found["reach"], found["records_averaged"]) == (-15.0, 5)
     one = found["agents"]["maml"]
-    assert (one["environment_alone"], one["rollout"], one["training"]) == (1000.0, 500.0, 200.0)
+    assert (one["environment_alone"], one["environment_in_training"]) == (1000.0, 900.0)
+    assert (one["rollout"], one["training"]) == (500.0, 200.0)
     assert (one["rollout_to_environment"], one["training_to_environment"]) == (0.5, 0.2)
     assert (one["seconds_to_reach"], one["reached"]) == ([61.0, None], [True, False])
     assert (one["tasks"], one["slots_per_task"], one["frame_skip"]) == (2, 4, None)
@@ -114,12 +118,12 @@ def test_the_record_has_medians_over_seeds_and_their_ratio_to_the_environment_al
 
 def test_the_page_has_a_row_for_each_agent_and_says_what_is_not_known():
     half = measurement(tasks_at_once=1, frame_skip=5)
-    foreign = RunSpeed("collecting is not known", 100.0, "seconds are not known")
+    foreign = RunSpeed(800.0, "collecting is not known", 100.0, "seconds are not known")
     agents = {"maml": agent(), "far": agent(alone=half, runs=(foreign,), machines=("B", "C"))}
     lines = speed_section(record_of_speed(agents, -15.0))
     assert "| seconds to -15 |" in "".join(lines)
-    assert "| maml | 2 × 4 | – | 1,000 | 500 | 0.5 | 200 | 0.2 | 61, not reached |" in lines
-    assert "| far | 2 × 4, tasks at once: 1 | 5 | 1,000 | – | – | 100 | – | – |" in lines
+    assert "| maml | 2 × 4 | – | 1,000 | 900 | 500 | 0.5 | 200 | 0.2 | 61, not reached |" in lines
+    assert "| far | 2 × 4, tasks at once: 1 | 5 | 1,000 | 800 | – | – | 100 | – | – |" in lines
     reasons = [line for line in lines if line.startswith("- ")]
     assert [line.partition(":")[0] for line in reasons] == ["- far"] * 3
     assert "trained on another machine (B; C) than its environments were measured on" in reasons[0]

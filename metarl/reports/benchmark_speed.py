@@ -30,10 +30,12 @@ NOT_REACHED = "not reached"
 class RunSpeed:
     """How fast one run was trained; in place of a number it may say why it is not known."""
 
+    stepping: float | str
+    """Env steps/s of the environments in training, the median over iterations."""
     rollout: float | str
-    """Env steps/s of collecting by the policy, the median over iterations."""
+    """Env steps/s of collecting by the policy, likewise."""
     training: float | str
-    """Env steps/s of whole iterations, the median over them."""
+    """Env steps/s of whole iterations, likewise."""
     seconds_to_reach: float | str
     """Of training, up to the return that is named."""
 
@@ -56,6 +58,11 @@ class AgentSpeed:
     """Those that the runs were trained on, in words; they may not be recorded."""
     processes: tuple[int, ...]
     """How many of the benchmark's processes worked at a time; it may not be recorded."""
+
+    @property
+    def stepping(self) -> float | None:
+        """The median over seeds."""
+        return _median([run.stepping for run in self.runs])
 
     @property
     def rollout(self) -> float | None:
@@ -95,7 +102,7 @@ class AgentSpeed:
         said = [] if self.alone else [self.unmeasured]
         said += [self._other_machine] if self._other_machine else []
         for run in self.runs:
-            found = (run.rollout, run.training, run.seconds_to_reach)
+            found = (run.stepping, run.rollout, run.training, run.seconds_to_reach)
             said += [it for it in found if isinstance(it, str) and it != NOT_REACHED]
         return list(dict.fromkeys(filter(None, said)))
 
@@ -110,21 +117,24 @@ def speed_of_run(records: Sequence[Record], meets_by: str, reach: float | None) 
 
     """
 
-    def collecting(record: Record) -> float | None:
-        names = (meets_by, "policy", "physics")
-        parts = [record.get(f"{name}_seconds") for name in names]
-        return None if None in parts else sum(filter(None, parts))
-
+    collecting = _seconds_of(meets_by, "policy", "physics")
     return RunSpeed(
+        _rate(records, _seconds_of("physics")) or "its metrics do not say how long steps took",
         _rate(records, collecting) or "its metrics do not say how long collecting took",
-        _rate(records, _whole) or "its metrics do not say how long iterations took",
+        _rate(records, _seconds_of("iteration"))
+        or "its metrics do not say how long iterations took",
         "" if reach is None else seconds_to_reach(records, reach),
     )
 
 
-def _whole(record: Record) -> float | None:
-    seconds: float | None = record.get("iteration_seconds")
-    return seconds
+def _seconds_of(*names: str) -> Callable[[Record], float | None]:
+    """Give what reads a record's seconds of some phases together; None: one is not there."""
+
+    def read(record: Record) -> float | None:
+        parts = [record.get(f"{name}_seconds") for name in names]
+        return None if None in parts else sum(filter(None, parts))
+
+    return read
 
 
 def _rate(records: Sequence[Record], seconds_of: Callable[[Record], float | None]) -> float | None:
@@ -157,7 +167,7 @@ def seconds_to_reach(records: Sequence[Record], reach: float) -> float | str:
     seconds, last, known = 0.0, 0, True
     returns: deque[float] = deque(maxlen=AVERAGED)
     for record in records:
-        spent = _whole(record)
+        spent = record.get("iteration_seconds")
         known &= record["iteration"] == last + 1 and bool(spent)
         seconds, last = seconds + (spent or 0.0), record["iteration"]
         value = training_return(record)
@@ -235,12 +245,14 @@ def _of_agent(found: AgentSpeed) -> dict[str, Any]:
     alone = found.alone
     return {
         "environment_alone": alone and alone.env_steps_per_second,
+        "environment_in_training": found.stepping,
         "rollout": found.rollout,
         "training": found.training,
         "rollout_to_environment": found.beside_alone(found.rollout),
         "training_to_environment": found.beside_alone(found.training),
         "seconds_to_reach": _or_none([run.seconds_to_reach for run in found.runs]),
         "reached": [_reached(run.seconds_to_reach) for run in found.runs],
+        "environment_in_training_of_seeds": _or_none([run.stepping for run in found.runs]),
         "rollout_of_seeds": _or_none([run.rollout for run in found.runs]),
         "training_of_seeds": _or_none([run.training for run in found.runs]),
         "tasks": found.tasks,

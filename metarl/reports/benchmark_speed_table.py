@@ -18,8 +18,8 @@ def speed_section(found: Mapping[str, Any]) -> list[str]:
     agents = found["agents"]
     if not agents:
         return []
-    headings = ["agent", "batch", "frame skip", "environment alone", "rollout", "÷ alone"]
-    headings += ["training", "÷ alone"]
+    headings = ["agent", "batch", "frame skip", "environment alone", "… in training"]
+    headings += ["rollout", "÷ alone", "training", "÷ alone"]
     if found["reach"] is not None:
         headings.append(f"seconds to {found['reach']:g}")
     rows = [_row(name, one, found["reach"]) for name, one in agents.items()]
@@ -46,6 +46,7 @@ def _row(name: str, one: Mapping[str, Any], reach: float | None) -> list[str]:
         _batch(one),
         _number(one["frame_skip"], "d"),
         _number(one["environment_alone"], ",.0f"),
+        _number(one["environment_in_training"], ",.0f"),
         _number(one["rollout"], ",.0f"),
         _number(one["rollout_to_environment"], ".2g"),
         _number(one["training"], ",.0f"),
