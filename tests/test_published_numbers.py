@@ -1,0 +1,210 @@
+"""Numbers that documents publish are those of the committed files that they come from.
+
+tests/test_readme.py compares what the README's results say was measured here.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metarl.cli import main
+from metarl.config.plugins import load_preset
+
+ROOT = Path(__file__).parent.parent
+
+
+def load(file):
+    return json.loads((ROOT / file).read_text())
+
+
+def listed(numbers, decimals, between=" / "):
+    return between.join(f"{number:.{decimals}f}" for number in numbers)
+
+
+def with_interval(number, interval, decimals):
+    return f"{number:.{decimals}f} [{listed(interval, decimals, ', ')}]"
+
+
+def speed():
+    """docs/speed.md and docs/comparison.md."""
+    measured = load("benchmarks/iteration.json")
+    two = measured["W"]["2 workers"]
+    seconds = f"{two['seconds']['iteration']:.1f} s"
+    navigation = measured["navigation-2d"]["seconds"]["iteration"]
+    memory = load("benchmarks/memory.json")["samples"][-1]["worker MB"]
+    yield "speed.md", f"takes {seconds} on two cores"
+    yield "speed.md", f"That is {two['to bare physics']:.2f} times what bare"
+    yield "speed.md", f"An iteration of 2D navigation takes {navigation:.2f} s"
+    yield "speed.md", f"stays flat, at {memory:.0f} MB"
+    yield "comparison.md", f"Here as many environment steps take {seconds}"
+
+
+def scaling():
+    """docs/scaling.md: what a map costs, and what dealing tasks would bring."""
+    for carried, ways in load("benchmarks/workers.json")["milliseconds"].items():
+        yield "scaling.md", f"| {carried} | {listed(ways.values(), 2, ' | ')} |"
+    for of_workers in load("benchmarks/dealing.json")["results"].values():
+        for workers, ways in of_workers.items():
+            shares = [ways["fixed"]["waiting"]]
+            shares += [ways[way]["to fixed"] for way in ("shrinking", "single")]
+            row = " | ".join(f"{share:.0%}" for share in shares)
+            yield "scaling.md", f"| {workers} | {row} |"
+
+
+def of_memory(experiment):
+    """Give agents' results in an experiment of results/memory, and each run's reward by RL²."""
+    agents = load(f"results/memory/{experiment}/summary.json")["agents"]
+    return agents, [run["trial_return"] for run in agents.get("rl2", {"runs": []})["runs"]]
+
+
+def of_seeds(experiment, decimals):
+    """Write the rewards of three seeds of RL², and of all together."""
+    agents, (first, second, third) = of_memory(experiment)
+    together = agents["rl2"]["trial_return"], agents["rl2"]["trial_ci95"]
+    return (
+        f"{first:.{decimals}f}, {second:.{decimals}f} and {third:.{decimals}f}, together "
+        f"{with_interval(*together, decimals)}"
+    )
+
+
+def beside(experiment, decimals, **names):
+    """Write the rewards of classical methods, by what the page calls them."""
+    agents, _ = of_memory(experiment)
+    return ", ".join(
+        f"{shown} {agents[agent]['trial_return']:.{decimals}f}" for agent, shown in names.items()
+    )
+
+
+def memory():
+    """docs/memory.md: how well agents with a memory do."""
+    grid, _ = of_memory("grid-navi-rl2")
+    beliefs, _ = of_memory("grid-navi-varibad")
+    optimal = listed(grid["bayes-optimal"]["mean_return"], 2)
+    yield "memory.md", f"episodes 1 to 4 | {listed(grid['rl2']['mean_return'], 2)};"
+    yield "memory.md", f"Bayes-optimal, computed exactly: {optimal} |"
+    yield "memory.md", f"7.7 M steps | {listed(beliefs['varibad']['mean_return'], 2)};"
+    yield "memory.md", f"{of_seeds('mdp-10-episodes', 1)} on 1,000 MDPs"
+    names = {"ucrl2": "UCRL2", "beb": "BEB", "greedy": "greedy", "opsrl": "OPSRL"}
+    yield "memory.md", beside("mdp-10-episodes", 1, **names, thompson="PSRL")
+    few, many = (of_memory(f"bandit-{arms}-arms-10-pulls")[0] for arms in (5, 10))
+    own = [
+        with_interval(it["rl2"]["trial_return"], it["rl2"]["trial_ci95"], 2) for it in (few, many)
+    ]
+    yield "memory.md", f"{own[0]}; {own[1]}, on 10,000 bandits each"
+    methods = {"bayes-optimal": "Bayes-optimal", "ucb1": "UCB1", "greedy": "greedy"}
+    yield (
+        "memory.md",
+        ", ".join(
+            f"{shown} {few[agent]['trial_return']:.2f} and {many[agent]['trial_return']:.2f}"
+            for agent, shown in {**methods, "thompson": "Thompson"}.items()
+        ),
+    )
+    yield "memory.md", f"{of_seeds('bandit-5-arms-100-pulls', 1)} on 10,000 bandits"
+    names = {"gittins": "Gittins", "ucb1": "UCB1", "ots": "optimistic Thompson"}
+    names |= {"thompson": "Thompson", "greedy": "greedy"}
+    yield "memory.md", beside("bandit-5-arms-100-pulls", 2, **names)
+
+
+def choosing():
+    """docs/choosing.md: multitask beside MAML, and PEARL beside MAML."""
+    seeds = load("results/multitask/summary.json").values()
+    stopped = np.array([of_seed["30"] for of_seed in seeds])
+    before, first, second, third = (
+        sorted({f"{it:.0f}" for it in stopped[:, step]}, key=float, reverse=True)
+        for step in range(4)
+    )
+    maml = load("results/paper/navigation-2d/evaluation.json")["curves"]["maml-trpo"]
+    yield (
+        "choosing.md",
+        f"{before[0]} / {first[0]} to {first[-1]} / {second[0]} to {second[-1]} / {third[0]} "
+        f"beside {listed(maml['mean_return'], 0)} after 0 to 3 steps",
+    )
+    curves = load("results/inference/semicircle-dense/evaluation.json")["curves"]
+    pearl, gradient = (curves[name]["mean_return"] for name in ("pearl", "maml-trpo"))
+    yield "choosing.md", f"is at {pearl[2]:.1f} after two episodes in a new task (40 env steps)"
+    yield "choosing.md", f"(40 env steps), {pearl[9]:.1f} after nine"
+    yield "choosing.md", f"at {gradient[1]:.1f} after one gradient step"
+    yield "choosing.md", f"goes to the middle ({gradient[0]:.1f})"
+    yield "choosing.md", f"to where a sample says ({pearl[0]:.1f})"
+    yield "inference.md", f"and {pearl[9]:.1f} on held-out goals"
+
+
+PUBLISHED = {
+    "2D navigation,": ("navigation-2d", ["maml-trpo"], 1),
+    "half-cheetah direction, 3": ("half-cheetah-dir-finn2017", ["maml-trpo"], 1),
+    "half-cheetah velocity,": ("half-cheetah-vel-finn2017", ["maml-trpo"], 1),
+    "ant velocity,": ("ant-vel-finn2017", ["maml-trpo"], 1),
+    "ant direction,": ("ant-dir-finn2017", ["maml-trpo"], 1),
+    "bandit of 5 arms,": ("bandit-5-arms-100-pulls", ["rl2"], 1),
+    "sinusoid": ("sinusoid", ["5", "maml", "measures"], 2),
+}
+"""Rows of the README's results whose published numbers a preset has: where, and decimals."""
+WRITTEN = {
+    "half-cheetah direction in": ("paper", "half-cheetah-dir-promp-protocol-maml"),
+    "the same by ProMP": ("paper", "half-cheetah-dir-promp-protocol-promp"),
+    "random MDP,": ("memory", "mdp-10-episodes"),
+}
+"""Rows whose published numbers stand in the page of results that a script has written: which, and
+what the first row there begins with."""
+
+
+def cells(row):
+    """Give the cells of a row of the README's results."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"| {row}"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+SENTENCES = [*speed(), *scaling(), *memory(), *choosing()]
+
+
+@pytest.mark.parametrize(("document", "sentence"), SENTENCES)
+def test_a_number_in_the_documents_is_that_of_its_file(document, sentence):
+    text = " ".join((ROOT / "docs" / document).read_text().split()).replace("−", "-")
+    assert sentence in text
+
+
+@pytest.mark.parametrize("row", sorted(PUBLISHED))
+def test_what_the_readme_calls_published_is_what_the_preset_has(row):
+    preset, path, decimals = PUBLISHED[row]
+    found = load_preset(preset).published
+    for key in path:
+        found = found[key]
+    assert cells(row)[2].replace("−", "-") == listed(found, decimals)
+
+
+@pytest.mark.parametrize("row", sorted(WRITTEN))
+def test_what_the_readme_calls_published_is_what_the_page_of_results_has(row):
+    folder, experiment = WRITTEN[row]
+    lines = (ROOT / "results" / folder / "README.md").read_text().splitlines()
+    first = next(line for line in lines if line.startswith(f"| {experiment} |"))
+    assert f"| {cells(row)[2]} " in first
+
+
+@pytest.mark.parametrize("row", ["2D navigation,", "ant velocity,", "ant direction,"])
+def test_the_readme_counts_seeds_and_iterations_of_the_runs(row):
+    preset, _, _ = PUBLISHED[row]
+    runs = list((ROOT / "results" / "paper" / preset.removesuffix("-finn2017")).glob("seed-*"))
+    (counted,) = {len((run / "metrics.jsonl").read_text().splitlines()) for run in runs}
+    seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
+    assert f"{seeds}, {counted} iterations" in cells(row)[0]
+
+
+def test_the_readmes_figure_is_of_the_run_that_it_names():
+    run = load("results/navigation-2d/config.json")
+    evaluation = load("results/navigation-2d/evaluation.json")
+    said = f"seed {run['seed']}, {evaluation['iteration']} iterations"
+    assert f"preset `{run['preset']}`, {said}." in (ROOT / "README.md").read_text()
+    assert f"Right: {len(evaluation['tasks'])} held-out goals" in (ROOT / "README.md").read_text()
+
+
+def test_the_page_of_commands_shows_what_watch_prints(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    main(["watch", "results/navigation-2d", "--once"])
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    printed = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert printed[-4].startswith("return before adaptation")
+    for line in (*printed[:2], *printed[-4:]):
+        assert f"    {line}\n" in page
