@@ -118,7 +118,7 @@ def test_the_record_has_medians_over_seeds_and_their_ratio_to_the_environment_al
 
 def test_the_page_has_a_row_for_each_agent_and_says_what_is_not_known():
     half = measurement(tasks_at_once=1, frame_skip=5)
-    foreign = RunSpeed(800.0, "collecting is not known", 100.0, "seconds are not known")
+    foreign = RunSpeed(800.0, "collecting is not known\nat all", 100.0, "seconds are not known")
     agents = {"maml": agent(), "far": agent(alone=half, runs=(foreign,), machines=("B", "C"))}
     lines = speed_section(record_of_speed(agents, -15.0))
     assert "| seconds to -15 |" in "".join(lines)
@@ -127,6 +127,7 @@ def test_the_page_has_a_row_for_each_agent_and_says_what_is_not_known():
     reasons = [line for line in lines if line.startswith("- ")]
     assert [line.partition(":")[0] for line in reasons] == ["- far"] * 3
     assert "trained on another machine (B; C) than its environments were measured on" in reasons[0]
+    assert "- far: collecting is not known" in reasons
     assert any("CPU X, 2 cores; B; C" in line for line in lines)
     assert speed_section(record_of_speed({}, -15.0)) == []
     without = speed_section(record_of_speed({"maml": agent()}, None))

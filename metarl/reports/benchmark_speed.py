@@ -116,7 +116,6 @@ def speed_of_run(records: Sequence[Record], meets_by: str, reach: float | None) 
         reach: the return that is named; None: none is.
 
     """
-
     collecting = _seconds_of(meets_by, "policy", "physics")
     return RunSpeed(
         _rate(records, _seconds_of("physics")) or "its metrics do not say how long steps took",
@@ -179,12 +178,8 @@ def seconds_to_reach(records: Sequence[Record], reach: float) -> float | str:
 
 
 def _median(rates: Sequence[float | str]) -> float | None:
-    known = _numbers(rates)
+    known = [it for it in rates if not isinstance(it, str)]
     return statistics.median(known) if known else None
-
-
-def _numbers(found: Sequence[float | str]) -> list[float]:
-    return [it for it in found if not isinstance(it, str)]
 
 
 def speed_of_agents(

@@ -23,7 +23,11 @@ def speed_section(found: Mapping[str, Any]) -> list[str]:
     if found["reach"] is not None:
         headings.append(f"seconds to {found['reach']:g}")
     rows = [_row(name, one, found["reach"]) for name, one in agents.items()]
-    reasons = [f"- {name}: {why}" for name, one in agents.items() for why in one["unknown"]]
+    reasons = [
+        f"- {name}: {why.strip().splitlines()[0]}"
+        for name, one in agents.items()
+        for why in one["unknown"]
+    ]
     return [
         "",
         "### Speed",
