@@ -133,7 +133,7 @@ def choosing():
 
 PUBLISHED = {
     "2D navigation,": ("navigation-2d", ["maml-trpo"], 1),
-    "half-cheetah direction, 3": ("half-cheetah-dir-finn2017", ["maml-trpo"], 1),
+    "half-cheetah direction,": ("half-cheetah-dir-finn2017", ["maml-trpo"], 1),
     "half-cheetah velocity,": ("half-cheetah-vel-finn2017", ["maml-trpo"], 1),
     "ant velocity,": ("ant-vel-finn2017", ["maml-trpo"], 1),
     "ant direction,": ("ant-dir-finn2017", ["maml-trpo"], 1),
