@@ -58,7 +58,7 @@ test-metaworld:
 test-gpu:
 	$(PYTHON) -m venv $(GPU)
 	$(GPU)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,gpu]"
-	$(GPU)/bin/python -m pytest tests/test_warp_worlds.py tests/test_devices.py
+	$(GPU)/bin/python -m pytest tests/test_warp_worlds.py tests/test_device_rollout.py tests/test_devices.py
 
 # The site, in docs/_build/html/index.html; a warning is an error. Nothing is fetched from a network.
 docs: $(INSTALLED)

@@ -41,7 +41,7 @@ from metarl.config.plugins import load_preset
 from metarl.config.reinforcement import Config
 from metarl.experiments.build import build_experiment
 from metarl.tasks.distribution import registered, sample_tasks
-from metarl.workers import rollout
+from metarl.workers.policies_of_tasks import PoliciesOfTasks
 from metarl.workers.shards import Shard, ShardSpec
 
 PRESETS = {"pendulum-wrapped": 20, "point-maze": 4, "minigrid-four-rooms": 4}
@@ -156,7 +156,7 @@ class Replaying:
 
     def run(self) -> int:
         """Collect the episodes again; give the number of steps."""
-        acting = rollout._Actors.__call__
+        acting = PoliciesOfTasks.__call__
         first = not self.chosen
 
         def choose(actors: Any, observation: Any, noise: torch.Tensor) -> torch.Tensor:
@@ -166,7 +166,7 @@ class Replaying:
             return self.chosen[self.next - 1]
 
         self.next = 0
-        with mock.patch.object(rollout._Actors, "__call__", choose):
+        with mock.patch.object(PoliciesOfTasks, "__call__", choose):
             episodes = self.ours.shard.collect(self.ours.parameters, (0, 0))
         return sum(of_task.env_steps for of_task in episodes)
 

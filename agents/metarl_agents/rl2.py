@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
 
 from metarl.agent.memory import UNIT, MemoryActor, meet_in_trials, states_along_trial
 from metarl.agent.protocol import AgentState, Family, Memory, Metrics
@@ -22,6 +23,7 @@ from metarl.learning.memory_policy import (
     action_numbers,
     initialise,
     told_actions,
+    told_actions_there,
     what_came_before,
 )
 from metarl.learning.policies import PolicySpec
@@ -31,6 +33,7 @@ from metarl.tasks.observations import flat_layout
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
 from metarl_agents.settings import RL2Settings
 from metarl_agents.trial_ppo import (
+    Array,
     Learner,
     put,
     require_visible_episodes,
@@ -97,6 +100,7 @@ class RL2Actor(MemoryActor):
         self._actions = action_numbers(spec)
         self._answered = layout.size if settings.observe_before else 0
         self._like = next(self._network.parameters())
+        self._scales_there = self._scales.on_device(self._like.device)
 
     def blank(self, rows: int) -> Memory:
         """Give the memory at the start of a trial: zeros."""
@@ -104,13 +108,19 @@ class RL2Actor(MemoryActor):
         last = np.zeros((rows, self._actions + 2 + self._answered))
         return (*(part.cpu().numpy() for part in hidden), last)
 
+    def begin_there(self, rows: int) -> tuple[Tensor, ...]:
+        """Give the memory before the first step, on the device."""
+        return self._there(self.begin(rows))
+
+    def _there(self, memory: Memory) -> tuple[Tensor, ...]:
+        return tuple(torch.from_numpy(part).to(self._like.device) for part in memory)
+
     def draw_noise(
         self, generator: np.random.Generator, steps: int
     ) -> Float[np.ndarray, "time *noise"]:
         """Draw what actions are sampled with."""
         return self._network.policy.draw_noise(generator, steps)
 
-    @torch.no_grad()
     def choose(
         self,
         observations: Float[np.ndarray, "row obs"],
@@ -118,23 +128,34 @@ class RL2Actor(MemoryActor):
         noise: Float[np.ndarray, "row *noise"] | None,
     ) -> tuple[Shaped[np.ndarray, "row *act"], Memory]:
         """Choose an action in each trial."""
+        (seen,) = self._there((observations,))
+        draws = None if noise is None else self._like.new_tensor(noise)
+        chosen, thought = self.choose_there(seen, self._there(memory), draws)
+        return chosen.cpu().numpy(), tuple(part.cpu().numpy() for part in thought)
+
+    @torch.no_grad()
+    def choose_there(
+        self,
+        observations: Float[Tensor, "row obs"],
+        memory: tuple[Tensor, ...],
+        noise: Float[Tensor, "row *noise"] | None,
+    ) -> tuple[Shaped[Tensor, "row *act"], tuple[Tensor, ...]]:
+        """Choose an action in each trial, in tensors on the device."""
         *hidden, last = memory
         policy, rows = self._network.policy, len(observations)
-        seen = self._scales.observations(observations)
+        seen = self._scales_there.observations(observations)
         distribution, following = self._network.step(
-            self._blocks(seen), self._blocks(last), tuple(map(self._blocks, hidden))
+            self._blocks_there(seen),
+            self._blocks_there(last),
+            tuple(map(self._blocks_there, hidden)),
         )
         distribution = tuple(part[:rows] for part in distribution)
-        if noise is None:
-            chosen = policy.mode(distribution)
-        else:
-            chosen = policy.sample(distribution, self._like.new_tensor(noise))
-        actions = chosen.cpu().numpy()
-        told = np.zeros_like(last)
-        told[:, : self._actions] = told_actions(self._spec, actions)
+        chosen = policy.mode(distribution) if noise is None else policy.sample(distribution, noise)
+        told = torch.zeros_like(last)
+        told[:, : self._actions] = told_actions_there(self._spec, chosen)
         if self._answered:
             told[:, -self._answered :] = seen
-        return actions, (*(part[:rows].cpu().numpy() for part in following), told)
+        return chosen, (*(part[:rows] for part in following), told)
 
     def observe(
         self,
@@ -143,10 +164,21 @@ class RL2Actor(MemoryActor):
         ended: Bool[np.ndarray, " row"],
     ) -> Memory:
         """Remember what the last actions paid, and where an episode has ended."""
-        last = memory[-1].copy()
+        return (*memory[:-1], self._paid(memory[-1].copy(), rewards, ended))
+
+    def observe_there(
+        self,
+        memory: tuple[Tensor, ...],
+        rewards: Float[Tensor, " row"],
+        ended: Bool[Tensor, " row"],
+    ) -> tuple[Tensor, ...]:
+        """Remember it, in tensors on the device."""
+        return (*memory[:-1], self._paid(memory[-1].clone(), rewards, ended))
+
+    def _paid(self, last: Array, rewards: Array, ended: Array) -> Array:
         last[:, self._actions] = rewards / self._scales.reward_deviation
         last[:, self._actions + 1] = ended
-        return (*memory[:-1], last)
+        return last
 
 
 @starts_anew

@@ -50,6 +50,9 @@ from metarl_agents.settings import PPOSettings
 
 R = TypeVar("R")
 
+Array = Any
+"""numpy's array, or torch's tensor."""
+
 OBSERVATIONS, REWARDS, RETURNS = "observation_moments", "reward_moments", "return_moments"
 """Running moments among an agent's arrays."""
 _MOST = 10.0
@@ -90,19 +93,22 @@ class Learner:
 
 @dataclass(frozen=True)
 class Scales:
-    """What a policy's inputs are normalised by."""
+    """What a policy's inputs are normalised by: numpy's arrays, or tensors on a device."""
 
-    observation_mean: Float[np.ndarray, " obs"]
-    observation_deviation: Float[np.ndarray, " obs"]
+    observation_mean: Float[Array, " obs"]
+    observation_deviation: Float[Array, " obs"]
     reward_deviation: float
 
-    def observations(
-        self, seen: Float[np.ndarray, "*batch obs"]
-    ) -> Float[np.ndarray, "*batch obs"]:
+    def observations(self, seen: Float[Array, "*batch obs"]) -> Float[Array, "*batch obs"]:
         """Normalise observations."""
         standard = (seen - self.observation_mean) / self.observation_deviation
-        clipped: np.ndarray = np.clip(standard, -_MOST, _MOST)
-        return clipped
+        return standard.clip(-_MOST, _MOST)
+
+    def on_device(self, device: torch.device) -> "Scales":
+        """Give the same for tensors on a device."""
+        moments = (self.observation_mean, self.observation_deviation)
+        mean, deviation = (torch.tensor(each, device=device) for each in moments)
+        return Scales(mean, deviation, self.reward_deviation)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Many simulations of a MuJoCo family side by side, as a Gymnasium vector environment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
@@ -38,13 +39,20 @@ class Worlds(Protocol):
     ) -> None:
         """Begin anew in some slots, with model parameters of their own; leave the others alone."""
 
-    def advance(
-        self, actions: Float[np.ndarray, "slot act"], standing: Flags
-    ) -> Bool[np.ndarray, "slot cause"]:
-        """Make one control step where a slot does not stand still; give what diverged in each.
+    def steer(self, actions: Float[Array, "slot act"]) -> None:
+        """Take the controls of the next control step; remember the state before it."""
+
+    def advance(self, standing: Bool[Array, " slot"]) -> None:
+        """Make one control step; the slots that stand still need not take part."""
+
+    def settle(self, standing: Bool[Array, " slot"]) -> Bool[Array, "slot cause"]:
+        """Put back what was to stand still; give what diverged in each slot.
 
         The causes are in the order of `metarl_envs.mujoco_family.DIVERGED_NAMES`.
         """
+
+    def repeated(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Give a function of arrays that stay where they are in the form to call it often."""
 
     def of_host(self, array: np.ndarray) -> Array:
         """Give an array of the kind that the fields are."""
@@ -62,6 +70,20 @@ def make_worlds(physics: str, body: Body, worlds: int, device: str, threads: int
     from metarl_envs.native_worlds import NativeWorlds  # needs a MuJoCo that has it
 
     return NativeWorlds(body, worlds, threads)
+
+
+@dataclass(frozen=True)
+class SlotsOnDevice:
+    """A batch's slots without the way to the CPU: arrays that each step writes anew, in place."""
+
+    observations: Float[Array, "slot obs"]
+    rewards: Float[Array, " slot"]
+    ended: Bool[Array, " slot"]
+    """Whether the slot's episode has ended, in this step or before."""
+    unstable: Bool[Array, " slot"]
+    """Whether the simulation broke the episode off in this step."""
+    step: Callable[[Float[Array, "slot act"]], None]
+    """Makes one control step in every slot whose episode goes on."""
 
 
 @final
@@ -102,26 +124,45 @@ class MujocoTaskVector(TaskVector):
         self._model = load_model(self._body)
         self._worlds = make_worlds(physics, self._body, num_envs, device, threads)
         self._control_step = self._model.opt.timestep * self._body.frame_skip
-        self._terminated = np.zeros(num_envs, dtype=bool)
-        self._ended = np.zeros(num_envs, dtype=bool)
-        self._last = self._observe()
+        of_host, fields = self._worlds.of_host, self._worlds.fields
+        self._observations = self._copy(self._body.observe(fields))
+        self._before = self._copy(self._body.position(fields))
+        self._actions = of_host(np.zeros((num_envs, self._model.nu)))
+        self._rewards = of_host(np.zeros(num_envs))
+        self._healthy = of_host(np.ones(num_envs, dtype=bool))
+        self._diverged = of_host(np.zeros((num_envs, len(DIVERGED_NAMES)), dtype=bool))
+        self._unstable, self._terminated, self._truncated, self._ended = (
+            of_host(np.zeros(num_envs, dtype=bool)) for _ in range(4)
+        )
+        tasks = self._family.tasks
+        self._tasks_there = self._copy(of_host(tasks.to_rows([tasks.default] * num_envs)))
+        self._prepare = self._worlds.repeated(self._before_physics)
+        self._conclude = self._worlds.repeated(self._after_physics)
+        self.on_device: SlotsOnDevice | None = None
+        """The slots, stepped where the simulations lie; None: that is the CPU's memory."""
+        if physics != "mujoco":
+            self.on_device = SlotsOnDevice(
+                self._observations, self._rewards, self._ended, self._unstable, self._step
+            )
         bounds = self._model.actuator_ctrlrange.astype(np.float32)
+        shape = tuple(self._observations.shape[1:])
         super().__init__(
             num_envs,
             max_episode_steps,
             shared=self,
-            task_space=self._family.tasks.space,
-            observation_space=spaces.Box(-np.inf, np.inf, self._last.shape[1:], np.float64),
+            task_space=tasks.space,
+            observation_space=spaces.Box(-np.inf, np.inf, shape, np.float64),
             action_space=spaces.Box(bounds[:, 0], bounds[:, 1], dtype=np.float32),
-            task=self._family.tasks.default,
+            task=tasks.default,
         )
+        self._steps = of_host(self._steps)
 
     def _use_tasks(self, tasks: Sequence[Any]) -> None:
         self._task_numbers = self._family.tasks.to_rows(tasks)
-        self._tasks_there = self._worlds.of_host(self._task_numbers)
+        self._tasks_there[:] = self._worlds.of_host(self._task_numbers)
 
-    def _observe(self) -> Observations:
-        return self._worlds.on_host(self._body.observe(self._worlds.fields))
+    def _copy(self, array: Array) -> Array:
+        return namespace_of(array).asarray(array, copy=True)
 
     def _start(self, slots: Slots) -> Observations:
         """Put the bodies of some slots where their episodes start."""
@@ -136,41 +177,57 @@ class MujocoTaskVector(TaskVector):
                 self._family.place(positions[row], self._task_numbers[slot])
         self._worlds.start(slots, positions, velocities, parameters)
         self._terminated[slots] = self._ended[slots] = False
-        self._last[slots] = self._observe()[slots]
-        return self._last.copy()
+        self._observations[slots] = self._body.observe(self._worlds.fields)[slots]
+        return self._on_host(self._observations)
 
     def step(
         self, actions: Float[np.ndarray, "slot act"]
     ) -> tuple[Observations, Float[np.ndarray, " slot"], Flags, Flags, dict[str, Any]]:
         """Make one control step in every slot whose episode goes on."""
-        actions = np.asarray(actions, dtype=np.float64)
-        worlds, fields, standing = self._worlds, self._worlds.fields, self._ended.copy()
-        before = self._body.position(fields)
-        before = namespace_of(before).asarray(before, copy=True)
-        diverged = worlds.advance(actions, standing)
+        self._step(self._worlds.of_host(np.asarray(actions, dtype=np.float64)))
+        outcome = (self._observations, self._rewards, self._terminated, self._truncated)
+        observations, rewards, terminated, truncated = map(self._on_host, outcome)
+        diverged, unstable = map(self._on_host, (self._diverged, self._unstable))
+        info = _record(diverged, unstable) if unstable.any() else {}
+        return observations, rewards, terminated, truncated, info
+
+    def _on_host(self, array: Array) -> np.ndarray:
+        return self._worlds.on_host(array).copy()
+
+    def _step(self, actions: Float[Array, "slot act"]) -> None:
+        """Make one control step, in arrays of the worlds' kind."""
+        self._actions[:] = actions
+        self._prepare()
+        self._worlds.advance(self._ended)
+        self._conclude()
+
+    def _before_physics(self) -> None:
+        self._before[:] = self._body.position(self._worlds.fields)
+        self._worlds.steer(self._actions)
+
+    def _after_physics(self) -> None:
+        """Observe, reward and judge."""
+        fields, standing = self._worlds.fields, self._ended
+        arrays = namespace_of(self._rewards)
+        self._diverged[:] = self._worlds.settle(standing)
         # What an unstable simulation computes may be anything; none of it is given out.
         with np.errstate(all="ignore"):
-            healthy = worlds.of_host(np.ones(self.num_envs, dtype=bool))
             if self._body.healthy is not None:
-                healthy = self._body.healthy(fields)
-            velocity = (self._body.position(fields) - before) / self._control_step
-            done = worlds.of_host(actions)
-            transition = Transition(velocity, fields, done, self._tasks_there, healthy)
-            rewards = worlds.on_host(self._family.reward(transition))
-            observations = self._observe()
-        healthy = worlds.on_host(healthy)
-        unstable = diverged.any(axis=1) & ~standing
-        info = _record(diverged, unstable) if unstable.any() else {}
-        still = standing | unstable
-        if still.any():
-            observations[still] = self._last[still]
-            rewards[still] = 0.0
-        self._terminated = np.where(standing, self._terminated, ~healthy | unstable)
+                self._healthy[:] = self._body.healthy(fields)
+            velocity = (self._body.position(fields) - self._before) / self._control_step
+            transition = Transition(
+                velocity, fields, self._actions, self._tasks_there, self._healthy
+            )
+            rewards, observations = self._family.reward(transition), self._body.observe(fields)
+        self._unstable[:] = self._diverged.any(axis=1) & ~standing
+        still = standing | self._unstable
+        self._observations[:] = arrays.where(still[:, None], self._observations, observations)
+        self._rewards[:] = arrays.where(still, arrays.zeros_like(rewards), rewards)
+        broken_off = ~self._healthy | self._unstable
+        self._terminated[:] = arrays.where(standing, self._terminated, broken_off)
         self._steps += ~standing
-        truncated = self._steps >= self._max_episode_steps
-        self._ended = self._terminated | truncated
-        self._last = observations
-        return observations.copy(), rewards, self._terminated.copy(), truncated, info
+        self._truncated[:] = self._steps >= self._max_episode_steps
+        self._ended[:] = self._terminated | self._truncated
 
 
 def _record(diverged: Bool[np.ndarray, "slot cause"], unstable: Flags) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def beside(*parts: Float[Array, "slot _"]) -> Float[Array, "slot obs"]:
 
 def clipped(values: Float[Array, "*slot"], low: float, high: float) -> Float[Array, "*slot"]:
     """Clip every value to [low, high]."""
-    return namespace_of(values).clip(values, low, high)
+    return values.clip(low, high)
 
 
 def all_finite(values: Float[Array, "slot number"]) -> Bool[Array, " slot"]:

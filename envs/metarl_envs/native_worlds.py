@@ -1,5 +1,7 @@
 """Simulations of a body in MuJoCo's native batch, on the CPU's threads."""
 
+from collections.abc import Callable
+
 import mujoco
 import numpy as np
 from jaxtyping import Bool, Float
@@ -47,19 +49,27 @@ class NativeWorlds:
         self.fields["qpos"][slots], self.fields["qvel"][slots] = positions, velocities
         self._batch.forward(slots)
 
-    def advance(
-        self, actions: Float[np.ndarray, "slot act"], standing: Bool[np.ndarray, " slot"]
-    ) -> Bool[np.ndarray, "slot cause"]:
-        """Make one control step; give what diverged, by MuJoCo's warnings."""
+    def steer(self, actions: Float[np.ndarray, "slot act"]) -> None:
+        """Take the controls of the next control step."""
         self._controls[:] = actions
+
+    def advance(self, standing: Bool[np.ndarray, " slot"]) -> None:
+        """Make one control step."""
         with without_messages("unstable"):
             self._batch.step(
                 np.flatnonzero(~standing) if standing.any() else None,
                 nstep=self._body.frame_skip,
                 stage=self._stage,
             )
+
+    def settle(self, standing: Bool[np.ndarray, " slot"]) -> Bool[np.ndarray, "slot cause"]:
+        """Give what diverged, by MuJoCo's warnings."""
         diverged: np.ndarray = self._batch.warning[:, DIVERGED_WARNINGS, 1] > 0
         return diverged
+
+    def repeated(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Give the function itself."""
+        return function
 
     def of_host(self, array: np.ndarray) -> np.ndarray:
         """Give the array itself."""

@@ -6,6 +6,8 @@ the same bits again. Where a model asks for the projected Gauss-Seidel solver (t
 constraints are solved by Newton's method, to convergence.
 """
 
+from collections.abc import Callable
+
 import mujoco
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ warp.init()
 
 import mujoco_warp  # noqa: E402  (once warp is told what to print)
 
+from metarl.foundation.cuda_graphs import GraphedCall  # noqa: E402
 from metarl_envs.mujoco_family import DIVERGED_NAMES, Body, Fields, load_model  # noqa: E402
 from metarl_envs.task_vector import Slots  # noqa: E402
 
@@ -59,6 +62,8 @@ class WarpWorlds:
         names = ("qpos", "qvel", *body.fields)
         self.fields: Fields = {name: self._view(name) for name in names}
         self._controls, self._warm_start = self._view("ctrl"), self._view("qacc_warmstart")
+        self._state = (self.fields["qpos"], self.fields["qvel"])
+        self._before = [each.clone() for each in self._state]
         self._control_step = nominal.opt.timestep * body.frame_skip
 
     def start(
@@ -86,25 +91,39 @@ class WarpWorlds:
         for name, field in self._left_alone().items():
             field[others] = kept[name]
 
-    def advance(
-        self, actions: Float[np.ndarray, "slot act"], standing: Bool[np.ndarray, " slot"]
-    ) -> Bool[np.ndarray, "slot cause"]:
-        """Make one control step; give what is NaN, infinite or huge after it.
+    def steer(self, actions: Float[Tensor, "slot act"]) -> None:
+        """Take the controls of the next control step; remember the state before it."""
+        self._controls.copy_(actions)
+        for before, now in zip(self._before, self._state, strict=True):
+            before.copy_(now)
+
+    def advance(self, standing: Bool[Tensor, " slot"]) -> None:
+        """Make one control step in all slots."""
+        if self._device.type != "cuda":
+            with warp.ScopedDevice(self._on):
+                self._physics_steps()
+            return
+        if self._graph is None:
+            self._graph = self._captured()
+        warp.capture_launch(self._graph, stream=warp.stream_from_torch(self._device))
+
+    def settle(self, standing: Bool[Tensor, " slot"]) -> Bool[Tensor, "slot cause"]:
+        """Put back what stands still or is NaN, infinite or huge after the step; give the latter.
 
         The acceleration is the mean one of the step; mujoco_warp does not look at any.
         """
-        state = (self.fields["qpos"], self.fields["qvel"])
-        before = [each.clone() for each in state]
-        self._controls.copy_(self.of_host(actions))
-        self._step()
-        acceleration = (state[1] - before[1]) / self._control_step
-        bad = torch.stack([_too_large(each) for each in (*state, acceleration)], 1)
+        acceleration = (self._state[1] - self._before[1]) / self._control_step
+        bad = torch.stack([_too_large(each) for each in (*self._state, acceleration)], 1)
         assert bad.shape[1] == len(DIVERGED_NAMES)
-        still = self.of_host(standing) | bad.any(1)
-        for now, then in zip(state, before, strict=True):
-            now.copy_(torch.where(still[:, None], then, now))
-        self._warm_start[still] = 0.0
-        return self.on_host(bad)
+        still = (standing | bad.any(1)).unsqueeze(1)
+        for now, then in zip(self._state, self._before, strict=True):
+            now.copy_(torch.where(still, then, now))
+        self._warm_start.masked_fill_(still, 0.0)
+        return bad
+
+    def repeated(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Give the function as one graph, on a CUDA device."""
+        return GraphedCall(function, self._device)
 
     def of_host(self, array: np.ndarray) -> Tensor:
         """Give a tensor on the device, numbers in single precision."""
@@ -125,22 +144,17 @@ class WarpWorlds:
         tensor: Tensor = warp.to_torch(getattr(self._data, name))
         return tensor.flatten(2) if tensor.dim() == 4 else tensor  # rotation matrices
 
-    def _step(self) -> None:
-        if self._graph is not None:
-            warp.capture_launch(self._graph)
-            return
+    def _captured(self) -> warp.Graph:
+        """Capture a control step as a graph; leave the state as it was."""
         with warp.ScopedDevice(self._on):
-            if self._device.type != "cuda":
-                self._physics_steps()
-                return
             kept = {name: field.clone() for name, field in self._left_alone().items()}
             self._physics_steps()  # so that all kernels are compiled before they are captured
             for name, field in self._left_alone().items():
                 field.copy_(kept[name])
             with warp.ScopedCapture(device=self._on) as capture:
                 self._physics_steps()
-            self._graph = capture.graph
-            warp.capture_launch(self._graph)
+            graph: warp.Graph = capture.graph
+            return graph
 
     def _physics_steps(self) -> None:
         for _ in range(self._body.frame_skip):

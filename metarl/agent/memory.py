@@ -96,8 +96,12 @@ class MemoryActor:
 
     def _blocks(self, rows: Shaped[np.ndarray, "row *number"]) -> Tensor:
         """Turn rows into a tensor that fills whole blocks; see `metarl.learning.memory_policy`."""
+        return self._blocks_there(torch.from_numpy(rows))
+
+    def _blocks_there(self, rows: Shaped[Tensor, "row *number"]) -> Tensor:
+        """Fill rows up to whole blocks, as a copy."""
         blocks = self._like.new_zeros(whole_blocks(len(rows)), *rows.shape[1:])
-        blocks[: len(rows)] = torch.from_numpy(rows)
+        blocks[: len(rows)] = rows
         return blocks
 
     @property

@@ -1,10 +1,13 @@
 """From the policy's actions to the environment's."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from jaxtyping import Shaped
+from torch import Tensor
 
 
 class ActionMap:
@@ -36,3 +39,17 @@ class ActionMap:
         mapped = self._centre + self._gain * actions.astype(np.float64)
         clipped: np.ndarray = np.clip(mapped, self._low, self._high).astype(self._dtype)
         return clipped.reshape(len(clipped), *self._shape)
+
+    def on_device(self, device: torch.device) -> Callable[[Tensor], Tensor]:
+        """Give the same map, to the last bit, for tensors that are on a device and stay there."""
+        if not self._box:
+            return lambda actions: actions + self._first
+        constants = (self._centre, self._gain, self._low, self._high)
+        centre, gain, low, high = (torch.tensor(each, device=device) for each in constants)
+        kind = torch.from_numpy(np.empty(0, self._dtype)).dtype
+
+        def mapped(actions: Shaped[Tensor, "slot act"]) -> Shaped[Tensor, "slot *own"]:
+            clipped = torch.clamp(centre + gain * actions.double(), low, high).to(kind)
+            return clipped.view(len(clipped), *self._shape)
+
+        return mapped

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Shaped
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import ConfigError, TaskError
 from metarl.foundation.rollout_location import SLOT, STEP, RolloutLocation
+from metarl.tasks.device_slots import DeviceSlots, ObservedOnDevice
 from metarl.tasks.distribution import (
     Task,
     describe_task,
@@ -42,6 +43,8 @@ class EnvironmentBatch(Protocol):
     tasks_at_once: int
     """How many tasks' episodes run side by side."""
     task_space: gym.Space[Any]
+    on_device: DeviceSlots | None
+    """The same slots, stepped on a device without the CPU; None: they live in the CPU's memory."""
 
     @property
     def succeeded(self) -> Bool[np.ndarray, " slot"] | None:
@@ -151,6 +154,11 @@ class ObservedTasks:
         self.task_space = batch.task_space
         self._batch = batch
         self._features: Float[np.ndarray, "slot feature"] = np.zeros((0, 0))
+        self._observed: ObservedOnDevice | None = None
+        if batch.on_device is not None:
+            features = len(task_features(batch.task_space, batch.task_space.sample()))
+            self._observed = ObservedOnDevice(batch.on_device, features)
+        self.on_device: DeviceSlots | None = self._observed
 
     @property
     def succeeded(self) -> Bool[np.ndarray, " slot"] | None:
@@ -165,7 +173,10 @@ class ObservedTasks:
     def reset(self, tasks: Sequence[Task], seeds: Sequence[int]) -> Observations:
         """Start an episode in every slot, given a task and a seed for each."""
         self._features = np.stack([task_features(self.task_space, task) for task in tasks])
-        return np.hstack([self._batch.reset(tasks, seeds), self._features])
+        observations = self._batch.reset(tasks, seeds)
+        if self._observed is not None:
+            self._observed.begin(self._features)
+        return np.hstack([observations, self._features])
 
     def step(
         self, actions: Shaped[np.ndarray, "slot *act"], active: Bool[np.ndarray, " slot"]
@@ -185,7 +196,11 @@ class ObservedTasks:
 
 @runtime_checkable
 class TaskVectorEnv(Protocol):
-    """A task-distributed `gymnasium.vector.VectorEnv`: its slots take tasks by `set_attr`."""
+    """A task-distributed `gymnasium.vector.VectorEnv`: its slots take tasks by `set_attr`.
+
+    One whose slots live on a device has them as `on_device`, a
+    `metarl.tasks.device_slots.DeviceSlots`.
+    """
 
     task_space: gym.Space[Any]
 
@@ -208,6 +223,7 @@ class NativeBatch:
     def __init__(self, vector: TaskVectorEnv, env_id: str, tasks_at_once: int) -> None:
         self.tasks_at_once = tasks_at_once
         self.task_space = vector.task_space
+        self.on_device: DeviceSlots | None = getattr(vector, "on_device", None)
         self.unstable: Bool[np.ndarray, " slot"] = np.zeros(0, dtype=bool)
         self._vector = vector
         self._env_id = env_id
@@ -268,6 +284,7 @@ class SingleEnvironments:
     ) -> None:
         self.tasks_at_once = tasks_at_once
         self.task_space = task_space(environments[0])
+        self.on_device: DeviceSlots | None = None
         self.unstable: Bool[np.ndarray, " slot"] = np.zeros(len(environments), dtype=bool)
         self._here = location.numbers
         self._environments = environments

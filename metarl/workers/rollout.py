@@ -1,8 +1,8 @@
 """Policy × environments → trajectories."""
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,14 +13,13 @@ from metarl.foundation.rollout_location import SLOT, STEP, RolloutLocation
 from metarl.foundation.seeding import Purpose, integer_seed, stream
 from metarl.foundation.stopwatch import Stopwatch
 from metarl.learning.adaptation import Parameters
-from metarl.learning.objectives import act
-from metarl.learning.policies import Distribution, Policy, with_parameters
-from metarl.learning.stacking import never_alone, one_by_one, stack_parameters, whole_blocks
+from metarl.learning.policies import Policy
 from metarl.learning.trajectories import Trajectories
 from metarl.tasks.action_map import ActionMap
 from metarl.tasks.distribution import Task, describe_task
 from metarl.tasks.environment_batches import EnvironmentBatch
 from metarl.tasks.failed_episodes import EpisodeError
+from metarl.workers.policies_of_tasks import PoliciesOfTasks
 
 
 def collect(
@@ -37,6 +36,7 @@ def collect(
     keys: Sequence[tuple[int, ...]],
     stopwatch: Stopwatch,
     location: RolloutLocation,
+    run: "Run",
     first_episode: int = 0,
 ) -> list[Trajectories]:
     """Collect every task's episodes of one adaptation phase.
@@ -55,6 +55,7 @@ def collect(
             ends with the adaptation phase and the task's index.
         stopwatch: times the phases "policy" and "physics".
         location: told of every step.
+        run: runs the episodes.
         first_episode: the number of the first episode, where they are played in several rounds.
 
     Raises:
@@ -80,7 +81,7 @@ def collect(
         ]
         location.enter(names, keys[start][-2], slots_per_task)
         try:
-            trajectories += _run(
+            trajectories += run(
                 environments,
                 policy,
                 parameters[part],
@@ -100,7 +101,32 @@ def collect(
     return trajectories
 
 
-def _run(
+@runtime_checkable
+class Run(Protocol):
+    """Runs some tasks' episodes side by side, each to its end.
+
+    Raises:
+        EpisodeError: an environment failed; the seed is not known yet.
+
+    """
+
+    def __call__(
+        self,
+        environments: EnvironmentBatch,
+        policy: Policy,
+        parameters: Sequence[Parameters],
+        tasks: Sequence[Task],
+        action_map: ActionMap,
+        noise: Float[np.ndarray, "slot time *act"],
+        seeds: list[int],
+        episodes_per_task: int,
+        stopwatch: Stopwatch,
+        location: RolloutLocation,
+    ) -> list[Trajectories]:
+        """Give each task's episodes."""
+
+
+def run_on_host(
     environments: EnvironmentBatch,
     policy: Policy,
     parameters: Sequence[Parameters],
@@ -112,16 +138,16 @@ def _run(
     stopwatch: Stopwatch,
     location: RolloutLocation,
 ) -> list[Trajectories]:
-    """Run some tasks' episodes side by side, each to its end."""
+    """Run some tasks' episodes; every step goes through the CPU's memory. See `Run`."""
     like = next(iter(parameters[0].values()))
     slots, horizon = noise.shape[:2]
     owners = [task for task in tasks for _ in range(slots // len(tasks))]
     observation = environments.reset(owners, seeds)
-    actors = _Actors(policy, parameters, observation)
+    actors = PoliciesOfTasks(policy, parameters, *observation.shape)
     # Time first: each step reads one block of memory and writes one.
     draws = torch.tensor(noise.swapaxes(0, 1), dtype=like.dtype, device=like.device).unbind()
     record = _Record(slots, horizon, observation.shape[1], like.dtype)
-    active = np.arange(slots) % (slots // len(tasks)) < episodes_per_task
+    active = played_slots(slots, len(tasks), episodes_per_task)
     here = location.numbers
     chosen: np.ndarray | None = None
     try:
@@ -130,7 +156,7 @@ def _run(
             chosen = None
             require_finite(environments, observation, active, f"an observation before step {time}")
             with stopwatch.phase("policy"):
-                chosen = actors(observation, draws[time]).numpy()
+                chosen = actors(torch.from_numpy(observation), draws[time]).cpu().numpy()
             with stopwatch.phase("physics"):
                 following, reward, ended = environments.step(action_map(chosen), active)
             require_finite(environments, reward, active, f"the reward of step {time}")
@@ -145,50 +171,19 @@ def _run(
             taken = np.concatenate([taken, chosen[error.slot : error.slot + 1]])
         error.actions = action_map(taken).tolist()
         raise
-    return record.trajectories(
-        len(tasks), episodes_per_task, environments.succeeded, environments.unstable, like.device
+    return trajectories_of(
+        record.columns,
+        len(tasks),
+        episodes_per_task,
+        environments.succeeded,
+        environments.unstable,
+        like.device,
     )
 
 
-class _Actors:
-    """The policy with each task's parameters, acting for the episodes of all tasks in one call.
-
-    The tasks are stacked as `metarl.learning.stacking` says: a task's actions do not depend on the
-    others. A policy that wants one task at a time gets each alone, without filling rows.
-    """
-
-    def __init__(
-        self,
-        policy: Policy,
-        parameters: Sequence[Parameters],
-        observation: Float[np.ndarray, "slot obs"],
-    ) -> None:
-        like = next(iter(parameters[0].values()))
-        alone = policy.one_task_at_a_time
-        stacked = parameters if alone else never_alone(parameters)
-        stack = stack_parameters(stacked)
-        self._policy = policy
-        self._act: Callable[[Tensor], Distribution] = (
-            partial(one_by_one(partial(act, policy)), stack)
-            if alone
-            else with_parameters(policy, stack)
-        )
-        self._tasks = len(parameters)
-        self._episodes = len(observation) // len(parameters)
-        rows = self._episodes if alone else whole_blocks(self._episodes)
-        self._observations = like.new_zeros(len(stacked), rows, observation.shape[1])
-
-    @torch.no_grad()
-    def __call__(
-        self, observation: Float[np.ndarray, "slot obs"], noise: Float[Tensor, "slot *act"]
-    ) -> Shaped[Tensor, "slot *act"]:
-        """Choose an action in every slot; they come back to the CPU."""
-        own = torch.from_numpy(observation).view(self._tasks, self._episodes, -1)
-        self._observations[: self._tasks, : self._episodes] = own
-        distribution = self._act(self._observations)
-        taken = tuple(part[: self._tasks, : self._episodes] for part in distribution)
-        noise = noise.view(self._tasks, self._episodes, *noise.shape[1:])
-        return self._policy.sample(taken, noise).flatten(0, 1).cpu()
+def played_slots(slots: int, tasks: int, episodes_per_task: int) -> Bool[np.ndarray, " slot"]:
+    """Say which slots take part: the first ones of each task."""
+    return np.arange(slots) % (slots // tasks) < episodes_per_task
 
 
 class _Record:
@@ -228,37 +223,51 @@ class _Record:
         chosen: np.ndarray = self._actions[self._mask[:, slot], slot]
         return chosen
 
-    def trajectories(
-        self,
-        tasks: int,
-        episodes_per_task: int,
-        succeeded: Bool[np.ndarray, " slot"] | None,
-        unstable: Bool[np.ndarray, " slot"],
-        device: torch.device,
-    ) -> list[Trajectories]:
-        """Cut the record by task, each in memory of its own; rewards stay float64."""
+    @property
+    def columns(self) -> tuple[Tensor, ...]:
+        """Observations, actions, rewards and mask."""
         assert self._actions is not None
         columns = (self._observations, self._actions, self._rewards, self._mask)
-        by_task = zip(
-            *(torch.from_numpy(column).chunk(tasks, dim=1) for column in columns), strict=True
+        return tuple(map(torch.from_numpy, columns))
+
+
+def trajectories_of(
+    columns: Sequence[Tensor],
+    tasks: int,
+    episodes_per_task: int,
+    succeeded: Bool[np.ndarray, " slot"] | None,
+    unstable: Bool[np.ndarray, " slot"],
+    device: torch.device,
+) -> list[Trajectories]:
+    """Cut a record by task, each in memory of its own; rewards stay float64.
+
+    Args:
+        columns: observations, actions, rewards and mask, each (time, slot, …).
+        tasks: whose slots lie side by side.
+        episodes_per_task: those of a task's slots that were played, the first ones.
+        succeeded: where episodes succeeded, if the environment says.
+        unstable: where the simulation broke an episode off.
+        device: to put them on.
+
+    """
+    by_task = zip(*(column.chunk(tasks, dim=1) for column in columns), strict=True)
+    successes: Sequence[Tensor | None] = [None] * tasks
+    if succeeded is not None:
+        successes = torch.tensor(succeeded, device=device).chunk(tasks)
+    own = slice(episodes_per_task)
+    found = []
+    broken_off = np.split(unstable, tasks)
+    for of_one_task, success, broken in zip(by_task, successes, broken_off, strict=True):
+        observations, actions, rewards, mask = (
+            part.transpose(0, 1)[own].to(device, copy=True).contiguous() for part in of_one_task
         )
-        successes: Sequence[Tensor | None] = [None] * tasks
-        if succeeded is not None:
-            successes = torch.tensor(succeeded, device=device).chunk(tasks)
-        own = slice(episodes_per_task)
-        found = []
-        broken_off = np.split(unstable, tasks)
-        for of_one_task, success, broken in zip(by_task, successes, broken_off, strict=True):
-            observations, actions, rewards, mask = (
-                part.transpose(0, 1)[own].to(device, copy=True).contiguous() for part in of_one_task
+        succeeded_own = None if success is None else success[own]
+        found.append(
+            Trajectories(
+                observations, actions, rewards, mask, succeeded_own, int(broken[own].sum())
             )
-            succeeded_own = None if success is None else success[own]
-            found.append(
-                Trajectories(
-                    observations, actions, rewards, mask, succeeded_own, int(broken[own].sum())
-                )
-            )
-        return found
+        )
+    return found
 
 
 def require_finite(
@@ -278,6 +287,13 @@ def require_finite(
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(-1) & active
     if bad.any():
         slot = int(np.flatnonzero(bad)[0])
-        error = EpisodeError(slot, what, f"is not finite: {values[slot]}")
-        error.state = environments.physics_of(slot)
-        raise error
+        raise not_finite(environments, slot, what, values[slot])
+
+
+def not_finite(
+    environments: EnvironmentBatch, slot: int, what: str, values: object
+) -> EpisodeError:
+    """Say that what a slot gave is not finite."""
+    error = EpisodeError(slot, what, f"is not finite: {values}")
+    error.state = environments.physics_of(slot)
+    return error

@@ -41,7 +41,8 @@ from metarl.tasks.distribution import Task, Tasks, describe_task
 from metarl.tasks.environment_batches import EnvironmentBatch, make_batch
 from metarl.tasks.failed_episodes import EpisodeError, FailedEpisode
 from metarl.tasks.observations import flat_layout
-from metarl.workers.rollout import collect
+from metarl.workers.device_rollout import DeviceRollout
+from metarl.workers.rollout import Run, collect, run_on_host
 
 Vector = Float[np.ndarray, " parameter"]
 """A flat vector in parameter space, as it travels between processes."""
@@ -161,6 +162,8 @@ class Shard:
         self.template = parameters_of(self.policy)
         self._room = min(len(spec.task_indices), spec.most_tasks or len(spec.task_indices))
         self.environments = environments or self._make_environments()
+        self.run: Run = self._make_run()
+        """Runs the episodes."""
         self.action_map = ActionMap(spec.policy.action_space, config.action_scale)
         self.stopwatch = Stopwatch()
         self.key: tuple[int, ...] = ()
@@ -182,6 +185,9 @@ class Shard:
         with _working_directory_kept():
             return make_batch(self.config, self.slots_per_task, self._room, self.location)
 
+    def _make_run(self) -> Run:
+        return run_on_host if self.environments.on_device is None else DeviceRollout()
+
     def begin(self, tasks: Tasks, key: tuple[int, ...], left_out: Sequence[int] = ()) -> None:
         """Begin a new experience.
 
@@ -201,6 +207,7 @@ class Shard:
             self.environments.close()
             self._room = len(self.tasks)
             self.environments = self._make_environments()
+            self.run = self._make_run()
 
     def parameters(self, vector: Vector) -> Parameters:
         """Turn a vector that came from the parent into parameters of the policy.
@@ -262,6 +269,7 @@ class Shard:
                         keys=[(*key, index) for index in self.task_indices],
                         stopwatch=self.stopwatch,
                         location=self.location,
+                        run=self.run,
                     )
                 )
         except EpisodeError as error:

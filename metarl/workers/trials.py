@@ -15,8 +15,9 @@ from metarl.foundation.rollout_location import SLOT, STEP
 from metarl.foundation.seeding import Purpose, integer_seed, stream
 from metarl.learning.trajectories import TaskStatistics, Trials
 from metarl.tasks.distribution import describe_task
-from metarl.tasks.environment_batches import NativeBatch
+from metarl.tasks.environment_batches import EnvironmentBatch, NativeBatch
 from metarl.tasks.failed_episodes import EpisodeError
+from metarl.workers.device_trials import DeviceEpisodes, DeviceTrialActor
 from metarl.workers.rollout import require_finite
 from metarl.workers.shards import Shard
 
@@ -107,9 +108,9 @@ def _play(
             f"task {shard.task_indices[position]} ({describe_task(shard.tasks[position])})"
             for position in part
         ]
-    memory = actor.begin(rows)
+    play = _player(shard, actor, rows)
     first_trials = np.arange(0, rows, slots)
-    remembered = [_rows_of(memory, first_trials)]
+    remembered = [play.remembered(first_trials)]
     record = _Record(rows, episodes, config.horizon, getattr(torch, config.dtype))
     for episode in range(episodes):
         keys = [
@@ -127,21 +128,98 @@ def _play(
         )
         shard.location.enter(names, episode, slots)
         try:
-            memory = _play_episode(shard, actor, memory, owners, seeds, noise, record, episode)
+            play.episode(owners, seeds, noise, record, episode)
         except EpisodeError as error:
             error.seed = seeds[error.slot]
             error.slot += part.start * slots
             raise shard.failed(error, (*key, episode)) from error
         shard.location.leave()
-        remembered.append(_rows_of(memory, first_trials))
+        remembered.append(play.remembered(first_trials))
     memories = [
         [_rows_of(memory, np.array([task])) for memory in remembered] for task in range(len(part))
     ]
     return PlayedTrials(record.trials(), record.statistics(len(part)), memories)
 
 
+@runtime_checkable
+class _Player(Protocol):
+    """Plays episodes of all trials, one after the other; keeps the memory in between."""
+
+    def remembered(self, rows: np.ndarray) -> Memory:
+        """Give what some trials remember by now."""
+
+    def episode(
+        self,
+        owners: list[object],
+        seeds: list[int],
+        noise: Float[np.ndarray, "time row *noise"],
+        record: "_Record",
+        episode: int,
+    ) -> None:
+        """Play an episode of every trial into the record."""
+
+
+def _player(shard: Shard, actor: TrialActor, rows: int) -> _Player:
+    """Play on the device where slots and actor can, else through the CPU."""
+    slots = shard.environments.on_device
+    if slots is not None and isinstance(actor, DeviceTrialActor):
+        return _DevicePlayer(shard, DeviceEpisodes(shard, slots, actor, rows))
+    return _HostPlayer(shard, actor, rows)
+
+
+class _HostPlayer:
+    """A `_Player` whose every step goes through the CPU's memory."""
+
+    def __init__(self, shard: Shard, actor: TrialActor, rows: int) -> None:
+        self._shard, self._actor = shard, actor
+        self._memory = actor.begin(rows)
+
+    def remembered(self, rows: np.ndarray) -> Memory:
+        return _rows_of(self._memory, rows)
+
+    def episode(
+        self,
+        owners: list[object],
+        seeds: list[int],
+        noise: Float[np.ndarray, "time row *noise"],
+        record: "_Record",
+        episode: int,
+    ) -> None:
+        self._memory = _play_episode(
+            self._shard,
+            self._shard.environments,
+            self._actor,
+            self._memory,
+            owners,
+            seeds,
+            noise,
+            record,
+            episode,
+        )
+
+
+class _DevicePlayer:
+    """A `_Player` on the device."""
+
+    def __init__(self, shard: Shard, episodes: DeviceEpisodes) -> None:
+        self._shard, self._episodes = shard, episodes
+        self.remembered = episodes.remembered
+
+    def episode(
+        self,
+        owners: list[object],
+        seeds: list[int],
+        noise: Float[np.ndarray, "time row *noise"],
+        record: "_Record",
+        episode: int,
+    ) -> None:
+        told = self._episodes.play(owners, seeds, noise)
+        _play_episode(self._shard, told, told, (), owners, seeds, noise, record, episode)
+
+
 def _play_episode(
     shard: Shard,
+    environments: EnvironmentBatch,
     actor: TrialActor,
     memory: Memory,
     owners: list[object],
@@ -151,7 +229,7 @@ def _play_episode(
     episode: int,
 ) -> Memory:
     """Play one episode of every trial to its end; give the memory afterwards."""
-    environments, here = shard.environments, shard.location.numbers
+    here = shard.location.numbers
     observation = environments.reset(owners, seeds)
     active = np.ones(len(owners), dtype=bool)
     record.begin_episode()
