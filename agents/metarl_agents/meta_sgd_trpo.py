@@ -20,6 +20,7 @@ from metarl.agent.gradient import GRADIENT, STEP_SIZES
 from metarl.agent.meta_objective import outer_slope, surrogate
 from metarl.agent.outer_steps import trust_region_outer_step
 from metarl.agent.protocol import AgentState, Metrics
+from metarl.agent.stacked_objective import stacked_joint_gradients
 from metarl.agent.task_stacks import stack_tasks
 from metarl.config.reinforcement import Config
 from metarl.config.settings import TrustRegionSettings
@@ -89,7 +90,9 @@ def joint_gradient(
     """
     loss, rate = reinforce_loss(shard.policy), shard.parameters(step_sizes)
     contributions = []
-    for position, data in enumerate(shard.experience):
+    if shard.tasks_in_one_call:
+        contributions = stacked_joint_gradients(shard, rate, first_order)
+    for position, data in enumerate(shard.experience if not contributions else ()):
         with shard.blame(position):
             slope, outer, kl = outer_slope(shard, data)
             jacobian = linearise_with_rate(

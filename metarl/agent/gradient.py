@@ -1,15 +1,18 @@
 """The gradient family: what changes during a task is θ, by gradient steps on its own episodes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
+from torch import Tensor
 
 from metarl.agent.protocol import AgentState, Family, Memory
+from metarl.agent.stacked_objective import stacked_inner_step
 from metarl.config.reinforcement import Config
 from metarl.foundation.seeding import Split
-from metarl.learning.adaptation import Parameters, inner_step, unflatten
+from metarl.learning.adaptation import LearningRate, Parameters, inner_step, unflatten
 from metarl.learning.objectives import act, reinforce_loss
 from metarl.learning.policies import Policy, PolicySpec, parameters_of
 from metarl.learning.trajectories import Batch, Experience, TaskStatistics, Trajectories
@@ -81,9 +84,9 @@ def _collect_and_adapt(
 ) -> list[TaskStatistics]:
     """Collect and adapt on the tasks that the shard has begun with."""
     shard.scratch, shard.experience, shard.statistics, shard.adapted = [], [], [], []
+    shard.stacks = []
     if not shard.tasks:
         return []
-    loss = reinforce_loss(shard.policy)
     rates = [shard.learning_rate(rate) for rate in learning_rates]
     paths = [[shard.parameters(theta)] for _ in shard.tasks]
     batches: list[list[Batch]] = []
@@ -98,24 +101,50 @@ def _collect_and_adapt(
             batches.append(shard.batches(trajectories[-1]))
         if phase < len(rates):
             with shard.stopwatch.phase("inner_gradient"):
-                for path, support in zip(paths, batches[-1], strict=True):
-                    path.append(inner_step(loss, path[-1], support, rates[phase]))
+                adapted = _adapted(shard, paths, batches[-1], rates[phase])
+                for path, parameters in zip(paths, adapted, strict=True):
+                    path.append(parameters)
     if shard.adapts_alone:
         return []
     for path, (*supports, query) in zip(paths, zip(*batches, strict=True), strict=True):
         old = act(shard.policy, path[-1], query.observations)
         old_log_probs = shard.policy.log_prob(old, query.actions)
         shard.experience.append(Experience(tuple(supports), query, tuple(path), old, old_log_probs))
+    returns = [_numbers([each.returns.mean() for each in phase]) for phase in trajectories]
+    steps = [_numbers([each.mask.sum() for each in phase]) for phase in trajectories]
     shard.statistics = [
         TaskStatistics(
-            mean_returns=tuple(float(phase[position].returns.mean()) for phase in trajectories),
-            phase_env_steps=tuple(phase[position].env_steps for phase in trajectories),
+            mean_returns=tuple(phase[position] for phase in returns),
+            phase_env_steps=tuple(phase[position] for phase in steps),
             mean_successes=_success_rates([phase[position] for phase in trajectories]),
             unstable_episodes=sum(phase[position].unstable_episodes for phase in trajectories),
         )
         for position in range(len(shard.tasks))
     ]
     return shard.statistics
+
+
+def _adapted(
+    shard: Shard,
+    paths: Sequence[Sequence[Parameters]],
+    supports: Sequence[Batch],
+    rate: LearningRate,
+) -> list[Parameters]:
+    """Take an inner step on each task."""
+    thetas = [path[-1] for path in paths]
+    if shard.tasks_in_one_call:
+        return stacked_inner_step(shard, thetas, supports, rate)
+    loss = reinforce_loss(shard.policy)
+    return [
+        inner_step(loss, theta, support, rate)
+        for theta, support in zip(thetas, supports, strict=True)
+    ]
+
+
+def _numbers(of_tasks: Sequence[Tensor]) -> list[Any]:
+    """Ask the device for a number of each task, all at once."""
+    numbers: list[Any] = torch.stack(list(of_tasks)).tolist()
+    return numbers
 
 
 def _success_rates(phases: Sequence[Trajectories]) -> tuple[float, ...] | None:

@@ -17,11 +17,17 @@ agent; each gives one result for each task.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from metarl.agent.stacked_objective import (
+    StackedProducts,
+    stacked_gradients,
+    stacked_surrogates,
+)
 from metarl.agent.task_stacks import stack_tasks
-from metarl.learning.adaptation import Parameters, adapt, as_leaves, linearise
+from metarl.learning.adaptation import Parameters, adapt, as_leaves, flatten, linearise
 from metarl.learning.objectives import act, reinforce_loss, surrogate_loss
 from metarl.learning.stacking import repeat, unstack
 from metarl.learning.trajectories import Experience
@@ -60,6 +66,10 @@ def meta_gradient(
     """
     loss = reinforce_loss(shard.policy)
     rates = [shard.learning_rate(rate) for rate in learning_rates]
+    if shard.tasks_in_one_call:
+        shard.scratch = [_products(shard, learning_rates, first_order)]
+        shard.scratch[0].take(shard, curvature_fraction)
+        return stacked_gradients(shard, rates, first_order)
     contributions = []
     for position, data in enumerate(shard.experience):
         with shard.blame(position):
@@ -83,15 +93,30 @@ def meta_gradient(
     return contributions
 
 
+def _products(shard: Shard, learning_rates: Sequence[Rate], first_order: bool) -> StackedProducts:
+    """Give those of the last iteration, with what was captured of them, where nothing differs."""
+    rates = [shard.learning_rate(rate) for rate in learning_rates]
+    if any(isinstance(rate, np.ndarray) for rate in learning_rates):  # learned: others each time
+        return StackedProducts(shard, rates, first_order)
+    name = f"curvature products {learning_rates} {first_order}"
+    if name not in shard.kept:
+        shard.kept[name] = StackedProducts(shard, rates, first_order)
+    products: StackedProducts = shard.kept[name]
+    return products
+
+
 def curvature_product(shard: Shard, vector: Vector) -> list[Vector]:
     """Give each task's Jᵀ F J v; `meta_gradient` must have been mapped before."""
+    if shard.tasks_in_one_call:
+        products: StackedProducts = shard.scratch[0]
+        return products(flatten(shard.parameters(vector)))
     direction = shard.parameters(vector)
-    products: list[Vector] = []
+    found: list[Vector] = []
     for stack, jacobian in shard.scratch:
         moved = jacobian.product(repeat(direction, stack.stacked))
         pulled = jacobian.transposed_product(stack.fisher(stack.aligned(moved)))
-        products += map(to_vector, unstack(pulled, stack.tasks))
-    return products
+        found += map(to_vector, unstack(pulled, stack.tasks))
+    return found
 
 
 def surrogate(
@@ -101,6 +126,8 @@ def surrogate(
     loss = reinforce_loss(shard.policy)
     at = shard.parameters(theta)
     rates = [shard.learning_rate(rate) for rate in learning_rates]
+    if shard.tasks_in_one_call:
+        return stacked_surrogates(shard, at, rates)
     outcomes = []
     for position, data in enumerate(shard.experience):
         with shard.blame(position):

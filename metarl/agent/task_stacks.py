@@ -89,11 +89,8 @@ def _stack(
 ) -> TaskStack:
     policy, loss = shard.policy, reinforce_loss(shard.policy)
     experience = [shard.experience[position] for position in positions]
-    supports, queries = [], []
-    for position, data in zip(positions, experience, strict=True):
-        generator = shard.generator(Purpose.CURVATURE, position)
-        supports.append([_sample(batch, fraction, generator) for batch in data.supports])
-        queries.append(_sample(data.query, fraction, generator))
+    drawn = [sampled(shard, position, fraction) for position in positions]
+    *supports, queries = zip(*drawn, strict=True)
     each = one_by_one if policy.one_task_at_a_time else vmap
     each_loss = each(lambda theta, *parts: loss(theta, Batch(*parts)))
     observations = stack_rows([query.observations for query in queries], rows)
@@ -110,7 +107,7 @@ def _stack(
         stacked=len(positions),
         loss=lambda thetas, batch: each_loss(thetas, *batch).sum(),
         path=path,
-        supports=[_stack_batches(batches, rows) for batches in zip(*supports, strict=True)],
+        supports=[_stack_batches(batches, rows) for batches in supports],
         fisher=fisher,
     )
 
@@ -118,6 +115,13 @@ def _stack(
 def _stacked_path(experience: Sequence[Experience]) -> list[Parameters]:
     steps = zip(*(data.path for data in experience), strict=True)
     return [stack_parameters(thetas) for thetas in steps]
+
+
+def sampled(shard: Shard, position: int, fraction: float) -> list[Batch]:
+    """Draw a fraction of a task's steps, from each support batch and, last, from the query."""
+    data = shard.experience[position]
+    generator = shard.generator(Purpose.CURVATURE, position)
+    return [_sample(batch, fraction, generator) for batch in (*data.supports, data.query)]
 
 
 def _sample(batch: Batch, fraction: float, generator: np.random.Generator) -> Batch:

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import TaskError
@@ -26,6 +27,8 @@ from metarl.learning.returns import (
     discounted_returns,
     generalised_advantages,
     policy_gradient_batch,
+    stacked_baseline_values,
+    stacked_policy_gradient_batches,
 )
 from metarl.learning.torsos import coarse
 from metarl.learning.trajectories import (
@@ -160,6 +163,11 @@ class Shard:
         self.policy = spec.policy.build(config.seed)
         self.policy.to(device=config.device, dtype=getattr(torch, config.dtype))
         self.template = parameters_of(self.policy)
+        self.tasks_in_one_call = (
+            torch.device(config.device).type != "cpu" and self.policy.torso is None
+        )
+        """Whether all tasks are computed in one call, up to rounding; on the CPU each keeps its own
+        bits in any company."""
         self._room = min(len(spec.task_indices), spec.most_tasks or len(spec.task_indices))
         self.environments = environments or self._make_environments()
         self.run: Run = self._make_run()
@@ -172,6 +180,8 @@ class Shard:
         self.experience: list[Experience] = []
         self.trials: Trials | None = None
         """The experience of agents that meet a task in trials of several episodes."""
+        self.stacks: list[Any] = []
+        """The experience of several tasks side by side, where it was asked for."""
         self.statistics: list[TaskStatistics] = []
         """Of the latest experience."""
         self.adapted: list[Any] = []
@@ -305,16 +315,30 @@ class Shard:
         rewards = torch.stack([episodes.rewards for episodes in trajectories])
         mask = torch.stack([episodes.mask for episodes in trajectories])
         returns = discounted_returns(rewards, mask, discount)
-        values = torch.zeros_like(rewards)
-        for position, episodes in enumerate(trajectories):
-            with self.blame(position):
-                seen = coarse(self.layout, episodes.observations, self.config.image_scale)
-                values[position] = baseline_values(seen, returns[position], episodes.mask)
+        values = None
+        if self.tasks_in_one_call:
+            seen = [episodes.observations for episodes in trajectories]
+            values = stacked_baseline_values(seen, returns, mask)
+        if values is None:
+            values = torch.stack(self._values_of_each(trajectories, returns))
         advantages = generalised_advantages(rewards, values, mask, discount, self.config.gae_lambda)
+        if self.tasks_in_one_call:
+            return stacked_policy_gradient_batches(trajectories, advantages, mask)
         return [
             policy_gradient_batch(*of_one_task)
             for of_one_task in zip(trajectories, advantages, strict=True)
         ]
+
+    def _values_of_each(
+        self, trajectories: Sequence[Trajectories], returns: Float[Tensor, "task episode time"]
+    ) -> list[Tensor]:
+        """Fit each task's own baseline."""
+        values = []
+        for position, episodes in enumerate(trajectories):
+            with self.blame(position):
+                seen = coarse(self.layout, episodes.observations, self.config.image_scale)
+                values.append(baseline_values(seen, returns[position], episodes.mask))
+        return values
 
     def generator(self, purpose: Purpose, position: int) -> np.random.Generator:
         """Give the stream of one task and purpose that belongs to the latest experience."""
