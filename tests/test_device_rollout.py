@@ -111,14 +111,17 @@ def test_a_phase_ends_early_when_all_episodes_have(monkeypatch):
             steps.append(step(actions))
 
         shard.environments.on_device = dataclasses.replace(slots, step=counted)
-        found.append(shard.collect(parameters_for(shard), KEY))
-        asked.append(len(steps))
-        steps.clear()
-    longest = max(int(each.mask.sum(1).max()) for each in found[0])
-    assert asked == [longest, -(-longest // 4) * 4, 120]
-    assert longest < 116
-    same(found[0], found[1])
-    same(found[0], found[2])
+        for phase in range(3):
+            steps.clear()
+            found.append(shard.collect(parameters_for(shard), (*KEY[:2], phase)))
+            asked.append(len(steps))
+    longest = [max(int(each.mask.sum(1).max()) for each in phase) for phase in found[:3]]
+    assert asked == [*longest, *(-(-each // 4) * 4 for each in longest), *[120] * 3]
+    assert max(longest) < 116
+    assert longest != sorted(longest)  # a phase leaves nothing to a shorter one after it
+    for phase in range(3):
+        same(found[phase], found[3 + phase])
+        same(found[phase], found[6 + phase])
 
 
 @pytest.mark.usefixtures("worlds")

@@ -31,6 +31,10 @@ def test_spaces_and_time_limit_are_those_of_one():
     outcomes = [vector.step(np.zeros((2, 2)))[2:4] for _ in range(3)]
     assert [truncated.tolist() for _, truncated in outcomes] == [[False] * 2] * 2 + [[True] * 2]
     assert not any(terminated.any() for terminated, _ in outcomes)
+    last, *_ = vector.step(np.ones((2, 2)))
+    still, rewards, *_ = vector.step(np.ones((2, 2)))
+    assert np.array_equal(still, last)
+    assert not rewards.any()
 
 
 def test_an_integer_seed_gives_each_slot_its_own():

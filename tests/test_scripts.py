@@ -60,6 +60,7 @@ CASES = {
     "benchmark_baselines": [_benchmark("baselines", "--rounds 1", needs=("sb3_contrib", *BATCH))],
     "benchmark_dealing": [_benchmark("dealing", "--rounds 1", needs=BATCH)],
     "benchmark_environments": [_benchmark("environments", "--rounds 1", needs=BATCH)],
+    "benchmark_gpu": [_benchmark("gpu", "--device cpu", needs=("mujoco_warp", *BATCH))],
     "benchmark_iteration": [_benchmark("iteration", "--rounds 1", needs=BATCH)],
     "benchmark_memory": [_benchmark("memory", "--iterations 2", needs=BATCH)],
     "benchmark_memory_agents": [_benchmark("memory_agents", "--rounds 1", needs=("sb3_contrib",))],

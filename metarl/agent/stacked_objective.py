@@ -66,6 +66,11 @@ class StackedExperience:
         return len(self.shares)
 
 
+def tasks_at_once(longest: int) -> int:
+    """Say how many tasks are computed in one call, where one has so many steps in a phase."""
+    return max(1, _ROWS_AT_ONCE // longest)
+
+
 def stacked_inner_step(
     shard: Shard, thetas: Sequence[Parameters], supports: Sequence[Batch], rate: LearningRate
 ) -> list[Parameters]:
@@ -207,8 +212,7 @@ def _nested(
 
 def _parts(shard: Shard, tasks: int) -> Iterator[slice]:
     """Cut tasks into parts whose activations fit side by side."""
-    longest = shard.slots_per_task * shard.config.horizon
-    at_once = max(1, _ROWS_AT_ONCE // longest)
+    at_once = tasks_at_once(shard.slots_per_task * shard.config.horizon)
     return (slice(first, first + at_once) for first in range(0, tasks, at_once))
 
 

@@ -11,8 +11,8 @@ versions differ; this is a usual amount."""
 
 _FOR_ROWS = 2.5
 """Tensors of the size of all activations, kept for the products with the curvature."""
-_FOR_ONE_TASK = 1
-"""Likewise for the meta-gradient, which takes one task after the other."""
+_FOR_GRADIENT = 1
+"""Likewise for the meta-gradient, of the tasks that it takes at once."""
 _FOR_PARAMETERS = 6
 """Vectors in parameter space, for each task and each phase."""
 
@@ -27,6 +27,7 @@ def iteration_bytes(
     hidden_units: int,
     parameters: int,
     number: int,
+    at_once: int,
     workers: int,
 ) -> int:
     """Estimate the bytes of an iteration on a GPU.
@@ -40,12 +41,13 @@ def iteration_bytes(
         hidden_units: of all hidden layers.
         parameters: of the policy.
         number: bytes of one, in the policy.
+        at_once: tasks whose gradients are taken at once, in all workers together.
         workers: processes that share the card, beside the one that asks; 0: it computes itself.
 
     """
     activations = number * (hidden_units + step)
     experience = tasks * longest * phases * (number * step + 8 * 2)
     curvature = _FOR_ROWS * tasks * curvature_rows * phases * activations
-    at_once = _FOR_ONE_TASK * max(1, workers) * longest * phases * activations
+    gradient = _FOR_GRADIENT * at_once * longest * phases * activations
     vectors = _FOR_PARAMETERS * tasks * phases * parameters * number
-    return round(experience + curvature + at_once + vectors) + workers * PROCESS_BYTES
+    return round(experience + curvature + gradient + vectors) + workers * PROCESS_BYTES

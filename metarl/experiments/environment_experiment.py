@@ -13,6 +13,7 @@ import numpy as np
 
 from metarl.agent.protocol import Actor, Agent, AgentState, Record, TrainingState
 from metarl.agent.stable_baselines import read_policy
+from metarl.agent.stacked_objective import tasks_at_once
 from metarl.agent.task_stacks import rows_of_a_task
 from metarl.config.fields import read_fields
 from metarl.config.plugins import AgentSpec, load_agent, published_returns
@@ -43,7 +44,7 @@ from metarl.tasks.success import success_metrics
 from metarl.tasks.training_sets import draw_different_tasks, known_among, order_of_training
 from metarl.workers.pools import start_workers
 from metarl.workers.process_pool import Supervision
-from metarl.workers.shards import Shard, ShardSpec, Workers, to_vector
+from metarl.workers.shards import Shard, ShardSpec, Workers, tasks_in_one_call, to_vector
 
 TRAINING_RANGE = "training"
 """What the range of tasks is called that a run was trained on."""
@@ -140,6 +141,7 @@ class EnvironmentExperiment:
         config = self.config
         space, actions = self.environment.observation_space, self.environment.action_space
         longest = config.episodes_per_task * config.horizon
+        in_a_call = tasks_at_once(longest) if tasks_in_one_call(config.device) else 1
         return iteration_bytes(
             tasks=config.tasks_per_batch,
             longest=longest,
@@ -149,6 +151,7 @@ class EnvironmentExperiment:
             hidden_units=sum(config.hidden_sizes),
             parameters=sum(value.numel() for value in self.initial.values()),
             number=np.dtype(config.dtype).itemsize,
+            at_once=min(config.tasks_per_batch, in_a_call * max(1, workers)),
             workers=workers,
         )
 

@@ -163,9 +163,7 @@ class Shard:
         self.policy = spec.policy.build(config.seed)
         self.policy.to(device=config.device, dtype=getattr(torch, config.dtype))
         self.template = parameters_of(self.policy)
-        self.tasks_in_one_call = (
-            torch.device(config.device).type != "cpu" and self.policy.torso is None
-        )
+        self.tasks_in_one_call = tasks_in_one_call(config.device) and self.policy.torso is None
         """Whether all tasks are computed in one call, up to rounding; on the CPU each keeps its own
         bits in any company."""
         self._room = min(len(spec.task_indices), spec.most_tasks or len(spec.task_indices))
@@ -347,6 +345,11 @@ class Shard:
     def close(self) -> None:
         """Close the environments."""
         self.environments.close()
+
+
+def tasks_in_one_call(device: str) -> bool:
+    """Say whether a device computes many tasks in the time of one."""
+    return torch.device(device).type != "cpu"
 
 
 def on_own_tasks(
