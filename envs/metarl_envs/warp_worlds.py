@@ -105,7 +105,8 @@ class WarpWorlds:
             return
         if self._graph is None:
             self._graph = self._captured()
-        warp.capture_launch(self._graph, stream=warp.stream_from_torch(self._device))
+        # On warp's own stream: CUDA keeps it in order with the default one, which is torch's.
+        warp.capture_launch(self._graph)
 
     def settle(self, standing: Bool[Tensor, " slot"]) -> Bool[Tensor, "slot cause"]:
         """Put back what stands still or is NaN, infinite or huge after the step; give the latter.

@@ -136,8 +136,7 @@ class DeviceEpisodes:
         self._paid.index_copy_(0, now, slots.rewards.unsqueeze(0))
         self._over.index_copy_(0, now, slots.ended.unsqueeze(0))
         self._unstable |= self._active & slots.unstable
-        ended = slots.ended | (now == len(self._paid) - 1)
-        learned = self._actor.observe_there(self._thought, slots.rewards.double(), ended)
+        learned = self._actor.observe_there(self._thought, slots.rewards.double(), slots.ended)
         for own, new in zip(self._memory, learned, strict=True):
             active = self._active.view(-1, *[1] * (own.dim() - 1))
             own.copy_(torch.where(active, new, own))
