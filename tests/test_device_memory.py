@@ -50,7 +50,10 @@ CASES = {
 @pytest.mark.parametrize("case", list(CASES))
 def test_the_estimate_is_near_what_the_cpu_allocates(preset, case, monkeypatch):
     require_near(preset, case)
-    if case in ("few steps, wide", "all steps, two layers"):  # and as a GPU computes: all tasks at once
+    if case in (
+        "few steps, wide",
+        "all steps, two layers",
+    ):  # and as a GPU computes: all tasks at once
         for module in (shards, environment_experiment):
             monkeypatch.setattr(module, "tasks_in_one_call", lambda device: True)
         require_near(preset, case)

@@ -9,7 +9,7 @@ from building import tiny_config
 from early_ends import EarlyEnds  # noqa: F401  (registers it)
 from experience import PRESETS
 
-from metarl.agent import stacked_objective
+from metarl.agent import gradient, meta_objective, stacked_objective
 from metarl.agent.gradient import collect_with_rates
 from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
 from metarl.experiments.build import build_experiment
@@ -24,7 +24,9 @@ from metarl.learning.returns import (
 )
 from metarl.learning.trajectories import Trajectories
 from metarl.tasks.distribution import sample_tasks
+from metarl.workers import shards
 from metarl.workers.shards import Shard, ShardSpec, to_vector
+from metarl_agents import meta_sgd_trpo
 from metarl_agents.meta_sgd_trpo import joint_curvature_product, joint_gradient
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-13}
@@ -124,6 +126,25 @@ def test_learned_step_sizes_give_the_same(first_order):
     near(*(joint_curvature_product(shard, vector) for shard in (together, alone)))
     at = theta + 0.02
     near(*(surrogate(shard, at, (learned,) * 2) for shard in (together, alone)))
+
+
+def test_nothing_is_computed_a_task_at_a_time(monkeypatch):
+    for module, name in (
+        (gradient, "inner_step"),
+        (shards, "baseline_values"),
+        (shards, "policy_gradient_batch"),
+        (meta_objective, "outer_slope"),
+        (meta_objective, "stack_tasks"),
+        (meta_objective, "adapt"),
+        (meta_sgd_trpo, "outer_slope"),
+    ):
+        monkeypatch.delattr(module, name)
+    shard, theta = shard_of(True)
+    rates = shard.config.learning_rates
+    meta_gradient(shard, rates, False, 1.0)
+    curvature_product(shard, theta)
+    surrogate(shard, theta, rates)
+    joint_gradient(shard, np.full_like(theta, 0.1), False, 1.0)
 
 
 def test_the_baseline_and_advantages_of_all_tasks_are_those_of_each():

@@ -88,17 +88,11 @@ def joint_gradient(
         curvature_fraction: of the steps, for `joint_curvature_product`.
 
     """
-    loss, rate = reinforce_loss(shard.policy), shard.parameters(step_sizes)
-    contributions = []
+    rate = shard.parameters(step_sizes)
     if shard.tasks_in_one_call:
         contributions = stacked_joint_gradients(shard, rate, first_order)
-    for position, data in enumerate(shard.experience if not contributions else ()):
-        with shard.blame(position):
-            slope, outer, kl = outer_slope(shard, data)
-            jacobian = linearise_with_rate(
-                loss, data.path[:-1], data.supports, rate, first_order=first_order
-            )
-            contributions.append((_joined(*jacobian.transposed_product(slope)), outer, kl))
+    else:
+        contributions = _of_each_task(shard, rate, first_order)
     shard.scratch = [
         (
             stack,
@@ -113,6 +107,22 @@ def joint_gradient(
         )
         for stack in stack_tasks(shard, curvature_fraction)
     ]
+    return contributions
+
+
+def _of_each_task(
+    shard: Shard, rate: Parameters, first_order: bool
+) -> list[tuple[Joint, float, float]]:
+    """Compute a task at a time."""
+    loss = reinforce_loss(shard.policy)
+    contributions = []
+    for position, data in enumerate(shard.experience):
+        with shard.blame(position):
+            slope, outer, kl = outer_slope(shard, data)
+            jacobian = linearise_with_rate(
+                loss, data.path[:-1], data.supports, rate, first_order=first_order
+            )
+            contributions.append((_joined(*jacobian.transposed_product(slope)), outer, kl))
     return contributions
 
 

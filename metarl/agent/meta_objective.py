@@ -64,12 +64,13 @@ def meta_gradient(
         curvature_fraction: of the steps, for `curvature_product`.
 
     """
-    loss = reinforce_loss(shard.policy)
     rates = [shard.learning_rate(rate) for rate in learning_rates]
     if shard.tasks_in_one_call:
-        shard.scratch = [_products(shard, learning_rates, first_order)]
-        shard.scratch[0].take(shard, curvature_fraction)
+        products = _products(shard, learning_rates, first_order)
+        products.take(shard, curvature_fraction)
+        shard.scratch = [products]
         return stacked_gradients(shard, rates, first_order)
+    loss = reinforce_loss(shard.policy)
     contributions = []
     for position, data in enumerate(shard.experience):
         with shard.blame(position):
@@ -123,11 +124,11 @@ def surrogate(
     shard: Shard, theta: Vector, learning_rates: Sequence[Rate]
 ) -> list[tuple[float, float]]:
     """Adapt θ anew on each task's support data; give the outer loss and the KL divergence there."""
-    loss = reinforce_loss(shard.policy)
     at = shard.parameters(theta)
     rates = [shard.learning_rate(rate) for rate in learning_rates]
     if shard.tasks_in_one_call:
         return stacked_surrogates(shard, at, rates)
+    loss = reinforce_loss(shard.policy)
     outcomes = []
     for position, data in enumerate(shard.experience):
         with shard.blame(position):
