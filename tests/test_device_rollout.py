@@ -16,11 +16,10 @@ from torch_worlds import use_torch_worlds
 
 from metarl.experiments.build import build_experiment
 from metarl.tasks.action_map import ActionMap
-from metarl.workers import device_rollout, shards
+from metarl.workers import device_rollout, shards, trials
 from metarl.workers.device_rollout import DeviceRollout
 from metarl.workers.rollout import run_on_host
 from metarl.workers.shards import Shard, ShardSpec, TaskFailed
-from metarl_agents import rl2
 
 NEEDS_WARP = pytest.mark.skipif(
     importlib.util.find_spec("mujoco_warp") is None, reason="mujoco_warp is not installed"
@@ -206,17 +205,18 @@ def test_the_map_of_actions_has_the_same_bits_for_tensors(space):
     assert np.array_equal(ours, theirs)
 
 
-def met_by_rl2(there, spoil="", **settings):
+def met_in_trials(there, agent="rl2", spoil="", **settings):
     """A shard that met hoppers in trials of two episodes, and what it found of them."""
     config = tiny_config(
         "hopper-rand-params",
-        agent="rl2",
-        agent_settings={"memory_size": 16, **settings},
+        agent=agent,
+        agent_settings=settings,
         adaptation_steps=1,
         episodes_per_task=2,
         horizon=40,
         discount=0.99,
         physics="warp",
+        training_tasks=5 if agent == "pearl" else 0,
     )
     experiment = build_experiment(config)
     state = experiment.first_state().agent
@@ -228,13 +228,29 @@ def met_by_rl2(there, spoil="", **settings):
         if spoil:
             spoilt(shard, spoil)
         tasks, key = experiment.sample_tasks(1)
-        return shard, rl2.meet(shard, strong, tasks, key)
+        return shard, experiment.agent.family.meet(shard, strong.travelling, tasks, key)
 
 
+AGENTS = {
+    "rl2": ("rl2", {"memory_size": 16, "observe_before": True}),
+    "transformer": ("rl2", {"memory_size": 16, "memory": "transformer"}),
+    "varibad": ("varibad", {}),
+    "pearl": ("pearl", {"encoder_sizes": [8]}),
+    "pearl, later": ("pearl", {"infer_from_following": True, "infer_from_posterior": True}),
+}
+
+
+@pytest.mark.parametrize(
+    ("worlds", "case"),
+    [*(("stand-in", case) for case in AGENTS), pytest.param("warp", "rl2", marks=NEEDS_WARP)],
+    indirect=["worlds"],
+)
 @pytest.mark.usefixtures("worlds")
-@pytest.mark.parametrize("settings", [{"observe_before": True}, {"memory": "transformer"}])
-def test_trials_on_the_device_have_the_bits_of_trials_through_the_cpu(settings):
-    (host, expected), (there, found) = (met_by_rl2(path, **settings) for path in (False, True))
+def test_trials_on_the_device_have_the_bits_of_trials_through_the_cpu(case, monkeypatch):
+    agent, settings = AGENTS[case]
+    host, expected = met_in_trials(False, agent, **settings)
+    monkeypatch.setattr(trials, "_HostPlayer", None)
+    there, found = met_in_trials(True, agent, **settings)
     assert found == expected
     for field in dataclasses.fields(there.trials):
         ours, theirs = (getattr(shard.trials, field.name) for shard in (there, host))
@@ -253,7 +269,7 @@ def test_a_trial_that_is_not_finite_is_told_with_the_same_words(what):
     failures = []
     for there in (False, True):
         with pytest.raises(TaskFailed) as failure:
-            met_by_rl2(there, what)
+            met_in_trials(there, spoil=what)
         failures.append((str(failure.value), failure.value.episode))
     assert failures[0] == failures[1]
     assert "is not finite: " in failures[1][0]

@@ -30,11 +30,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
 
 from metarl.agent.memory import (
     UNIT,
-    MemoryActor,
     Met,
+    TensorMemoryActor,
     hand_over,
     meet_in_trials,
     states_along_trial,
@@ -52,6 +53,7 @@ from metarl.learning.trajectories import TaskStatistics
 from metarl.tasks.distribution import Tasks
 from metarl.tasks.policy_environment import observed_environment
 from metarl.tasks.training_sets import iterations_of_a_pass, order_of_training
+from metarl.workers.device_trials import MemoryThere
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
 from metarl_agents.pearl_learning import Drawer, Learner
 from metarl_agents.pearl_networks import Acting, initial_parameters, network_of, settings_in
@@ -60,7 +62,7 @@ from metarl_agents.replay import Log, transitions_of, with_transitions
 from metarl_agents.trial_ppo import put
 
 
-class PearlActor(MemoryActor):
+class PearlActor(TensorMemoryActor):
     """Acts by an observation and a sample of z.
 
     Its memory: z; the posterior's precision and weighted mean; the observation, action and reward
@@ -114,74 +116,70 @@ class PearlActor(MemoryActor):
         return generator.standard_normal((steps, self._acting.actions + self._settings.latent_size))
 
     @torch.no_grad()
-    def choose(
+    def choose_there(
         self,
-        observations: Float[np.ndarray, "row obs"],
-        memory: Memory,
-        noise: Float[np.ndarray, "row noise"] | None,
-    ) -> tuple[Shaped[np.ndarray, "row act"], Memory]:
+        observations: Float[Tensor, "row obs"],
+        memory: MemoryThere,
+        noise: Float[Tensor, "row noise"] | None,
+    ) -> tuple[Shaped[Tensor, "row act"], MemoryThere]:
         """Choose an action in each trial; without noise by the mean of z and of the policy."""
         latent, precision, weighted, last, pending, fresh, episode = memory
         if self._settings.infer_from_following:
             learned = pending & ~fresh
-            told = np.concatenate([last, observations], axis=1)
+            told = torch.cat([last, observations], 1)
             precision, weighted = self._inferred(told, learned, precision, weighted)
         actions = self._acting.actions
-        latent_noise = np.zeros_like(latent) if noise is None else noise[:, actions:]
+        latent_noise = torch.zeros_like(latent) if noise is None else noise[:, actions:]
         by_prior = (episode < self._prior_episodes) | (precision <= 0)
-        safe = np.where(precision > 0, precision, 1.0)
-        drawn = np.where(by_prior, latent_noise, weighted / safe + latent_noise / np.sqrt(safe))
-        latent = np.where(fresh, drawn, latent)
-        inputs = self._blocks(np.concatenate([observations, latent], axis=1))
+        safe = torch.where(precision > 0, precision, 1.0)
+        drawn = torch.where(by_prior, latent_noise, weighted / safe + latent_noise / safe.sqrt())
+        latent = torch.where(fresh, drawn, latent)
+        inputs = self._blocks_there(torch.cat([observations, latent], 1))
         mean, log_std = self._acting.policy.parameters_at(filled(inputs))
         before = mean[: len(observations)]
         if self._trains and noise is not None:
             spread = log_std[: len(observations)].exp()
-            before = before + spread * self._like.new_tensor(noise[:, :actions])
-        chosen = torch.tanh(before).cpu().numpy()
-        last = np.concatenate([observations, chosen, np.zeros((len(chosen), 1))], axis=1)
-        done = np.zeros_like(fresh)
+            before = before + spread * noise[:, :actions].to(self._like.dtype)
+        chosen = torch.tanh(before)
+        last = torch.cat([observations, chosen.double(), torch.zeros_like(last[:, :1])], 1)
+        done = torch.zeros_like(fresh)
         return chosen, (latent, precision, weighted, last, done, done, episode)
 
     @torch.no_grad()
-    def observe(
-        self,
-        memory: Memory,
-        rewards: Float[np.ndarray, " row"],
-        ended: Bool[np.ndarray, " row"],
-    ) -> Memory:
+    def observe_there(
+        self, memory: MemoryThere, rewards: Float[Tensor, " row"], ended: Bool[Tensor, " row"]
+    ) -> MemoryThere:
         """Infer from what the last actions brought."""
         latent, precision, weighted, last, _, _, episode = memory
-        last = last.copy()
+        last = last.clone()
         last[:, -1] = rewards
         learned = (episode < self._prior_episodes) | self._infers_from_all
         if self._settings.infer_from_following:
             pending = learned
         else:
             precision, weighted = self._inferred(last, learned, precision, weighted)
-            pending = np.zeros_like(learned)
-        fresh = ended[:, None].astype(bool)
+            pending = torch.zeros_like(learned)
+        fresh = ended.bool().unsqueeze(1)
         return latent, precision, weighted, last, pending, fresh, episode + fresh
 
     def _inferred(
         self,
-        transitions: Float[np.ndarray, "row number"],
-        learned: Bool[np.ndarray, "row 1"],
-        precision: Float[np.ndarray, "row latent"],
-        weighted: Float[np.ndarray, "row latent"],
-    ) -> tuple[Float[np.ndarray, "row latent"], Float[np.ndarray, "row latent"]]:
+        transitions: Float[Tensor, "row number"],
+        learned: Bool[Tensor, "row 1"],
+        precision: Float[Tensor, "row latent"],
+        weighted: Float[Tensor, "row latent"],
+    ) -> tuple[Float[Tensor, "row latent"], Float[Tensor, "row latent"]]:
         """Multiply the posterior by the factor of a transition, where it is to be learned from."""
-        if not learned.any():
+        if learned.device.type == "cpu" and not learned.any():  # elsewhere it would be waited for
             return precision, weighted
-        factors = self._acting.encoder(filled(self._blocks(transitions)))
+        factors = self._acting.encoder(filled(self._blocks_there(transitions)))
         rows = len(transitions)
         more, more_weighted = (
-            part[:rows].double().cpu().numpy()
-            for part in (factors.precision, factors.weighted_mean)
+            part[:rows].double() for part in (factors.precision, factors.weighted_mean)
         )
         return (
-            np.where(learned, precision + more, precision),
-            np.where(learned, weighted + more_weighted, weighted),
+            torch.where(learned, precision + more, precision),
+            torch.where(learned, weighted + more_weighted, weighted),
         )
 
 

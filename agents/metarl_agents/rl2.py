@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from metarl.agent.memory import UNIT, MemoryActor, meet_in_trials, states_along_trial
+from metarl.agent.memory import UNIT, TensorMemoryActor, meet_in_trials, states_along_trial
 from metarl.agent.protocol import AgentState, Family, Memory, Metrics
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
@@ -30,10 +30,10 @@ from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics, Trials
 from metarl.tasks.distribution import Tasks
 from metarl.tasks.observations import flat_layout
+from metarl.workers.device_trials import MemoryThere
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
 from metarl_agents.settings import RL2Settings
 from metarl_agents.trial_ppo import (
-    Array,
     Learner,
     put,
     require_visible_episodes,
@@ -78,7 +78,7 @@ def inputs_of(shard: Shard, state: AgentState, trials: Trials) -> tuple[np.ndarr
 LEARNER = Learner(network_of, inputs_of)
 
 
-class RL2Actor(MemoryActor):
+class RL2Actor(TensorMemoryActor):
     """Acts by the network; remembers its hidden state, and its last action, reward and end.
 
     Args:
@@ -108,39 +108,20 @@ class RL2Actor(MemoryActor):
         last = np.zeros((rows, self._actions + 2 + self._answered))
         return (*(part.cpu().numpy() for part in hidden), last)
 
-    def begin_there(self, rows: int) -> tuple[Tensor, ...]:
-        """Give the memory before the first step, on the device."""
-        return self._there(self.begin(rows))
-
-    def _there(self, memory: Memory) -> tuple[Tensor, ...]:
-        return tuple(torch.from_numpy(part).to(self._like.device) for part in memory)
-
     def draw_noise(
         self, generator: np.random.Generator, steps: int
     ) -> Float[np.ndarray, "time *noise"]:
         """Draw what actions are sampled with."""
         return self._network.policy.draw_noise(generator, steps)
 
-    def choose(
-        self,
-        observations: Float[np.ndarray, "row obs"],
-        memory: Memory,
-        noise: Float[np.ndarray, "row *noise"] | None,
-    ) -> tuple[Shaped[np.ndarray, "row *act"], Memory]:
-        """Choose an action in each trial."""
-        (seen,) = self._there((observations,))
-        draws = None if noise is None else self._like.new_tensor(noise)
-        chosen, thought = self.choose_there(seen, self._there(memory), draws)
-        return chosen.cpu().numpy(), tuple(part.cpu().numpy() for part in thought)
-
     @torch.no_grad()
     def choose_there(
         self,
         observations: Float[Tensor, "row obs"],
-        memory: tuple[Tensor, ...],
+        memory: MemoryThere,
         noise: Float[Tensor, "row *noise"] | None,
-    ) -> tuple[Shaped[Tensor, "row *act"], tuple[Tensor, ...]]:
-        """Choose an action in each trial, in tensors on the device."""
+    ) -> tuple[Shaped[Tensor, "row *act"], MemoryThere]:
+        """Choose an action in each trial."""
         *hidden, last = memory
         policy, rows = self._network.policy, len(observations)
         seen = self._scales_there.observations(observations)
@@ -150,35 +131,24 @@ class RL2Actor(MemoryActor):
             tuple(map(self._blocks_there, hidden)),
         )
         distribution = tuple(part[:rows] for part in distribution)
-        chosen = policy.mode(distribution) if noise is None else policy.sample(distribution, noise)
+        if noise is None:
+            chosen = policy.mode(distribution)
+        else:
+            chosen = policy.sample(distribution, noise.to(self._like.dtype))
         told = torch.zeros_like(last)
         told[:, : self._actions] = told_actions_there(self._spec, chosen)
         if self._answered:
             told[:, -self._answered :] = seen
         return chosen, (*(part[:rows] for part in following), told)
 
-    def observe(
-        self,
-        memory: Memory,
-        rewards: Float[np.ndarray, " row"],
-        ended: Bool[np.ndarray, " row"],
-    ) -> Memory:
-        """Remember what the last actions paid, and where an episode has ended."""
-        return (*memory[:-1], self._paid(memory[-1].copy(), rewards, ended))
-
     def observe_there(
-        self,
-        memory: tuple[Tensor, ...],
-        rewards: Float[Tensor, " row"],
-        ended: Bool[Tensor, " row"],
-    ) -> tuple[Tensor, ...]:
-        """Remember it, in tensors on the device."""
-        return (*memory[:-1], self._paid(memory[-1].clone(), rewards, ended))
-
-    def _paid(self, last: Array, rewards: Array, ended: Array) -> Array:
+        self, memory: MemoryThere, rewards: Float[Tensor, " row"], ended: Bool[Tensor, " row"]
+    ) -> MemoryThere:
+        """Remember what the last actions paid, and where an episode has ended."""
+        last = memory[-1].clone()
         last[:, self._actions] = rewards / self._scales.reward_deviation
         last[:, self._actions + 1] = ended
-        return last
+        return (*memory[:-1], last)
 
 
 @starts_anew

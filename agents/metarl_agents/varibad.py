@@ -33,8 +33,8 @@ from torch import Tensor, nn
 
 from metarl.agent.memory import (
     UNIT,
-    MemoryActor,
     Met,
+    TensorMemoryActor,
     hand_over,
     meet_in_trials,
     states_along_trial,
@@ -68,6 +68,7 @@ from metarl.learning.memory_policy import (
     action_numbers,
     initialise,
     told_actions,
+    told_actions_there,
     what_came_before,
 )
 from metarl.learning.policies import Distribution, Policy, PolicySpec
@@ -75,6 +76,7 @@ from metarl.learning.running_moments import merged, moments_of, no_moments, stan
 from metarl.learning.trajectories import TaskStatistics, Trials
 from metarl.tasks.distribution import Tasks
 from metarl.tasks.observations import flat_layout
+from metarl.workers.device_trials import MemoryThere
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
 from metarl_agents.settings import VariBADSettings
 from metarl_agents.trial_buffer import Buffer, Rows, compact, draw, reached, time_first, with_trials
@@ -280,7 +282,7 @@ def belief_scales(settings: VariBADSettings, state: AgentState) -> Scales:
 # How it acts
 
 
-class VariBADActor(MemoryActor):
+class VariBADActor(TensorMemoryActor):
     """Acts by observation and belief.
 
     Its memory: the encoder's hidden state; the last action, reward and end; whether the trial has
@@ -305,6 +307,9 @@ class VariBADActor(MemoryActor):
             belief_scales(settings, state),
         )
         self._like = next(network.parameters())
+        self._scales_there, self._belief_scales_there = (
+            scales.on_device(self._like.device) for scales in (self._scales, self._belief_scales)
+        )
 
     def blank(self, rows: int) -> Memory:
         """Give the memory at the start of a trial: zeros."""
@@ -319,46 +324,39 @@ class VariBADActor(MemoryActor):
         return self._acting.policy.draw_noise(generator, steps)
 
     @torch.no_grad()
-    def choose(
+    def choose_there(
         self,
-        observations: Float[np.ndarray, "row obs"],
-        memory: Memory,
-        noise: Float[np.ndarray, "row *noise"] | None,
-    ) -> tuple[Shaped[np.ndarray, "row *act"], Memory]:
+        observations: Float[Tensor, "row obs"],
+        memory: MemoryThere,
+        noise: Float[Tensor, "row *noise"] | None,
+    ) -> tuple[Shaped[Tensor, "row *act"], MemoryThere]:
         """Choose an action in each trial."""
         hidden, last, begun = memory
-        policy, rows = self._acting.policy, len(observations)
+        policy, rows, blocks = self._acting.policy, len(observations), self._blocks_there
         believed, following = self._encoder.step(
-            self._blocks(observations),
-            self._blocks(last),
-            self._blocks(hidden),
-            self._blocks(begun) > 0,
+            blocks(observations), blocks(last), blocks(hidden), blocks(begun) > 0
         )
-        beliefs = self._belief_scales.observations(believed[:rows].double().cpu().numpy())
-        seen = self._scales.observations(observations)
-        distribution = self._acting.step(self._blocks(seen), self._blocks(beliefs))
+        beliefs = self._belief_scales_there.observations(believed[:rows].double())
+        seen = self._scales_there.observations(observations)
+        distribution = self._acting.step(blocks(seen), blocks(beliefs))
         distribution = tuple(part[:rows] for part in distribution)
         if noise is None:
             chosen = policy.mode(distribution)
         else:
-            chosen = policy.sample(distribution, self._like.new_tensor(noise))
-        actions = chosen.cpu().numpy()
-        told = np.zeros_like(last)
-        told[:, :-2] = told_actions(self._spec, actions)
-        return actions, (following[:rows].cpu().numpy(), told, begun)
+            chosen = policy.sample(distribution, noise.to(self._like.dtype))
+        told = torch.zeros_like(last)
+        told[:, :-2] = told_actions_there(self._spec, chosen)
+        return chosen, (following[:rows], told, begun)
 
-    def observe(
-        self,
-        memory: Memory,
-        rewards: Float[np.ndarray, " row"],
-        ended: Bool[np.ndarray, " row"],
-    ) -> Memory:
+    def observe_there(
+        self, memory: MemoryThere, rewards: Float[Tensor, " row"], ended: Bool[Tensor, " row"]
+    ) -> MemoryThere:
         """Remember what the last actions paid, and where an episode has ended."""
         hidden, last, begun = memory
-        last = last.copy()
+        last = last.clone()
         last[:, -2] = rewards
         last[:, -1] = ended
-        return hidden, last, np.ones_like(begun)
+        return hidden, last, torch.ones_like(begun)
 
     def believe(
         self, observations: Float[np.ndarray, "row obs"], memory: Memory

@@ -21,6 +21,7 @@ from metarl.learning.policies import PolicySpec
 from metarl.learning.stacking import whole_blocks
 from metarl.learning.trajectories import TaskStatistics, Trials
 from metarl.tasks.distribution import Task, Tasks
+from metarl.workers.device_trials import MemoryThere
 from metarl.workers.shards import Shard, on_own_tasks
 from metarl.workers.trials import TrialActor, play_trials
 
@@ -108,6 +109,62 @@ class MemoryActor:
     def plain_policy(self) -> Parameters | None:
         """None: a plain policy has no memory."""
         return None
+
+
+class TensorMemoryActor(MemoryActor):
+    """An actor with a memory that is written in tensors, and so can stay on a device.
+
+    A subclass gives `blank`, `draw_noise`, `choose_there` and `observe_there`; see
+    `metarl.workers.device_trials.DeviceTrialActor`.
+    """
+
+    def choose_there(
+        self,
+        observations: Float[Tensor, "row obs"],
+        memory: MemoryThere,
+        noise: Float[Tensor, "row *noise"] | None,
+    ) -> tuple[Shaped[Tensor, "row *act"], MemoryThere]:
+        """Choose an action in each trial; leave the memory that was given as it is."""
+        raise NotImplementedError
+
+    def observe_there(
+        self, memory: MemoryThere, rewards: Float[Tensor, " row"], ended: Bool[Tensor, " row"]
+    ) -> MemoryThere:
+        """Take in what the actions brought; leave the memory that was given as it is."""
+        raise NotImplementedError
+
+    def begin_there(self, rows: int) -> MemoryThere:
+        """Give the memory before the first step, on the device."""
+        return self._there(*self.begin(rows))
+
+    def choose(
+        self,
+        observations: Float[np.ndarray, "row obs"],
+        memory: Memory,
+        noise: Float[np.ndarray, "row *noise"] | None,
+    ) -> tuple[Shaped[np.ndarray, "row *act"], Memory]:
+        """Choose an action in each trial."""
+        (seen,) = self._there(observations)
+        draws = None if noise is None else self._there(noise)[0]
+        chosen, thought = self.choose_there(seen, self._there(*memory), draws)
+        return chosen.cpu().numpy(), _here(thought)
+
+    def observe(
+        self,
+        memory: Memory,
+        rewards: Float[np.ndarray, " row"],
+        ended: Bool[np.ndarray, " row"],
+    ) -> Memory:
+        """Take in what the actions brought."""
+        paid, over = self._there(rewards, ended)
+        return _here(self.observe_there(self._there(*memory), paid, over))
+
+    def _there(self, *arrays: np.ndarray) -> MemoryThere:
+        return tuple(torch.tensor(array, device=self._like.device) for array in arrays)
+
+
+def _here(memory: MemoryThere) -> Memory:
+    return tuple(part.cpu().numpy() for part in memory)
 
 
 def meet_in_trials(

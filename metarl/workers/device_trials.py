@@ -46,12 +46,15 @@ class DeviceTrialActor(Protocol):
         memory: MemoryThere,
         noise: Float[Tensor, "row *noise"] | None,
     ) -> tuple[Shaped[Tensor, "row *act"], MemoryThere]:
-        """Choose an action in each trial; leave the memory that was given as it is."""
+        """Choose an action in each trial; leave the memory that was given as it is.
+
+        Observations and noise are float64, as they are in numpy.
+        """
 
     def observe_there(
         self, memory: MemoryThere, rewards: Float[Tensor, " row"], ended: Bool[Tensor, " row"]
     ) -> MemoryThere:
-        """Take in what the actions brought."""
+        """Take in what the actions brought; leave the memory that was given as it is."""
 
 
 class DeviceEpisodes:
@@ -74,7 +77,7 @@ class DeviceEpisodes:
         self._memory = tuple(part.clone() for part in actor.begin_there(rows))
         self._mapped = shard.action_map.on_device(like.device)
         noise = actor.draw_noise(np.random.default_rng(0), 1)[0]
-        self._draws = like.new_zeros(horizon, rows, *noise.shape)
+        self._draws = like.new_zeros(horizon, rows, *noise.shape, dtype=torch.float64)
         first, thought = actor.choose_there(seen.double(), self._memory, self._draws[0])
         self._thought = tuple(part.clone() for part in thought)
         self._actions = self._mapped(first)
