@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from building import pool, run, tiny_config
-from mujoco_episodes import heavily_damped, tasks_of
+from mujoco_episodes import FAMILIES, heavily_damped, tasks_of
 from torch_worlds import use_torch_worlds
+from waiting import refuse_waiting
 
 from metarl.experiments.build import build_experiment
 from metarl.tasks.action_map import ActionMap
@@ -273,3 +274,26 @@ def test_a_trial_that_is_not_finite_is_told_with_the_same_words(what):
         failures.append((str(failure.value), failure.value.episode))
     assert failures[0] == failures[1]
     assert "is not finite: " in failures[1][0]
+
+
+@pytest.mark.usefixtures("worlds")
+def test_nothing_that_is_to_be_a_graph_waits_for_the_device(monkeypatch):
+    called = refuse_waiting(monkeypatch)
+    shard = shard_of("hopper-rand-params", tasks_of("metarl/HopperRandParams-v0", 2))
+    shard.collect(parameters_for(shard), KEY)
+    vector, phase = "MujocoTaskVector", "_Phase"
+    step = [f"{phase}._choose", f"{vector}._before_physics", f"{vector}._after_physics"]
+    step += [f"{phase}._take_in"]
+    assert called == step * 6
+    called.clear()
+    met_in_trials(True)
+    met_in_trials(True, "varibad")
+    assert called[0] == "DeviceEpisodes._choose"
+    for name in FAMILIES:  # which bodies and rewards may become graphs
+        vector = gym.make_vec(
+            name, num_envs=2, vectorization_mode="vector_entry_point", physics="warp"
+        )
+        vector.reset(seed=0)
+        called.clear()
+        vector.step(np.zeros((2, *vector.single_action_space.shape)))
+        assert len(called) == 2

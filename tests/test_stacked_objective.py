@@ -8,6 +8,7 @@ import torch
 from building import tiny_config
 from early_ends import EarlyEnds  # noqa: F401  (registers it)
 from experience import PRESETS
+from waiting import refuse_waiting
 
 from metarl.agent import gradient, meta_objective, stacked_objective
 from metarl.agent.gradient import collect_with_rates
@@ -145,6 +146,14 @@ def test_nothing_is_computed_a_task_at_a_time(monkeypatch):
     curvature_product(shard, theta)
     surrogate(shard, theta, rates)
     joint_gradient(shard, np.full_like(theta, 0.1), False, 1.0)
+
+
+def test_a_curvature_product_waits_for_nothing(monkeypatch):
+    shard, theta = shard_of(True)
+    meta_gradient(shard, shard.config.learning_rates, False, 1.0)
+    called = refuse_waiting(monkeypatch)
+    curvature_product(shard, theta)
+    assert called == ["GraphedFunction._run"]
 
 
 def test_the_baseline_and_advantages_of_all_tasks_are_those_of_each():

@@ -1,9 +1,13 @@
 """Worlds as torch's tensors, where mujoco_warp is not installed."""
 
+import warnings
+
 import torch
 
+from metarl.foundation.cuda_graphs import GraphedCall
 from metarl.tasks import environment_batches
 from metarl_envs import mujoco_batch
+from metarl_envs.mujoco_family import DIVERGED_NAMES
 from metarl_envs.native_worlds import NativeWorlds
 
 
@@ -12,8 +16,13 @@ class TorchWorlds:
 
     def __init__(self, body, worlds):
         self._native = NativeWorlds(body, worlds, 1)
-        self.fields = {name: torch.from_numpy(each) for name, each in self._native.fields.items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of memory that is read alone
+            self.fields = {
+                name: torch.from_numpy(each) for name, each in self._native.fields.items()
+            }
         self.start = self._native.start
+        self._diverged = torch.zeros(worlds, len(DIVERGED_NAMES), dtype=torch.bool)
 
     def steer(self, actions):
         self._native.steer(actions.numpy())
@@ -22,10 +31,11 @@ class TorchWorlds:
         self._native.advance(standing.numpy())
 
     def settle(self, standing):
-        return torch.from_numpy(self._native.settle(standing.numpy()))
+        self._diverged.numpy()[:] = self._native.settle(standing.numpy())
+        return self._diverged
 
     def repeated(self, function):
-        return function
+        return GraphedCall(function, torch.device("cpu"))
 
     def of_host(self, array):
         return torch.from_numpy(array)
