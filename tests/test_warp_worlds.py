@@ -1,5 +1,7 @@
 """Families of MuJoCo bodies by mujoco_warp on the CPU, where it is installed: `make test-gpu`."""
 
+import dataclasses
+
 import mujoco
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from mujoco_episodes import FAMILIES, actions_of, heavily_damped, tasks_of
 pytest.importorskip("mujoco_warp")
 
 import gymnasium as gym
+import warp
 
+from metarl.experiments.build import build_experiment
 from metarl_envs import mujoco_family, native_worlds, warp_worlds
 
 HOPPER = "metarl/HopperRandParams-v0"
@@ -137,6 +141,28 @@ def test_a_slot_whose_episode_ended_stands_still_and_a_time_limit_cuts_off():
         last[~ended] = observations[~ended]
         ended = ended | terminated
     assert ended.any()
+
+
+def arrays_in(record):
+    """All of warp's arrays in a record, however deep."""
+    if isinstance(record, warp.array):
+        return [record]
+    parts = record if isinstance(record, tuple | list) else ()
+    if dataclasses.is_dataclass(record):
+        parts = vars(record).values()
+    return [array for part in parts for array in arrays_in(part)]
+
+
+def test_what_the_worlds_take_on_a_card_is_counted():
+    worlds = batch_of(HOPPER, 6)._worlds
+    made = [array for part in (worlds._model, worlds._data) for array in arrays_in(part)]
+    sizes = {"tasks_per_batch": 3, "episodes_per_task": 2}
+    by_warp, by_mujoco = (
+        build_experiment(tiny_config("hopper-rand-params", physics=physics, **sizes))
+        for physics in ("warp", "mujoco")
+    )
+    counted = by_warp.bytes_on_card(0, 1.0) - by_mujoco.bytes_on_card(0, 1.0)
+    assert counted == sum(array.capacity for array in made)
 
 
 def test_training_by_warp_is_near_training_by_mujoco_and_repeats_its_bits():

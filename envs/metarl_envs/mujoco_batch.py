@@ -157,6 +157,13 @@ class MujocoTaskVector(TaskVector):
         )
         self._steps = of_host(self._steps)
 
+    @classmethod
+    def bytes_on_device(cls, family: str, num_envs: int, **family_kwargs: Any) -> int:
+        """Say what so many simulations by mujoco_warp take on their device."""
+        from metarl_envs.warp_worlds import bytes_of_worlds  # an extra of its own
+
+        return bytes_of_worlds(load_family(family, **family_kwargs).body, num_envs)
+
     def _use_tasks(self, tasks: Sequence[Any]) -> None:
         self._task_numbers = self._family.tasks.to_rows(tasks)
         self._tasks_there[:] = self._worlds.of_host(self._task_numbers)

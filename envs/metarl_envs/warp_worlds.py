@@ -7,6 +7,8 @@ constraints are solved by Newton's method, to convergence.
 """
 
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -50,14 +52,10 @@ class WarpWorlds:
         self._device = torch.device(device)
         self._on = warp.device_from_torch(self._device)
         self._graph: warp.Graph | None = None
-        nominal = load_model(body)
-        if nominal.opt.solver == mujoco.mjtSolver.mjSOL_PGS:  # which mujoco_warp does not have
-            nominal.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
+        nominal = _nominal(body)
         with warp.ScopedDevice(self._on):
-            own = dict.fromkeys((*_CHANGED, *_CONSTANTS), worlds)
-            self._model = mujoco_warp.put_model(nominal, batch_sizes=own)
+            self._model, self._data = _model_and_data(nominal, worlds)
             self._model.opt.deterministic = mujoco_warp.DeterminismType.ALL
-            self._data = mujoco_warp.make_data(nominal, nworld=worlds)
             mujoco_warp.forward(self._model, self._data)
         names = ("qpos", "qvel", *body.fields)
         self.fields: Fields = {name: self._view(name) for name in names}
@@ -162,6 +160,40 @@ class WarpWorlds:
             mujoco_warp.step(self._model, self._data)
         if self._body.up_to_date:
             mujoco_warp.forward(self._model, self._data)
+
+
+def bytes_of_worlds(body: Body, worlds: int) -> int:
+    """Say what so many worlds take: the arrays of mujoco_warp's model and data.
+
+    Each world takes as much as another.
+    """
+    nominal = _nominal(body)
+    with warp.ScopedDevice("cpu"):
+        one, two = (_bytes(_model_and_data(nominal, count)) for count in (1, 2))
+    return one + (worlds - 1) * (two - one)
+
+
+def _nominal(body: Body) -> mujoco.MjModel:
+    """Give the model that all worlds start from."""
+    nominal = load_model(body)
+    if nominal.opt.solver == mujoco.mjtSolver.mjSOL_PGS:  # which mujoco_warp does not have
+        nominal.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
+    return nominal
+
+
+def _model_and_data(nominal: mujoco.MjModel, worlds: int) -> tuple[Any, Any]:
+    own = dict.fromkeys((*_CHANGED, *_CONSTANTS), worlds)
+    model = mujoco_warp.put_model(nominal, batch_sizes=own)
+    return model, mujoco_warp.make_data(nominal, nworld=worlds)
+
+
+def _bytes(record: Any) -> int:
+    """Sum the bytes of all arrays in a record."""
+    if isinstance(record, warp.array):
+        return int(record.capacity)
+    if is_dataclass(record):
+        return sum(_bytes(getattr(record, field.name)) for field in fields(record))
+    return sum(map(_bytes, record)) if isinstance(record, tuple | list) else 0
 
 
 def _too_large(values: Float[Tensor, "slot number"]) -> Bool[Tensor, " slot"]:

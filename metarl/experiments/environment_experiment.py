@@ -36,7 +36,11 @@ from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics
 from metarl.tasks.distribution import Task, describe_range, sample_tasks, task_space
-from metarl.tasks.environment_batches import PHYSICS_PACKAGES, require_physics
+from metarl.tasks.environment_batches import (
+    PHYSICS_PACKAGES,
+    bytes_on_device,
+    require_physics,
+)
 from metarl.tasks.environment_packages import environment_packages
 from metarl.tasks.observations import observation_layout, unflattened
 from metarl.tasks.policy_environment import observed_environment
@@ -142,7 +146,8 @@ class EnvironmentExperiment:
         space, actions = self.environment.observation_space, self.environment.action_space
         longest = config.episodes_per_task * config.horizon
         in_a_call = tasks_at_once(longest) if tasks_in_one_call(config.device) else 1
-        return iteration_bytes(
+        simulations = bytes_on_device(config, config.tasks_per_batch * config.episodes_per_task)
+        return simulations + iteration_bytes(
             tasks=config.tasks_per_batch,
             longest=longest,
             phases=config.adaptation_steps + 1,

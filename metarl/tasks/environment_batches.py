@@ -131,8 +131,7 @@ def require_physics(config: Config) -> None:
     """
     if config.physics == "mujoco":
         return
-    entry = registered(config.env_id).vector_entry_point
-    made_by = load_env_creator(entry) if isinstance(entry, str) else entry
+    made_by = _vector_maker(config.env_id)
     if made_by is None or not {"physics", "device"} <= signature(made_by).parameters.keys():
         raise ConfigError(
             f"physics = {config.physics!r}: environment {config.env_id!r} is not simulated by it; "
@@ -144,6 +143,25 @@ def require_physics(config: Config) -> None:
             f"physics = {config.physics!r} needs mujoco-warp, which is not installed; "
             'pip install "metarl-suite[gpu]"'
         )
+
+
+def bytes_on_device(config: Config, slots: int) -> int:
+    """Say what the simulations of so many slots take on their device, as far as it is known.
+
+    What makes the native batch says it, by `bytes_on_device`, a function of `num_envs` and of the
+    arguments that the environment is registered with.
+    """
+    says = getattr(_vector_maker(config.env_id), "bytes_on_device", None)
+    if config.physics == "mujoco" or says is None:
+        return 0
+    arguments = {**registered(config.env_id).kwargs, **config.env_kwargs}
+    return int(says(num_envs=slots, **arguments))
+
+
+def _vector_maker(env_id: str) -> Any:
+    """Give what makes an environment's native batch; None: there is none."""
+    entry = registered(env_id).vector_entry_point
+    return load_env_creator(entry) if isinstance(entry, str) else entry
 
 
 class ObservedTasks:
