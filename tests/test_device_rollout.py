@@ -97,6 +97,7 @@ def test_a_phase_on_the_device_has_the_bits_of_one_through_the_cpu(preset, env_i
     same(alone.collect(parameters[:1], KEY), phases[1][0][:1])
 
 
+@pytest.mark.whole_runs
 @pytest.mark.usefixtures("worlds")
 def test_a_phase_ends_early_when_all_episodes_have(monkeypatch):
     env_id = "metarl/HopperRandParams-v0"
@@ -174,6 +175,7 @@ def test_what_is_not_finite_is_told_with_the_same_words_and_can_be_repeated(what
     assert len(episode.actions) == 4
 
 
+@pytest.mark.whole_runs
 @pytest.mark.usefixtures("worlds")
 @pytest.mark.parametrize("preset", ["half-cheetah-vel", "hopper-rand-params"])
 def test_training_on_the_device_has_the_bits_of_training_through_the_cpu(preset, monkeypatch):
@@ -246,6 +248,7 @@ AGENTS = {
     [*(("stand-in", case) for case in AGENTS), pytest.param("warp", "rl2", marks=NEEDS_WARP)],
     indirect=["worlds"],
 )
+@pytest.mark.whole_runs
 @pytest.mark.usefixtures("worlds")
 def test_trials_on_the_device_have_the_bits_of_trials_through_the_cpu(case, monkeypatch):
     agent, settings = AGENTS[case]
@@ -264,6 +267,7 @@ def test_trials_on_the_device_have_the_bits_of_trials_through_the_cpu(case, monk
                 assert np.array_equal(part, same_part)
 
 
+@pytest.mark.whole_runs
 @pytest.mark.usefixtures("worlds")
 @pytest.mark.parametrize("what", ["reward", "observation"])
 def test_a_trial_that_is_not_finite_is_told_with_the_same_words(what):
@@ -276,6 +280,7 @@ def test_a_trial_that_is_not_finite_is_told_with_the_same_words(what):
     assert "is not finite: " in failures[1][0]
 
 
+@pytest.mark.whole_runs
 @pytest.mark.usefixtures("worlds")
 def test_nothing_that_is_to_be_a_graph_waits_for_the_device(monkeypatch):
     called = refuse_waiting(monkeypatch)
