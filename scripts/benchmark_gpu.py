@@ -2,8 +2,8 @@
 
     python scripts/benchmark_gpu.py [--device cuda] [--seconds 280]
 
-Writes benchmarks/gpu.json and a table beside it. It ends within --seconds, for which training to a
-return comes last and takes what is left. What is measured, and the goals:
+Writes benchmarks/gpu.json and a table beside it. Training to a return comes last, and takes what is
+left of --seconds. What is measured, and the goals:
 
 - physics alone, by the number of half-cheetahs side by side;
 - W, a meta-iteration of half-cheetah direction: 40 tasks × 20 episodes × 200 steps × 2 phases,
@@ -233,7 +233,7 @@ def main() -> int:
     """Measure, and write."""
     made = parser(__doc__, BENCHMARKS)
     made.add_argument("--device", default="cuda", help="torch's name of it")
-    made.add_argument("--seconds", type=float, default=280.0, help="to be done within")
+    made.add_argument("--seconds", type=float, default=280.0, help="for all of it")
     options = parse(made)
     if find_spec("mujoco_warp") is None:
         print('needs mujoco_warp: pip install "metarl-suite[gpu]"; nothing was measured')
