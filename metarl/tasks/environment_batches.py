@@ -151,8 +151,10 @@ def bytes_on_device(config: Config, slots: int) -> int:
     What makes the native batch says it, by `bytes_on_device`, a function of `num_envs` and of the
     arguments that the environment is registered with.
     """
+    if config.physics == "mujoco":
+        return 0
     says = getattr(_vector_maker(config.env_id), "bytes_on_device", None)
-    if config.physics == "mujoco" or says is None:
+    if says is None:
         return 0
     arguments = {**registered(config.env_id).kwargs, **config.env_kwargs}
     return int(says(num_envs=slots, **arguments))
