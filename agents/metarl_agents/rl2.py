@@ -34,6 +34,7 @@ from metarl.workers.device_trials import MemoryThere
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
 from metarl_agents.settings import RL2Settings
 from metarl_agents.trial_ppo import (
+    Array,
     Learner,
     put,
     require_visible_episodes,
@@ -141,14 +142,25 @@ class RL2Actor(TensorMemoryActor):
             told[:, -self._answered :] = seen
         return chosen, (*(part[:rows] for part in following), told)
 
+    def observe(
+        self,
+        memory: Memory,
+        rewards: Float[np.ndarray, " row"],
+        ended: Bool[np.ndarray, " row"],
+    ) -> Memory:
+        """Remember what the last actions paid, and where an episode has ended."""
+        return (*memory[:-1], self._told(memory[-1].copy(), rewards, ended))
+
     def observe_there(
         self, memory: MemoryThere, rewards: Float[Tensor, " row"], ended: Bool[Tensor, " row"]
     ) -> MemoryThere:
-        """Remember what the last actions paid, and where an episode has ended."""
-        last = memory[-1].clone()
+        """Remember it, on the device."""
+        return (*memory[:-1], self._told(memory[-1].clone(), rewards, ended))
+
+    def _told(self, last: Array, rewards: Array, ended: Array) -> Array:
         last[:, self._actions] = rewards / self._scales.reward_deviation
         last[:, self._actions + 1] = ended
-        return (*memory[:-1], last)
+        return last
 
 
 @starts_anew

@@ -160,7 +160,7 @@ class TensorMemoryActor(MemoryActor):
         return _here(self.observe_there(self._there(*memory), paid, over))
 
     def _there(self, *arrays: np.ndarray) -> MemoryThere:
-        return tuple(torch.tensor(array, device=self._like.device) for array in arrays)
+        return tuple(torch.as_tensor(array, device=self._like.device) for array in arrays)
 
 
 def _here(memory: MemoryThere) -> Memory:
