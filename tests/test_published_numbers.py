@@ -88,19 +88,26 @@ def memory():
     yield "memory.md", f"{of_seeds('mdp-10-episodes', 1)} on 1,000 MDPs"
     names = {"ucrl2": "UCRL2", "beb": "BEB", "greedy": "greedy", "opsrl": "OPSRL"}
     yield "memory.md", beside("mdp-10-episodes", 1, **names, thompson="PSRL")
-    few, many = (of_memory(f"bandit-{arms}-arms-10-pulls")[0] for arms in (5, 10))
-    own = [
-        with_interval(it["rl2"]["trial_return"], it["rl2"]["trial_ci95"], 2) for it in (few, many)
-    ]
-    yield "memory.md", f"{own[0]}; {own[1]}, on 10,000 bandits each"
+    bandits = [of_memory(f"bandit-{arms}-arms-10-pulls")[0] for arms in (5, 10, 50)]
+    own = [with_interval(it["rl2"]["trial_return"], it["rl2"]["trial_ci95"], 2) for it in bandits]
+    yield "memory.md", f"{'; '.join(own)}, on 10,000 bandits each"
     methods = {"bayes-optimal": "Bayes-optimal", "ucb1": "UCB1", "greedy": "greedy"}
+    of_arms = {
+        shown: [f"{it[agent]['trial_return']:.2f}" for it in bandits]
+        for agent, shown in {**methods, "thompson": "Thompson"}.items()
+    }
     yield (
         "memory.md",
         ", ".join(
-            f"{shown} {few[agent]['trial_return']:.2f} and {many[agent]['trial_return']:.2f}"
-            for agent, shown in {**methods, "thompson": "Thompson"}.items()
+            f"{shown} {five}, {ten} and {fifty}" for shown, (five, ten, fifty) in of_arms.items()
         ),
     )
+    semicircle = {
+        agent: of_memory(f"semicircle-sparse-{agent}")[0][agent]["mean_return"]
+        for agent in ("rl2", "varibad")
+    }
+    each = "; ".join(f"`{agent}` {listed(found, 1)}" for agent, found in semicircle.items())
+    yield "memory.md", f"| {each}, of which"
     yield "memory.md", f"{of_seeds('bandit-5-arms-100-pulls', 1)} on 10,000 bandits"
     names = {"gittins": "Gittins", "ucb1": "UCB1", "ots": "optimistic Thompson"}
     names |= {"thompson": "Thompson", "greedy": "greedy"}
