@@ -176,8 +176,9 @@ def run_tuning(
     make_folder(folder)
     with locked(folder, _warn, "--output"):
         keep_plan(folder, plan)
-        for line in start.notes(config, given | set(space)):
-            _warn(line)
+        for guess in start.guesses:  # trials are judged by training, whose step size is α itself
+            if line := guess.describe(config, given | set(space)):
+                _warn(line)
         study = Study(folder, plan)
         runner = TrialRunner(
             folder,
