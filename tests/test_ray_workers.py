@@ -143,6 +143,15 @@ def metarl(*arguments, **environment):
     )
 
 
+def of_this_test_process(process: psutil.Process) -> bool:
+    """Whether it was started from here; another test process may have a Ray cluster as well."""
+    try:
+        own = process.environ().get("PYTEST_XDIST_WORKER")
+    except psutil.Error:  # it has ended
+        return False
+    return own == os.environ.get("PYTEST_XDIST_WORKER")
+
+
 def test_the_command_line_starts_ray_here_and_leaves_nothing_behind(tmp_path):
     tiny = ["--iterations", 2, "--tasks-per-batch", 2, "--horizon", 5, "--hidden-sizes", 4]
     before = {process.pid for process in psutil.process_iter()}
@@ -162,6 +171,7 @@ def test_the_command_line_starts_ray_here_and_leaves_nothing_behind(tmp_path):
             process
             for process in psutil.process_iter(["cmdline"])
             if process.pid not in before
+            and of_this_test_process(process)
             and re.search(r"/ray/|ray::", " ".join(process.info["cmdline"] or []))
         ]
         if not left:

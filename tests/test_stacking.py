@@ -61,11 +61,12 @@ def test_rows_are_filled_up_with_zeros():
 def test_a_policy_with_a_stack_of_parameters_gives_each_tasks_distribution():
     for policy in POLICIES.values():
         thetas = [
-            {name: value + task for name, value in parameters_of(policy).items()}
+            {name: value.double() + task for name, value in parameters_of(policy).items()}
             for task in range(3)
         ]
         size = next(m.in_features for m in policy.modules() if isinstance(m, torch.nn.Linear))
-        observations = torch.randn(3, 4, size, generator=torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(0)
+        observations = torch.randn(3, 4, size, dtype=torch.float64, generator=generator)
         together = act(policy, stack_parameters(thetas), observations)
         for task, theta in enumerate(thetas):
             for part, alone in zip(together, act(policy, theta, observations[task]), strict=True):
