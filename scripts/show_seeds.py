@@ -43,6 +43,12 @@ SPREADS = (
 )
 
 
+def training_returns(spread: Spread, results: Path, seed: int | str) -> list[float]:
+    """Give a seed's returns after one step, by iteration."""
+    records = read_metrics(results / spread.name / f"seed-{seed}")[: spread.iterations]
+    return [record["post_adaptation_return"] for record in records]
+
+
 def measure(spread: Spread, results: Path) -> dict[str, Any]:
     """Give each seed's course of training and its held-out returns."""
     folder = results / spread.name
@@ -51,10 +57,9 @@ def measure(spread: Spread, results: Path) -> dict[str, Any]:
     seeds = {}
     for run in curve["runs"]:
         seed = run["training_seed"]
-        records = read_metrics(folder / f"seed-{seed}")[: spread.iterations]
-        returns = [record["post_adaptation_return"] for record in records]
+        parts = np.array_split(training_returns(spread, results, seed), PARTS)
         seeds[str(seed)] = {
-            "training": [float(part.mean()) for part in np.array_split(returns, PARTS)],
+            "training": [float(part.mean()) for part in parts],
             "held_out": run["mean_return"],
         }
     return {"seeds": seeds, "authors": spread.authors, **_said_of(seeds, spread)}
@@ -80,8 +85,7 @@ def draw(spread: Spread, results: Path, found: dict[str, Any]) -> Figure:
     courses, ends = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
     for row, (seed, one) in enumerate(found["seeds"].items()):
         colour = f"C{row % 10}"
-        records = read_metrics(results / spread.name / f"seed-{seed}")[: spread.iterations]
-        returns = [record["post_adaptation_return"] for record in records]
+        returns = training_returns(spread, results, seed)
         courses.plot(range(1, len(returns) + 1), returns, colour, lw=0.9)
         end = one["held_out"][1]
         ends.plot(row, end, "o", color=colour)

@@ -29,6 +29,7 @@ from metarl.learning.adaptation import (
 )
 from metarl.learning.objectives import act, fisher_product
 from metarl.learning.policies import Distribution, Policy
+from metarl.learning.stacking import unstack
 from metarl.learning.trajectories import Batch, Experience
 from metarl.workers.shards import Shard, Vector
 
@@ -79,7 +80,7 @@ def stacked_inner_step(
     for part in _parts(shard, len(thetas)):
         stack = _stack(thetas[part])
         moved = inner_step(_loss(shard.policy), stack, _batch(supports[part]), rate)
-        adapted += _of_each(moved, len(thetas[part]))
+        adapted += unstack(moved, len(thetas[part]))
     return adapted
 
 
@@ -307,10 +308,6 @@ def _stack(thetas: Sequence[Parameters]) -> Parameters:
 
 def _repeated(theta: Parameters, tasks: int) -> Parameters:
     return {name: value.expand(tasks, *value.shape) for name, value in theta.items()}
-
-
-def _of_each(stack: Parameters, tasks: int) -> list[Parameters]:
-    return [{name: value[task] for name, value in stack.items()} for task in range(tasks)]
 
 
 def _rows(stack: Parameters) -> Float[Tensor, "task parameter"]:
