@@ -61,6 +61,7 @@ _INNER = [
     "metarl.tasks.failed_episodes.EpisodeError",
     "metarl.tasks.failed_episodes.FailedEpisode",
     "metarl.tasks.observations.Layout",
+    "metarl.workers.rollout.EpisodeRunner",
     "metarl.workers.trials.TrialActor",
 ]
 nitpick_ignore = [("py:class", name) for name in _INNER]

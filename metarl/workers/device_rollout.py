@@ -31,7 +31,7 @@ ASK_EVERY = 32
 
 
 class DeviceRollout:
-    """A `metarl.workers.rollout.Run` in slots that live on a device.
+    """A `metarl.workers.rollout.EpisodeRunner` in slots that live on a device.
 
     Its memory there, and what was captured of it as graphs, serve all phases of the same sizes.
     """

@@ -36,7 +36,7 @@ def collect(
     keys: Sequence[tuple[int, ...]],
     stopwatch: Stopwatch,
     location: RolloutLocation,
-    run: "Run",
+    run: "EpisodeRunner",
     first_episode: int = 0,
 ) -> list[Trajectories]:
     """Collect every task's episodes of one adaptation phase.
@@ -102,7 +102,7 @@ def collect(
 
 
 @runtime_checkable
-class Run(Protocol):
+class EpisodeRunner(Protocol):
     """Runs some tasks' episodes side by side, each to its end.
 
     Raises:
@@ -138,7 +138,7 @@ def run_on_host(
     stopwatch: Stopwatch,
     location: RolloutLocation,
 ) -> list[Trajectories]:
-    """Run some tasks' episodes; every step goes through the CPU's memory. See `Run`."""
+    """Run some tasks' episodes; every step goes through the CPU's memory. See `EpisodeRunner`."""
     like = next(iter(parameters[0].values()))
     slots, horizon = noise.shape[:2]
     owners = [task for task in tasks for _ in range(slots // len(tasks))]

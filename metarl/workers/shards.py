@@ -45,7 +45,7 @@ from metarl.tasks.environment_batches import EnvironmentBatch, make_batch
 from metarl.tasks.failed_episodes import EpisodeError, FailedEpisode
 from metarl.tasks.observations import flat_layout
 from metarl.workers.device_rollout import DeviceRollout
-from metarl.workers.rollout import Run, collect, run_on_host
+from metarl.workers.rollout import EpisodeRunner, collect, run_on_host
 
 Vector = Float[np.ndarray, " parameter"]
 """A flat vector in parameter space, as it travels between processes."""
@@ -168,7 +168,7 @@ class Shard:
         bits in any company."""
         self._room = min(len(spec.task_indices), spec.most_tasks or len(spec.task_indices))
         self.environments = environments or self._make_environments()
-        self.run: Run = self._make_run()
+        self.run: EpisodeRunner = self._make_run()
         """Runs the episodes."""
         self.action_map = ActionMap(spec.policy.action_space, config.action_scale)
         self.stopwatch = Stopwatch()
@@ -193,7 +193,7 @@ class Shard:
         with _working_directory_kept():
             return make_batch(self.config, self.slots_per_task, self._room, self.location)
 
-    def _make_run(self) -> Run:
+    def _make_run(self) -> EpisodeRunner:
         return run_on_host if self.environments.on_device is None else DeviceRollout()
 
     def begin(self, tasks: Tasks, key: tuple[int, ...], left_out: Sequence[int] = ()) -> None:
