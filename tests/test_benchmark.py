@@ -231,6 +231,19 @@ def assert_speed_is_that_of_the_metrics(speed, page):
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_an_agent_may_have_a_smaller_budget_of_its_own():
+    small = f'{{agent = "metarl_agents:REPTILE", name = "short", env_steps = {STEPS}}}'
+    write_suite(SUITE, agents=["reptile", small], seeds=[1])
+    found = run().record["comparisons"]["nav"]["agents"]
+    assert {name: it["env_steps"] for name, it in found.items()} == {
+        "reptile": [2 * STEPS],
+        "short": [STEPS],
+    }
+    page = Path("out/README.md").read_text()
+    assert f"{2 * STEPS} env steps of training a run, and {STEPS} of short." in page
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_environments_alone_are_measured_for_folders_of_before_and_may_fail(capsys, monkeypatch):
     write_suite(SUITE, agents=["reptile"], seeds=[1])
     run(workers=1)

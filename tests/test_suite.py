@@ -57,7 +57,7 @@ def test_agents_may_have_presets_names_and_fields_of_their_own(read, tmp_path):
         name = "nav"
         preset = "navigation-2d"
         agents = [
-            {agent = "maml-trpo", name = "small", fields = {hidden_sizes = [8]}},
+            {agent = "maml-trpo", name = "small", fields = {hidden_sizes = [8]}, env_steps = 4},
             {preset = "mine.toml"},
             {agent = "metarl_agents:RANDOM"},
         ]
@@ -72,6 +72,7 @@ def test_agents_may_have_presets_names_and_fields_of_their_own(read, tmp_path):
     ).comparisons
     small, mine, random = comparison.agents
     assert (small.name, small.agent, small.fields) == ("small", "maml-trpo", {"hidden_sizes": [8]})
+    assert (small.env_steps, mine.env_steps) == (4, None)
     assert (mine.name, mine.agent, mine.preset) == (
         "reptile",
         "reptile",
@@ -121,6 +122,14 @@ def changed(before, after):
         (changed('"maml-trpo"', "{fields = {seed = 3}}"), "fields: seed is not set here"),
         (SMALLEST + "fields = {iterations = 3}", "fields: iterations is not set here"),
         (SMALLEST + SMALLEST, "two comparisons are called 'nav'"),
+        (
+            changed('"maml-trpo"', '{agent = "maml-trpo", env_steps = 0}'),
+            "env_steps = 0 of 'maml-trpo'",
+        ),
+        (
+            changed('"maml-trpo"', '{agent = "maml-trpo", env_steps = 1001}'),
+            "env_steps = 1001 of 'maml-trpo' must lie between 1 and the comparison's 1000",
+        ),
         (SMALLEST + "experience = -1", "experience = -1 must be at least 0"),
         (SMALLEST + "reach = nan", "reach = nan must be a return: a finite number"),
         (SMALLEST + 'reach = "-10"', "reach = '-10' must be of type float"),

@@ -164,7 +164,7 @@ def _configuration(comparison: Comparison, agent: SuiteAgent, usual: Config) -> 
                 f"it would learn other tasks than preset {comparison.preset!r}: {name} is {own!r}, "
                 f"there {wanted!r}"
             )
-    return dataclasses.replace(config, env_steps=comparison.env_steps)
+    return dataclasses.replace(config, env_steps=agent.env_steps or comparison.env_steps)
 
 
 def _run(

@@ -45,6 +45,8 @@ class SuiteAgent:
     """
     fields: dict[str, Any] = field(default_factory=dict)
     """Fields of the preset and settings of the agent that differ, by name."""
+    env_steps: int | None = None
+    """Its own budget, where the comparison's is too dear for it; None: the comparison's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +210,11 @@ def _agent(file: Path, comparison: Comparison, read: SuiteAgent) -> SuiteAgent:
     name = read.name or agent.replace(":", "-")
     if not re.fullmatch(_NAME, name):
         raise ConfigError(f"agents: name = {name!r} {_NAME_REASON}")
+    if read.env_steps is not None and not 1 <= read.env_steps <= comparison.env_steps:
+        raise ConfigError(
+            f"agents: env_steps = {read.env_steps} of {name!r} must lie between 1 and the "
+            f"comparison's {comparison.env_steps}"
+        )
     return replace(read, name=name, agent=agent, preset=preset)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from metarl.config.suite import ALL
+from metarl.config.suite import ALL, Comparison
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import write_whole
 from metarl.foundation.versions import versions
@@ -137,9 +137,7 @@ def _page(
 def _section(result: ComparisonResult, found: Mapping[str, Any], drawn: Sequence[str]) -> list[str]:
     comparison = result.comparison
     lines = ["", f"## {comparison.name}", ""]
-    lines += [
-        f"Preset `{comparison.preset}`, {comparison.env_steps:,} env steps of training a run."
-    ]
+    lines += [f"Preset `{comparison.preset}`, {_budgets(comparison)}."]
     if result.agents:
         lines += ["", *_table(found)]
     if isinstance(result.ends, str):
@@ -155,6 +153,16 @@ def _section(result: ComparisonResult, found: Mapping[str, Any], drawn: Sequence
         ]
     lines += _pictures(comparison.name, drawn)
     return lines + speed_section(found["speed"])
+
+
+def _budgets(comparison: Comparison) -> str:
+    own = [
+        f"{agent.env_steps:,} of {agent.name}"
+        for agent in comparison.agents
+        if agent.env_steps is not None
+    ]
+    usual = f"{comparison.env_steps:,} env steps of training a run"
+    return f"{usual}, and {', '.join(own)}" if own else usual
 
 
 def _table(found: Mapping[str, Any]) -> list[str]:
