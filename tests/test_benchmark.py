@@ -202,7 +202,7 @@ def test_results_are_those_of_the_cells():
     for line in page.splitlines():
         if line.startswith("!["):
             assert (Path("out") / line.rpartition("(")[2].rstrip(")")).stat().st_size > 0
-    assert page.count("![") == 4
+    assert page.count("![") == 5
 
 
 def assert_speed_is_that_of_the_metrics(speed, page):

@@ -3,9 +3,11 @@
 import numpy as np
 
 from metarl.reports.benchmark_figures import (
+    Returns,
     improvement_figure,
     learning_figure,
     profile_figure,
+    returns_figure,
     styles_of,
 )
 from metarl.reports.benchmark_results import Profiles
@@ -23,6 +25,28 @@ def band(axes, number, across):
     vertices = axes.collections[number].get_paths()[0].vertices
     heights = vertices[vertices[:, 0] == across, 1]
     return heights.min(), heights.max()
+
+
+def test_returns_have_a_panel_for_each_comparison_the_best_agent_on_top():
+    figure = returns_figure(
+        {
+            "one": [Returns("b$", "memory", [3.0, 5.0]), Returns("a", "untrained", [1.0])],
+            "none": [],
+            "two": [Returns("a", "gradient", [7.0])],
+            "three": [Returns("a", "gradient", [8.0])],
+            "four": [Returns("a", "gradient", [9.0])],
+        },
+        "title",
+    )
+    panels = {it.get_title(): it for it in figure.axes if it.get_title()}
+    assert list(panels) == ["one", "two", "three", "four"]
+    assert [it.axison for it in figure.axes] == [True] * 4 + [False] * 2
+    assert [it.get_text() for it in panels["one"].get_yticklabels()] == ["a", r"b\$"]
+    dots = panels["one"].collections[1].get_offsets()
+    np.testing.assert_array_equal(dots, [[3.0, 1], [5.0, 1]])
+    np.testing.assert_array_equal(panels["one"].get_lines()[1].get_xdata(), [4.0, 4.0])
+    (legend,) = figure.legends
+    assert [it.get_text() for it in legend.get_texts()] == ["gradient", "memory", "untrained"]
 
 
 def test_learning_curves_are_means_and_ranges_over_seeds():

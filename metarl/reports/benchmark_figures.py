@@ -1,11 +1,14 @@
-"""Figures of a benchmark: learning curves, performance profiles, probability of improvement."""
+"""Figures of a benchmark: returns, learning curves, profiles, probability of improvement."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from metarl.learning.score_statistics import on_common_steps
 from metarl.reports.benchmark_results import Profiles
@@ -15,6 +18,13 @@ _COLOURS = 10
 _DARK = 0.35
 """A field whose probability is so far from a half is dark."""
 _LINES = ("-", "--", ":", "-.")
+
+_PANELS_A_ROW = 3
+_PANEL_WIDTH, _ROW_HEIGHT, _HEAD_HEIGHT = 4.0, 0.22, 0.75
+"""Inches."""
+UNTRAINED = "untrained"
+_KINDS = {"gradient": "C0", "memory": "C1", "inference": "C2", UNTRAINED: "0.45"}
+"""Colours of families of agents, and of what is not trained."""
 
 Styles = Mapping[str, tuple[str, str]]
 """Colour and line of each agent."""
@@ -26,6 +36,63 @@ def styles_of(names: Iterable[str]) -> Styles:
         name: (f"C{number % _COLOURS}", _LINES[number // _COLOURS % len(_LINES)])
         for number, name in enumerate(names)
     }
+
+
+@dataclass(frozen=True)
+class Returns:
+    """An agent's mean returns on held-out tasks."""
+
+    name: str
+    kind: str
+    """Its family; or UNTRAINED."""
+    of_seeds: Sequence[float]
+
+
+def returns_figure(comparisons: Mapping[str, Sequence[Returns]], title: str) -> Figure:
+    """Draw for each comparison its agents, the best on top: a dot a seed, a bar at their mean.
+
+    Args:
+        comparisons: of each its agents; of one without agents there is no panel.
+        title: above all panels.
+
+    """
+    shown = {name: agents for name, agents in comparisons.items() if agents}
+    across = min(_PANELS_A_ROW, len(shown))
+    rows = math.ceil(len(shown) / across)
+    most = [
+        max(map(len, list(shown.values())[row * across : (row + 1) * across]))
+        for row in range(rows)
+    ]
+    heights = [_HEAD_HEIGHT + _ROW_HEIGHT * count for count in most]
+    figure = Figure(figsize=(_PANEL_WIDTH * across, sum(heights) + 0.6), layout="constrained")
+    panels = list(figure.subplots(rows, across, squeeze=False, height_ratios=heights).flat)
+    for axes, (name, agents) in zip(panels, shown.items(), strict=False):
+        _draw_returns(axes, agents)
+        axes.set_title(plain(name), fontsize="medium")
+    for axes in panels[len(shown) :]:
+        axes.set_axis_off()
+    kinds = {it.kind for agents in shown.values() for it in agents}
+    dots = {
+        kind: Line2D([], [], marker="o", linestyle="", color=colour)
+        for kind, colour in _KINDS.items()
+        if kind in kinds
+    }
+    figure.legend(dots.values(), dots, loc="outside lower center", ncols=len(dots), frameon=False)
+    figure.suptitle(plain(title), fontsize="medium")
+    return figure
+
+
+def _draw_returns(axes: Axes, agents: Sequence[Returns]) -> None:
+    ordered = sorted(agents, key=lambda it: float(np.mean(it.of_seeds)))
+    for height, agent in enumerate(ordered):
+        colour = _KINDS.get(agent.kind, _KINDS[UNTRAINED])
+        axes.scatter(agent.of_seeds, [height] * len(agent.of_seeds), s=14, color=colour, alpha=0.7)
+        mean = float(np.mean(agent.of_seeds))
+        axes.plot([mean, mean], [height - 0.35, height + 0.35], color=colour, linewidth=2)
+    axes.set_yticks(range(len(ordered)), [plain(it.name) for it in ordered], fontsize=8)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.set_ylim(-0.7, len(ordered) - 0.3)
+    axes.grid(axis="x", alpha=0.3)
 
 
 def learning_figure(

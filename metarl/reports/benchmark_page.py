@@ -7,18 +7,23 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from metarl.config.plugins import load_agent
 from metarl.config.suite import ALL, Comparison
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import write_whole
 from metarl.foundation.versions import versions
 from metarl.reports.benchmark_figures import (
+    UNTRAINED,
+    Returns,
     Styles,
     improvement_figure,
     learning_figure,
     profile_figure,
+    returns_figure,
     styles_of,
 )
 from metarl.reports.benchmark_results import (
+    AgentResult,
     ComparisonResult,
     Scores,
     profiles,
@@ -31,6 +36,14 @@ from metarl.reports.figures import Panel, adaptation_figure, save_figure
 RESULTS_FILE = "results.json"
 PAGE_FILE = "README.md"
 FIGURES_FOLDER = "figures"
+_RETURNS = f"{ALL}-returns"
+_TITLES = {
+    "returns": "Returns on held-out tasks",
+    "learning": "Learning curves",
+    "adaptation": "Adaptation on held-out tasks",
+    "profile": "Performance profiles",
+    "improvement": "Probability of improvement",
+}
 
 
 def write_results(folder: Path, name: str, results: Sequence[ComparisonResult]) -> dict[str, Any]:
@@ -68,6 +81,10 @@ def _save(folder: Path, figures: Mapping[str, Figure]) -> list[str]:
 
 def _figures(results: Sequence[ComparisonResult], record: Mapping[str, Any]) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
+    agents = {result.comparison.name: _returns(result) for result in results}
+    if any(agents.values()):
+        title = "Mean return on held-out tasks after adaptation: a dot a seed, a bar at their mean"
+        figures[_RETURNS] = returns_figure(agents, title)
     for result in results:
         name = result.comparison.name
         styles = styles_of(result.agents)
@@ -90,6 +107,17 @@ def _figures(results: Sequence[ComparisonResult], record: Mapping[str, Any]) -> 
         pairs = record[ALL]["probability_of_improvement"]
         figures |= _of_scores(ALL, together, styles_of(together), pairs)
     return figures
+
+
+def _returns(result: ComparisonResult) -> list[Returns]:
+    def kind(found: AgentResult) -> str:
+        cell = found.states[0].cell
+        return load_agent(cell.config.agent).family if cell.trains else UNTRAINED
+
+    return [
+        Returns(name, kind(found), found.returns.mean(1).tolist())
+        for name, found in result.agents.items()
+    ]
 
 
 def _of_scores(
@@ -122,6 +150,8 @@ def _page(
     lines += [
         "How to read it: docs/benchmark.md of metarl. All numbers: [results.json](results.json)."
     ]
+    if _RETURNS in drawn:
+        lines += _pictures(ALL, [_RETURNS])
     for result in results:
         lines += _section(result, record["comparisons"][result.comparison.name], drawn)
     if ALL in record:
@@ -130,7 +160,7 @@ def _page(
             "Means of the comparisons' own profiles and probabilities, of the agents that all"
         ]
         lines += ["of them have."]
-        lines += _pictures(ALL, drawn)
+        lines += _pictures(ALL, [it for it in drawn if it != _RETURNS])
     return "\n".join(lines) + "\n"
 
 
@@ -191,15 +221,9 @@ def _table(found: Mapping[str, Any]) -> list[str]:
 
 
 def _pictures(name: str, drawn: Sequence[str]) -> list[str]:
-    titles = {
-        "learning": "Learning curves",
-        "adaptation": "Adaptation on held-out tasks",
-        "profile": "Performance profiles",
-        "improvement": "Probability of improvement",
-    }
     return [
         line
-        for kind, title in titles.items()
+        for kind, title in _TITLES.items()
         if f"{name}-{kind}" in drawn
         for line in ("", f"![{title}]({FIGURES_FOLDER}/{name}-{kind}.png)")
     ]
