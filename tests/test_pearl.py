@@ -433,6 +433,33 @@ def test_in_training_actions_are_sampled_and_later_episodes_inform_where_wanted(
     assert np.abs(most_likely).max() <= 1
 
 
+def test_in_training_some_episodes_hold_an_action_drawn_evenly():
+    settings = {"held_episodes": 2, "latent_size": 3, "infer_from_posterior": True}
+    experiment, state = shard_and_state(adaptation_steps=3, settings=settings)
+    without, _ = shard_and_state(adaptation_steps=3, settings={**settings, "held_episodes": 0})
+    rows, ends = 4000, np.array([False, True])
+
+    def actions_of(config, trains):
+        actor = PearlActor(experiment.policy, config, state, trains=trains)
+        generator = np.random.default_rng(1)
+        memory, taken = actor.begin(rows), []
+        for step in range(8):  # four episodes of two steps
+            noise = generator.standard_normal((rows, 5))
+            chosen, memory = actor.choose(np.ones((rows, 2)), memory, noise)
+            memory = actor.observe(memory, np.ones(rows), np.full(rows, ends[step % 2]))
+            taken.append(chosen)
+        return np.reshape(taken, (4, 2, rows, 2))
+
+    episodes = actions_of(experiment.config, trains=True)
+    held = (episodes[:, 0] == episodes[:, 1]).all((1, 2))
+    assert held.tolist() == [False, True, True, False]
+    for each in np.concatenate(episodes[1:3, 0].transpose(0, 2, 1)):
+        deciles = np.histogram(each, 10, (-1, 1))[0]
+        np.testing.assert_allclose(deciles, rows / 10, atol=5 * np.sqrt(rows / 10))
+    evaluated = actions_of(experiment.config, trains=False)
+    np.testing.assert_array_equal(evaluated, actions_of(without.config, trains=False))
+
+
 def test_a_trials_actions_do_not_depend_on_its_company():
     experiment, state = shard_and_state()
     actor = PearlActor(experiment.policy, experiment.config, state)
@@ -551,6 +578,11 @@ def test_dense_and_sparse_rewards_of_the_semicircle_are_the_same_tasks():
         ({"training_tasks": 1}, "training_tasks = 1 are fewer than tasks_per_batch = 2"),
         ({"preset": "bernoulli-bandit", "horizon": 1}, "needs actions that are numbers"),
         ({"settings": {"prior_episodes": 3}}, "prior_episodes = 3: a trial in training has only"),
+        (
+            {"settings": {"prior_episodes": 1, "held_episodes": 3}},
+            "prior_episodes = 1 and held_episodes = 3: a trial in training has only",
+        ),
+        ({"settings": {"held_episodes": -1}}, "held_episodes = -1 must be 0 or more"),
         ({"initial_policy": "model.zip"}, "sees a sample"),
         ({"settings": {"meta_batch": 0}}, "meta_batch = 0 must be at least 1"),
     ],

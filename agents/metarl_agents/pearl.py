@@ -21,6 +21,7 @@ the parent process on one thread, for all tasks of a meta-batch in single calls
 (`metarl_agents.pearl_learning`).
 """
 
+import math
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -75,8 +76,8 @@ class PearlActor(TensorMemoryActor):
         state: θ, and where a trial stands.
         trains: whether to act as in training: by samples of the policy, with the training's
             number of episodes by the prior, from which alone it infers (unless
-            `infer_from_posterior`). Otherwise by the mean of the policy, and from all that it has
-            seen.
+            `infer_from_posterior`), and of those that hold one action. Otherwise by the mean of
+            the policy, and from all that it has seen.
 
     """
 
@@ -94,6 +95,8 @@ class PearlActor(TensorMemoryActor):
         self._prior_episodes = (
             self._settings.prior_episodes if trains else self._settings.test_prior_episodes
         )
+        self._held_episodes = self._settings.held_episodes if trains else 0
+        self._by_prior = self._prior_episodes + self._held_episodes
 
     def blank(self, rows: int) -> Memory:
         """Give the memory at the start of a trial."""
@@ -130,7 +133,7 @@ class PearlActor(TensorMemoryActor):
             precision, weighted = self._inferred(told, learned, precision, weighted)
         actions = self._acting.actions
         latent_noise = torch.zeros_like(latent) if noise is None else noise[:, actions:]
-        by_prior = (episode < self._prior_episodes) | (precision <= 0)
+        by_prior = (episode < self._by_prior) | (precision <= 0)
         safe = torch.where(precision > 0, precision, 1.0)
         drawn = torch.where(by_prior, latent_noise, weighted / safe + latent_noise / safe.sqrt())
         latent = torch.where(fresh, drawn, latent)
@@ -141,6 +144,10 @@ class PearlActor(TensorMemoryActor):
             spread = log_std[: len(observations)].exp()
             before = before + spread * noise[:, :actions].to(self._like.dtype)
         chosen = torch.tanh(before)
+        if self._held_episodes:
+            holds = (episode >= self._prior_episodes) & (episode < self._by_prior)
+            held = torch.erf(latent[:, :actions] / math.sqrt(2.0))  # even, as z is from N(0, I)
+            chosen = torch.where(holds, held.to(chosen.dtype), chosen)
         last = torch.cat([observations, chosen.double(), torch.zeros_like(last[:, :1])], 1)
         done = torch.zeros_like(fresh)
         return chosen, (latent, precision, weighted, last, done, done, episode)
@@ -213,9 +220,10 @@ class Pearl:
                 "fixed set of tasks and learns to tell them apart; it needs 2 at least, and the "
                 "paper has 100"
             )
-        if config.adaptation_steps + 1 < settings.prior_episodes:
+        if config.adaptation_steps + 1 < settings.prior_episodes + settings.held_episodes:
+            held = f" and held_episodes = {settings.held_episodes}" * bool(settings.held_episodes)
             raise ConfigError(
-                f"prior_episodes = {settings.prior_episodes}: a trial in training has only "
+                f"prior_episodes = {settings.prior_episodes}{held}: a trial in training has only "
                 f"adaptation_steps + 1 = {config.adaptation_steps + 1} episodes"
             )
         if config.initial_policy:

@@ -22,10 +22,14 @@ class PearlSettings:
     infer_from_posterior: bool = False
     """Let the encoder learn from a training trial's later episodes as well, as it meets them in an
     evaluation. The paper's sparse point robot has it, its MuJoCo tasks do not."""
+    held_episodes: int = 0
+    """Episodes of a training trial, after those by the prior, that hold one action from beginning
+    to end, drawn evenly from all actions. The paper has none. Where rewards are sparse, they reach
+    what no policy goes to yet; with infer_from_posterior the encoder learns from them."""
     test_prior_episodes: int = 1
     """Episodes of a trial in evaluations that act by the prior."""
     first_passes: int = 2
-    """Passes through the training tasks, acting by the prior, before anything is learned."""
+    """Passes through the training tasks by untrained networks, before anything is learned."""
     gradient_steps: int = 2000
     """Gradient steps in an iteration."""
     meta_batch: int = 16
@@ -74,6 +78,7 @@ class PearlSettings:
             "replay_mebibytes",
         ):
             require(self, name, getattr(self, name) >= 1, "must be at least 1")
+        require(self, "held_episodes", self.held_episodes >= 0, "must be 0 or more")
         require(self, "test_prior_episodes", self.test_prior_episodes >= 1, "must be at least 1")
         good = all(size > 0 for size in self.encoder_sizes)
         require(self, "encoder_sizes", good, "must all be positive")
