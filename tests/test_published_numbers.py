@@ -112,6 +112,17 @@ def memory():
     names = {"gittins": "Gittins", "ucb1": "UCB1", "ots": "optimistic Thompson"}
     names |= {"thompson": "Thompson", "greedy": "greedy"}
     yield "memory.md", beside("bandit-5-arms-100-pulls", 2, **names)
+    ten, fifty = (of_memory(f"bandit-{arms}-arms-100-pulls")[0] for arms in (10, 50))
+    own = [
+        with_interval(it["rl2"]["trial_return"], it["rl2"]["trial_ci95"], 1) for it in (ten, fifty)
+    ]
+    yield "memory.md", f"{' and '.join(own)} on 10,000 bandits each"
+    del names["thompson"]
+    both = [
+        f"{shown} {ten[it]['trial_return']:.2f} and {fifty[it]['trial_return']:.2f}"
+        for it, shown in names.items()
+    ]
+    yield "memory.md", ", ".join(both)
 
 
 def choosing():
