@@ -124,6 +124,14 @@ def test_a_cell_that_fails_stops_no_other_and_is_run_again(capsys):
     assert record["agents"]["reptile"]["seeds"] == [2]
 
 
+def test_what_is_missing_for_one_reason_is_named_in_one_line(monkeypatch):
+    monkeypatch.setattr("metarl.api.benchmark.run_side_by_side", lambda *jobs_and_more: None)
+    write_suite(SUITE, agents=["reptile", "random"], seeds=[1, 3])
+    run()
+    page = Path("out/README.md").read_text()
+    assert "- reptile, seeds 1, 3: not begun\n- random, seeds 1, 3: not begun\n" in page
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_a_run_that_is_another_one_is_refused_and_left_alone(capsys):
     write_suite(SUITE, agents=["reptile"], seeds=[1])

@@ -32,6 +32,7 @@ from metarl.reports.benchmark_results import (
 )
 from metarl.reports.benchmark_speed_table import speed_section
 from metarl.reports.figures import Panel, adaptation_figure, save_figure
+from metarl.runs.benchmark_cells import CellState
 
 RESULTS_FILE = "results.json"
 PAGE_FILE = "README.md"
@@ -177,10 +178,7 @@ def _section(result: ComparisonResult, found: Mapping[str, Any], drawn: Sequence
         lines += ["", f"A mean return of {zero:.2f} scores 0, one of {one:.2f} scores 1."]
     if result.missing:
         lines += ["", "Missing:", ""]
-        lines += [
-            f"- {state.cell.agent}, seed {state.cell.seed}: {_first_line(state.reason)}"
-            for state in result.missing
-        ]
+        lines += _missing(result.missing)
     lines += _pictures(comparison.name, drawn)
     return lines + speed_section(found["speed"])
 
@@ -193,6 +191,18 @@ def _budgets(comparison: Comparison) -> str:
     ]
     usual = f"{comparison.env_steps:,} env steps of training a run"
     return f"{usual}, and {', '.join(own)}" if own else usual
+
+
+def _missing(states: Sequence[CellState]) -> list[str]:
+    """Name the cells that are not done, in one line those of an agent for the same reason."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for state in states:
+        reason = _first_line(state.reason)
+        seeds.setdefault((state.cell.agent, reason), []).append(state.cell.seed)
+    return [
+        f"- {agent}, seed{'s' * (len(them) > 1)} {', '.join(map(str, them))}: {reason}"
+        for (agent, reason), them in seeds.items()
+    ]
 
 
 def _table(found: Mapping[str, Any]) -> list[str]:
