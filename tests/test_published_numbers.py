@@ -147,6 +147,14 @@ def choosing():
     yield "choosing.md", f"goes to the middle ({gradient[0]:.1f})"
     yield "choosing.md", f"to where a sample says ({pearl[0]:.1f})"
     yield "inference.md", f"and {pearl[9]:.1f} on held-out goals"
+    curves = load("results/inference/semicircle-sparse/evaluation.json")["curves"]
+    sparse = {name: curve["mean_return"] for name, curve in curves.items()}
+    both = f"{sparse['rl2'][2]:.1f} and {sparse['varibad'][2]:.1f}"
+    yield "choosing.md", f"are at {both} after two episodes (40 env steps)"
+    yield "choosing.md", f"is at {sparse['pearl'][5]:.1f} after five episodes"
+    yield "choosing.md", f"is at {sparse['maml-trpo'][3]:.1f} after three steps of twenty episodes"
+    field = load("results/field/results.json")["comparisons"]["semicircle-sparse"]["agents"]
+    yield "choosing.md", f"gets nothing ({field['multitask']['mean_return']:.1f})"
 
 
 PUBLISHED = {
