@@ -582,6 +582,10 @@ def test_dense_and_sparse_rewards_of_the_semicircle_are_the_same_tasks():
             {"settings": {"prior_episodes": 1, "held_episodes": 3}},
             "prior_episodes = 1 and held_episodes = 3: a trial in training has only",
         ),
+        (
+            {"settings": {"held_episodes": 1, "latent_size": 1, "prior_episodes": 1}},
+            "held_episodes = 1: .* set latent_size = 1 to 2 or more",
+        ),
         ({"settings": {"held_episodes": -1}}, "held_episodes = -1 must be 0 or more"),
         ({"initial_policy": "model.zip"}, "sees a sample"),
         ({"settings": {"meta_batch": 0}}, "meta_batch = 0 must be at least 1"),

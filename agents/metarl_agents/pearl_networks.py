@@ -28,7 +28,8 @@ class Acting(nn.Module):
     """What acts: encoder and policy.
 
     Raises:
-        TypeError: actions are choices, or observations images.
+        TypeError: actions are choices, or observations images; or held actions, which are made of
+            z, have more numbers than z.
 
     """
 
@@ -44,6 +45,11 @@ class Acting(nn.Module):
         if layout.has_images:
             raise TypeError("agent pearl remembers transitions, and reads no images")
         self.seen, self.actions = layout.size, int(np.prod(spec.action_space.shape))
+        if settings.held_episodes and settings.latent_size < self.actions:
+            raise TypeError(
+                f"held_episodes = {settings.held_episodes}: an action that is held is made of the "
+                f"numbers of z; set latent_size = {settings.latent_size} to {self.actions} or more"
+            )
         following = self.seen if settings.infer_from_following else 0
         self.encoder = ContextEncoder(
             even(self.seen + self.actions + 1 + following),
