@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from metarl.foundation.seeding import Purpose, stream
 
@@ -211,6 +210,8 @@ def over_seeds(curves: Sequence[AdaptationCurve], seed: int) -> SeedStatistics:
         seed: seeds the bootstrap.
 
     """
+    from scipy import stats  # takes half a second, which no training needs
+
     generator = stream(seed, Purpose.BOOTSTRAP)
     returns = np.array([curve.per_task for curve in curves])
     steps = range(returns.shape[2])
@@ -249,6 +250,7 @@ def _stratified(
     returns: Float[np.ndarray, "seed task"], trimmed: float, generator: np.random.Generator
 ) -> Float[np.ndarray, "2"]:
     """Give the 95 % interval of a trimmed mean, drawing each task's seeds anew."""
+    from scipy import stats
 
     def trimmed_mean(*tasks: np.ndarray, axis: int) -> Any:
         """Take each task's seeds along `axis`, the last; give one number for all of them."""
