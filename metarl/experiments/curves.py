@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +13,6 @@ GRADIENT_STEP = "gradient step"
 """The unit of adaptation of the gradient family."""
 EPISODE = "episode"
 """The unit of agents that adapt from episode to episode."""
-TRIMMED_FROM_EACH_END = 0.25
 MOST_SHOWN = 6
 """Units of adaptation in a table."""
 
@@ -210,20 +208,30 @@ def over_seeds(curves: Sequence[AdaptationCurve], seed: int) -> SeedStatistics:
         seed: seeds the bootstrap.
 
     """
-    from scipy import stats  # takes half a second, which no training needs
+    # scipy's statistics, which are behind it, take half a second that no training needs.
+    from metarl.learning.score_statistics import (
+        TRIMMED_FROM_EACH_END,
+        interquartile_mean,
+        interval_over_runs,
+    )
 
     generator = stream(seed, Purpose.BOOTSTRAP)
     returns = np.array([curve.per_task for curve in curves])
     steps = range(returns.shape[2])
+
+    def intervals(trimmed: float) -> np.ndarray:
+        return np.array(
+            [
+                interval_over_runs(returns[:, :, step], trimmed, BOOTSTRAP_SAMPLES, generator)
+                for step in steps
+            ]
+        )
+
     # The interquartile mean over seeds and tasks together.
     return SeedStatistics(
-        mean_ci95=np.array([_stratified(returns[:, :, step], 0.0, generator) for step in steps]),
-        iqm=np.array(
-            [stats.trim_mean(returns[:, :, step], TRIMMED_FROM_EACH_END, None) for step in steps]
-        ),
-        iqm_ci95=np.array(
-            [_stratified(returns[:, :, step], TRIMMED_FROM_EACH_END, generator) for step in steps]
-        ),
+        mean_ci95=intervals(0.0),
+        iqm=np.array([interquartile_mean(returns[:, :, step]) for step in steps]),
+        iqm_ci95=intervals(TRIMMED_FROM_EACH_END),
     )
 
 
@@ -244,26 +252,3 @@ def bootstrap_interval(
 def bootstrap_bytes(tasks: int) -> int:
     """Say how much memory the intervals over so many tasks take: the draws, and what they give."""
     return BOOTSTRAP_SAMPLES * tasks * 8
-
-
-def _stratified(
-    returns: Float[np.ndarray, "seed task"], trimmed: float, generator: np.random.Generator
-) -> Float[np.ndarray, "2"]:
-    """Give the 95 % interval of a trimmed mean, drawing each task's seeds anew."""
-    from scipy import stats
-
-    def trimmed_mean(*tasks: np.ndarray, axis: int) -> Any:
-        """Take each task's seeds along `axis`, the last; give one number for all of them."""
-        pairs = np.concatenate(tasks, axis=axis)
-        return stats.trim_mean(pairs, trimmed, axis=axis)
-
-    found = stats.bootstrap(
-        tuple(returns.T),
-        trimmed_mean,
-        n_resamples=BOOTSTRAP_SAMPLES,
-        vectorized=True,
-        method="percentile",
-        rng=generator,
-        batch=1000,
-    ).confidence_interval
-    return np.array([found.low, found.high])

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from metarl.config.plugins import load_agent
+from metarl.config.plugins import family_of
 from metarl.config.suite import ALL, Comparison
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import write_whole
@@ -38,13 +38,6 @@ RESULTS_FILE = "results.json"
 PAGE_FILE = "README.md"
 FIGURES_FOLDER = "figures"
 _RETURNS = f"{ALL}-returns"
-_TITLES = {
-    "returns": "Returns on held-out tasks",
-    "learning": "Learning curves",
-    "adaptation": "Adaptation on held-out tasks",
-    "profile": "Performance profiles",
-    "improvement": "Probability of improvement",
-}
 
 
 def write_results(folder: Path, name: str, results: Sequence[ComparisonResult]) -> dict[str, Any]:
@@ -113,7 +106,7 @@ def _figures(results: Sequence[ComparisonResult], record: Mapping[str, Any]) -> 
 def _returns(result: ComparisonResult) -> list[Returns]:
     def kind(found: AgentResult) -> str:
         cell = found.states[0].cell
-        return load_agent(cell.config.agent).family if cell.trains else UNTRAINED
+        return family_of(cell.config) if cell.trains else UNTRAINED
 
     return [
         Returns(name, kind(found), found.returns.mean(1).tolist())
@@ -152,7 +145,7 @@ def _page(
         "How to read it: docs/benchmark.md of metarl. All numbers: [results.json](results.json)."
     ]
     if _RETURNS in drawn:
-        lines += _pictures(ALL, [_RETURNS])
+        lines += ["", f"![Returns on held-out tasks]({FIGURES_FOLDER}/{_RETURNS}.png)"]
     for result in results:
         lines += _section(result, record["comparisons"][result.comparison.name], drawn)
     if ALL in record:
@@ -161,7 +154,7 @@ def _page(
             "Means of the comparisons' own profiles and probabilities, of the agents that all"
         ]
         lines += ["of them have."]
-        lines += _pictures(ALL, [it for it in drawn if it != _RETURNS])
+        lines += _pictures(ALL, drawn)
     return "\n".join(lines) + "\n"
 
 
@@ -231,9 +224,15 @@ def _table(found: Mapping[str, Any]) -> list[str]:
 
 
 def _pictures(name: str, drawn: Sequence[str]) -> list[str]:
+    titles = {
+        "learning": "Learning curves",
+        "adaptation": "Adaptation on held-out tasks",
+        "profile": "Performance profiles",
+        "improvement": "Probability of improvement",
+    }
     return [
         line
-        for kind, title in _TITLES.items()
+        for kind, title in titles.items()
         if f"{name}-{kind}" in drawn
         for line in ("", f"![{title}]({FIGURES_FOLDER}/{name}-{kind}.png)")
     ]
