@@ -12,6 +12,8 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from jaxtyping import Float, Int
 
+from metarl.foundation.many_streams import seed_generators
+
 Observations = Float[np.ndarray, "slot obs"]
 Slots = Int[np.ndarray, " chosen"]
 
@@ -101,11 +103,18 @@ class TaskVector(gym.vector.VectorEnv[Any, Any, Any], ABC):
             self._give_tasks([given if mask[i] else old for i, old in enumerate(self._tasks)])
         if isinstance(seed, int | np.integer):
             seed = [int(seed) + slot for slot in range(self.num_envs)]
-        for slot in map(int, slots):
-            if seed is not None and seed[slot] is not None:
-                self._generators[slot] = np_random(seed[slot])[0]
+        if seed is not None:
+            self._seed({slot: seed[slot] for slot in map(int, slots) if seed[slot] is not None})
         self._steps[slots] = 0
         return self._start(slots), {}
+
+    def _seed(self, seeds: dict[int, Any]) -> None:
+        """Put the generators of some slots where their seeds say."""
+        if all(isinstance(seed, int | np.integer) and 0 <= seed < 2**32 for seed in seeds.values()):
+            seed_generators([self._generators[slot] for slot in seeds], [*map(int, seeds.values())])
+            return
+        for slot, seed in seeds.items():
+            self._generators[slot] = np_random(seed)[0]
 
     def _give_tasks(self, tasks: Sequence[Any]) -> None:
         if len(tasks) != self.num_envs:

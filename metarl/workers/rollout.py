@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from metarl.foundation.many_streams import integer_seeds, streams
 from metarl.foundation.rollout_location import SLOT, STEP, RolloutLocation
-from metarl.foundation.seeding import Purpose, integer_seed, stream
+from metarl.foundation.seeding import Purpose
 from metarl.foundation.stopwatch import Stopwatch
 from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import Policy
@@ -67,14 +68,14 @@ def collect(
     for start in range(0, len(tasks), environments.tasks_at_once):
         part = slice(start, start + environments.tasks_at_once)
         episodes = range(first_episode, first_episode + slots_per_task)
-        slots = [(key, episode) for key in keys[part] for episode in episodes]
+        slots = [(*key, episode) for key in keys[part] for episode in episodes]
         noise = np.stack(
             [
-                policy.draw_noise(stream(seed, Purpose.ACTION, *key, episode), horizon)
-                for key, episode in slots
+                policy.draw_noise(generator, horizon)
+                for generator in streams(seed, Purpose.ACTION, slots)
             ]
         )
-        seeds = [integer_seed(seed, Purpose.RESET, *key, episode) for key, episode in slots]
+        seeds = integer_seeds(seed, Purpose.RESET, slots)
         names = [
             f"task {key[-1]} ({describe_task(task)})"
             for key, task in zip(keys[part], tasks[part], strict=True)

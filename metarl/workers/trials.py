@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
 
+from metarl.foundation.many_streams import integer_seeds, streams
 from metarl.foundation.rollout_location import SLOT, STEP
-from metarl.foundation.seeding import Purpose, integer_seed, stream
+from metarl.foundation.seeding import Purpose
 from metarl.learning.trajectories import TaskStatistics, Trials
 from metarl.tasks.distribution import describe_task
 from metarl.tasks.environment_batches import EnvironmentBatch, NativeBatch
@@ -118,11 +119,11 @@ def _play(
             for position in part
             for slot in range(slots)
         ]
-        seeds = [integer_seed(config.seed, Purpose.RESET, *own) for own in keys]
+        seeds = integer_seeds(config.seed, Purpose.RESET, keys)
         noise = np.stack(
             [
-                actor.draw_noise(stream(config.seed, Purpose.ACTION, *own), config.horizon)
-                for own in keys
+                actor.draw_noise(generator, config.horizon)
+                for generator in streams(config.seed, Purpose.ACTION, keys)
             ],
             axis=1,
         )
