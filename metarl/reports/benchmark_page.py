@@ -212,12 +212,12 @@ def _table(found: Mapping[str, Any]) -> list[str]:
             ", ".join(map(str, one["seeds"])),
             _range(one["env_steps"]),
             f"{one['experience']:,.0f}",
-            f"{one['mean_return']:.2f}",
+            f"{one['mean_return']:z.2f}",
             _interval(one["ci95_over_tasks"]),
             _interval(one.get("ci95_over_seeds")),
-            f"{one['iqm_return']:.2f}",
+            f"{one['iqm_return']:z.2f}",
             _interval(one.get("iqm_ci95_over_seeds")),
-            f"{one['mean_score']:.3f}" if "mean_score" in one else "–",
+            f"{one['mean_score']:z.3f}" if "mean_score" in one else "–",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
@@ -244,7 +244,7 @@ def _range(counts: Sequence[int]) -> str:
 
 
 def _interval(ends: Sequence[float] | None) -> str:
-    return "–" if ends is None else f"[{ends[0]:.2f}, {ends[1]:.2f}]"
+    return "–" if ends is None else f"[{ends[0]:z.2f}, {ends[1]:z.2f}]"
 
 
 def _first_line(text: str) -> str:
