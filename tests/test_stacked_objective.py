@@ -212,26 +212,39 @@ def test_e_mamls_exploration_is_that_of_each_task(discrete, steps, first_order, 
 class OneShard:
     """Workers that are one shard, in this process."""
 
+    count = 1
+
     def __init__(self, shard):
         self.shard = shard
 
     def map(self, function, *args):
         return function(self.shard, *args)
 
+    def take_profile(self):
+        return {}
+
+    def close(self):
+        self.shard.close()
+
+
+WELL_CONDITIONED = {"cg_damping": 1.0}
+"""With the usual damping, noise of 1e-16 in one path's products moves its own θ by 1e-6 to 1e-3:
+of so few steps, the curvature is nearly singular."""
+
 
 @pytest.mark.parametrize(
     ("agent", "settings"),
     [
-        ("maml-trpo", {}),
-        ("fomaml-trpo", {}),
-        ("e-maml-trpo", {}),
-        ("meta-sgd-trpo", {}),
+        ("maml-trpo", WELL_CONDITIONED),
+        ("fomaml-trpo", WELL_CONDITIONED),
+        ("e-maml-trpo", WELL_CONDITIONED),
+        ("meta-sgd-trpo", WELL_CONDITIONED),
         ("promp", {"outer_steps": 3}),
         ("reptile", {}),
         ("reptile", {"optimiser": "adam"}),
     ],
 )
-@CASES
+@pytest.mark.parametrize(("discrete", "steps"), [(False, 2), (True, 1)])
 def test_a_whole_outer_step_is_that_of_each_task(agent, settings, discrete, steps, monkeypatch):
     fixed = {"first_order": True} if agent == "fomaml-trpo" else {}
     changes = {"agent": agent, "agent_settings": settings, **fixed}
