@@ -16,20 +16,37 @@ meta-batch: a baseline that the equation leaves room for, as in the code of Roth
 The trust region is MAML's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from metarl.agent.gradient import GRADIENT
 from metarl.agent.meta_objective import curvature_product, meta_gradient, outer_loss
 from metarl.agent.outer_steps import trust_region_outer_step
 from metarl.agent.protocol import AgentState, Metrics
+from metarl.agent.stacked_experience import (
+    StackedBatch,
+    StackedExperience,
+    of_each_task,
+    repeated,
+    stacked_experience,
+)
+from metarl.agent.stacked_objective import outer_losses, ratios, summed_loss
 from metarl.config.reinforcement import Config
 from metarl.config.settings import TrustRegionSettings
-from metarl.learning.adaptation import Parameters, adaptation_path, as_leaves, linearise
+from metarl.learning.adaptation import (
+    LearningRate,
+    Parameters,
+    adaptation_path,
+    as_leaves,
+    linearise,
+)
 from metarl.learning.objectives import act, reinforce_loss
+from metarl.learning.policies import Policy
 from metarl.learning.trajectories import Batch
 from metarl.workers.shards import Rate, Shard, Vector, Workers, to_vector
 
@@ -100,6 +117,13 @@ def exploring_gradient(
     """
     of_maml = meta_gradient(shard, learning_rates, first_order, curvature_fraction)
     rates = [shard.learning_rate(rate) for rate in learning_rates]
+    if shard.tasks_in_one_call:
+        return [
+            (vector - slope, outer - value, kl)
+            for (vector, outer, kl), (slope, value) in zip(
+                of_maml, _stacked_explorations(shard, rates, first_order, credits), strict=True
+            )
+        ]
     loss = reinforce_loss(shard.policy)
     contributions = []
     for position, (data, contribution) in enumerate(zip(shard.experience, of_maml, strict=True)):
@@ -130,9 +154,11 @@ def exploring_surrogate(
     shard: Shard, theta: Vector, learning_rates: Sequence[Rate], credits: Sequence[float]
 ) -> list[tuple[float, float]]:
     """Adapt θ anew on each task's support data; give the loss above and the KL divergence there."""
-    loss = reinforce_loss(shard.policy)
     at = shard.parameters(theta)
     rates = [shard.learning_rate(rate) for rate in learning_rates]
+    if shard.tasks_in_one_call:
+        return _stacked_surrogates(shard, at, rates, credits)
+    loss = reinforce_loss(shard.policy)
     outcomes = []
     for position, data in enumerate(shard.experience):
         credit = credits[shard.task_indices[position]]
@@ -156,3 +182,66 @@ def _ratio_mean(
         for parameters in (theta, collected_with)
     )
     return torch.exp(log_probs - old_log_probs).mean()
+
+
+def _stacked_explorations(
+    shard: Shard, rates: Sequence[LearningRate], first_order: bool, credits: Sequence[float]
+) -> list[tuple[Vector, float]]:
+    """Give each task's R̃ Σ_k mean ratio and its gradient, all tasks in one call."""
+    policy, loss = shard.policy, summed_loss(shard.policy)
+    explorations: list[tuple[Vector, float]] = []
+    for stack, credit in _with_credits(shard, credits):
+        total = {name: torch.zeros_like(value) for name, value in stack.path[0].items()}
+        values = torch.zeros_like(credit)
+        for step, support in enumerate(stack.supports):
+            thetas = as_leaves(stack.path[step])
+            of_step = credit * _ratio_means(policy, thetas, stack.path[step], support)
+            slope = torch.autograd.grad(
+                of_step.sum(), tuple(thetas.values()), materialize_grads=True
+            )
+            earlier = linearise(
+                loss,
+                stack.path[:step],
+                stack.supports[:step],
+                rates[:step],
+                first_order=first_order,
+            )
+            pulled = earlier.transposed_product(dict(zip(thetas, slope, strict=True)))
+            total = {name: value + pulled[name] for name, value in total.items()}
+            values = values + of_step.detach()
+        explorations += of_each_task([total], values)
+    return explorations
+
+
+def _stacked_surrogates(
+    shard: Shard, at: Parameters, rates: Sequence[LearningRate], credits: Sequence[float]
+) -> list[tuple[float, float]]:
+    """Give each task's loss and KL divergence at θ, all tasks in one call."""
+    policy, loss = shard.policy, summed_loss(shard.policy)
+    outcomes: list[tuple[float, float]] = []
+    for stack, credit in _with_credits(shard, credits):
+        start = repeated(at, len(stack))
+        *before, adapted = adaptation_path(loss, start, stack.supports, rates)
+        values, divergences = outer_losses(policy, stack, adapted)
+        for thetas, old, support in zip(before, stack.path, stack.supports, strict=False):
+            values = values - credit * _ratio_means(policy, thetas, old, support)
+        outcomes += torch.stack([values, divergences], 1).tolist()
+    return [(value, kl) for value, kl in outcomes]
+
+
+def _with_credits(
+    shard: Shard, credits: Sequence[float]
+) -> Iterator[tuple[StackedExperience, Float[Tensor, " task"]]]:
+    """Give the shard's experience in its parts, with R̃ of their tasks."""
+    own = iter([credits[index] for index in shard.task_indices])
+    for stack in stacked_experience(shard):
+        yield stack, stack.old_log_probs.new_tensor(list(islice(own, len(stack))))
+
+
+def _ratio_means(
+    policy: Policy, thetas: Parameters, collected_with: Parameters, support: StackedBatch
+) -> Tensor:
+    """Give each task's mean over steps of π_θ(a|s) / π_old(a|s)."""
+    old = policy.log_prob(act(policy, collected_with, support.observations), support.actions)
+    distribution = act(policy, thetas, support.observations)
+    return support.means(ratios(policy, distribution, support, old))

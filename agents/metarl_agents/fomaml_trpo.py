@@ -9,7 +9,12 @@ The line search still adapts anew at every candidate θ.
 """
 
 from metarl.agent.gradient import GRADIENT
-from metarl.agent.meta_objective import outer_slope, surrogate
+from metarl.agent.meta_objective import (
+    curvature_product,
+    meta_gradient,
+    outer_slope,
+    surrogate,
+)
 from metarl.agent.outer_steps import trust_region_outer_step
 from metarl.agent.protocol import AgentState, Metrics
 from metarl.agent.task_stacks import stack_tasks
@@ -48,6 +53,8 @@ def first_order_gradient(
     shard: Shard, curvature_fraction: float
 ) -> list[tuple[Vector, float, float]]:
     """Give each task's ∇L(θ'), outer loss and KL divergence; keep F in the shard."""
+    if shard.tasks_in_one_call:
+        return meta_gradient(shard, shard.config.learning_rates, True, curvature_fraction)
     contributions = []
     for position, data in enumerate(shard.experience):
         with shard.blame(position):
@@ -59,6 +66,8 @@ def first_order_gradient(
 
 def fisher_of_adapted(shard: Shard, vector: Vector) -> list[Vector]:
     """Give each task's F v; `first_order_gradient` must have been mapped before."""
+    if shard.tasks_in_one_call:
+        return curvature_product(shard, vector)
     direction = shard.parameters(vector)
     products: list[Vector] = []
     for stack in shard.scratch:

@@ -14,18 +14,19 @@ shrink after the first step shrinks the learned α in the same proportion.
 """
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from metarl.agent.gradient import GRADIENT, STEP_SIZES
 from metarl.agent.meta_objective import outer_slope, surrogate
 from metarl.agent.outer_steps import trust_region_outer_step
 from metarl.agent.protocol import AgentState, Metrics
-from metarl.agent.stacked_objective import stacked_joint_gradients
+from metarl.agent.stacked_objective import StackedProducts, stacked_joint_gradients
 from metarl.agent.task_stacks import stack_tasks
 from metarl.config.reinforcement import Config
 from metarl.config.settings import TrustRegionSettings
 from metarl.foundation.errors import ConfigError
-from metarl.learning.adaptation import Parameters, linearise_with_rate
+from metarl.learning.adaptation import Parameters, flatten, linearise_with_rate
 from metarl.learning.objectives import reinforce_loss
 from metarl.learning.stacking import repeat, unstack
 from metarl.workers.shards import Shard, Vector, Workers, to_vector
@@ -90,9 +91,11 @@ def joint_gradient(
     """
     rate = shard.parameters(step_sizes)
     if shard.tasks_in_one_call:
-        contributions = stacked_joint_gradients(shard, rate, first_order)
-    else:
-        contributions = _of_each_task(shard, rate, first_order)
+        products = _stacked_products(shard, first_order)
+        products.take(shard, curvature_fraction, rate)
+        shard.scratch = [products]
+        return stacked_joint_gradients(shard, rate, first_order)
+    contributions = _of_each_task(shard, rate, first_order)
     shard.scratch = [
         (
             stack,
@@ -126,9 +129,21 @@ def _of_each_task(
     return contributions
 
 
+def _stacked_products(shard: Shard, first_order: bool) -> StackedProducts:
+    """Give those of the last iteration, with what was captured of them; α is among their data."""
+    name = f"joint curvature products {first_order}"
+    if name not in shard.kept:
+        shard.kept[name] = StackedProducts(shard, None, first_order)
+    products: StackedProducts = shard.kept[name]
+    return products
+
+
 def joint_curvature_product(shard: Shard, vector: Joint) -> list[Joint]:
     """Give each task's (J, J_α)ᵀ F (J, J_α) v; `joint_gradient` must have been mapped before."""
     directions = [shard.parameters(half) for half in np.split(vector, 2)]
+    if shard.tasks_in_one_call:
+        stacked: StackedProducts = shard.scratch[0]
+        return stacked(torch.cat([flatten(half) for half in directions]))
     products: list[Joint] = []
     for stack, jacobian in shard.scratch:
         moved = jacobian.product(*(repeat(half, stack.stacked) for half in directions))

@@ -15,6 +15,7 @@ before each. With more than one inner step, the penalty is the mean over the pol
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,16 +25,26 @@ from metarl.agent.gradient import GRADIENT
 from metarl.agent.outer_steps import adam_step, is_finite, mean_over_tasks
 from metarl.agent.protocol import AgentState, Metrics
 from metarl.agent.rejections import NOT_FINITE
+from metarl.agent.stacked_experience import (
+    StackedBatch,
+    StackedExperience,
+    of_each_task,
+    repeated,
+    stacked_experience,
+)
+from metarl.agent.stacked_objective import ratios
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import ConfigError
-from metarl.learning.adaptation import Parameters, adaptation_path, as_leaves
+from metarl.learning.adaptation import LearningRate, Parameters, adaptation_path, as_leaves
 from metarl.learning.objectives import act, surrogate_loss
 from metarl.learning.policies import Distribution, Policy
 from metarl.learning.trajectories import Batch, Experience
 from metarl.workers.shards import Rate, Shard, Vector, Workers, to_vector
 from metarl_agents.settings import ProMPSettings
 
-Support = tuple[Batch, Distribution, Tensor]
+B = TypeVar("B", Batch, StackedBatch)
+
+Support = tuple[B, Distribution, Tensor]
 """A support batch, the distribution of the policy that collected it, its actions' log-probs."""
 
 
@@ -124,6 +135,8 @@ def promp_gradient(
         For each task: gradient, loss, KL divergence after and before adaptation.
 
     """
+    if shard.tasks_in_one_call:
+        return _stacked_gradients(shard, theta, learning_rates, clip_ratio, kl_penalty)
     contributions = []
     for position, data in enumerate(shard.experience):
         with shard.blame(position):
@@ -145,6 +158,8 @@ def promp_losses(
     kl_penalty: float,
 ) -> list[tuple[float, float, float]]:
     """Give each task's outer loss at θ and its KL divergences after and before adaptation."""
+    if shard.tasks_in_one_call:
+        return _stacked_losses(shard, theta, learning_rates, clip_ratio, kl_penalty)
     found = []
     for position, data in enumerate(shard.experience):
         with shard.blame(position):
@@ -166,10 +181,10 @@ def _outer_loss(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Give the outer loss at θ, and the KL divergences after and before adaptation."""
     policy = shard.policy
-    supports = _with_old(policy, data)
+    supports = _with_old(policy, data.supports, data.path)
     rates = [shard.learning_rate(rate) for rate in learning_rates]
 
-    def inner_loss(parameters: Parameters, support: Support) -> Tensor:
+    def inner_loss(parameters: Parameters, support: Support[Batch]) -> Tensor:
         batch, _, old_log_probs = support
         log_probs = policy.log_prob(act(policy, parameters, batch.observations), batch.actions)
         return surrogate_loss(log_probs, old_log_probs, batch.advantages)
@@ -198,10 +213,84 @@ def clipped_surrogate_loss(
 
 
 @torch.no_grad()
-def _with_old(policy: Policy, data: Experience) -> list[Support]:
+def _with_old(
+    policy: Policy, supports: Sequence[B], path: Sequence[Parameters]
+) -> list[Support[B]]:
     """Add to each support batch what the policy that collected it thought of it."""
-    supports = []
-    for batch, collected_with in zip(data.supports, data.path, strict=False):
+    with_old = []
+    for batch, collected_with in zip(supports, path, strict=False):
         old = act(policy, collected_with, batch.observations)
-        supports.append((batch, old, policy.log_prob(old, batch.actions)))
-    return supports
+        with_old.append((batch, old, policy.log_prob(old, batch.actions)))
+    return with_old
+
+
+def _stacked_gradients(
+    shard: Shard,
+    theta: Vector,
+    learning_rates: Sequence[Rate],
+    clip_ratio: float,
+    kl_penalty: float,
+) -> list[tuple[Vector, float, float, float]]:
+    """Give what `promp_gradient` does, all tasks in one call.
+
+    The sum of the tasks' losses is differentiated; each task has a θ of its own.
+    """
+    rates = [shard.learning_rate(rate) for rate in learning_rates]
+    contributions: list[tuple[Vector, float, float, float]] = []
+    for stack in stacked_experience(shard):
+        leaves = as_leaves(repeated(shard.parameters(theta), len(stack)))
+        losses, *divergences = _stacked_outer_loss(
+            shard.policy, stack, leaves, rates, clip_ratio, kl_penalty
+        )
+        slope = torch.autograd.grad(losses.sum(), tuple(leaves.values()), materialize_grads=True)
+        gradient = dict(zip(leaves, slope, strict=True))
+        contributions += of_each_task([gradient], losses, *divergences)
+    return contributions
+
+
+def _stacked_losses(
+    shard: Shard,
+    theta: Vector,
+    learning_rates: Sequence[Rate],
+    clip_ratio: float,
+    kl_penalty: float,
+) -> list[tuple[float, float, float]]:
+    """Give what `promp_losses` does, all tasks in one call."""
+    rates = [shard.learning_rate(rate) for rate in learning_rates]
+    found: list[tuple[float, float, float]] = []
+    for stack in stacked_experience(shard):
+        start = repeated(shard.parameters(theta), len(stack))
+        parts = _stacked_outer_loss(shard.policy, stack, start, rates, clip_ratio, kl_penalty)
+        found += [(loss, kl, kl_pre) for loss, kl, kl_pre in torch.stack(parts, 1).tolist()]
+    return found
+
+
+def _stacked_outer_loss(
+    policy: Policy,
+    stack: StackedExperience,
+    thetas: Parameters,
+    rates: Sequence[LearningRate],
+    clip_ratio: float,
+    kl_penalty: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Give each task's outer loss at its θ, and its KL divergences after and before adaptation."""
+    supports = _with_old(policy, stack.supports, stack.path)
+
+    def inner_loss(parameters: Parameters, support: Support[StackedBatch]) -> Tensor:
+        batch, _, old_log_probs = support
+        distribution = act(policy, parameters, batch.observations)
+        return -(ratios(policy, distribution, batch, old_log_probs) * batch.advantages).sum()
+
+    *before, adapted = adaptation_path(inner_loss, thetas, supports, rates)
+    query = stack.query
+    distribution = act(policy, adapted, query.observations)
+    ratio = ratios(policy, distribution, query, stack.old_log_probs)
+    held = ratio.clamp(1 - clip_ratio, 1 + clip_ratio)
+    clipped = -torch.minimum(ratio * query.advantages, held * query.advantages).sum(1)
+    kl = query.means(policy.kl(stack.old_distribution, distribution))
+    penalties = [
+        batch.means(policy.kl(old, act(policy, parameters, batch.observations)))
+        for parameters, (batch, old, _) in zip(before, supports, strict=True)
+    ]
+    kl_pre = torch.stack(penalties).mean(0) if penalties else torch.zeros_like(kl)
+    return clipped + kl_penalty * kl_pre, kl, kl_pre

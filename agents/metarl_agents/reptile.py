@@ -18,9 +18,11 @@ from metarl.agent.gradient import GRADIENT
 from metarl.agent.outer_steps import adam_step, is_finite, mean_over_tasks
 from metarl.agent.protocol import AgentState, Metrics
 from metarl.agent.rejections import NOT_FINITE
+from metarl.agent.stacked_experience import of_each_task, stacked_experience
+from metarl.agent.stacked_objective import summed_loss
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import ConfigError
-from metarl.learning.adaptation import inner_step
+from metarl.learning.adaptation import LearningRate, inner_step
 from metarl.learning.objectives import reinforce_loss
 from metarl.workers.shards import Rate, Shard, Vector, Workers, to_vector
 from metarl_agents.settings import ReptileSettings
@@ -70,10 +72,24 @@ def displacements(shard: Shard, last_rate: Rate) -> list[Vector]:
         last_rate: α of that step.
 
     """
-    loss, rate = reinforce_loss(shard.policy), shard.learning_rate(last_rate)
+    rate = shard.learning_rate(last_rate)
+    if shard.tasks_in_one_call:
+        return _stacked_displacements(shard, rate)
+    loss = reinforce_loss(shard.policy)
     moved = []
     for position, data in enumerate(shard.experience):
         with shard.blame(position):
             end = inner_step(loss, data.path[-1], data.query, rate)
             moved.append(to_vector(end) - to_vector(data.path[0]))
+    return moved
+
+
+def _stacked_displacements(shard: Shard, rate: LearningRate) -> list[Vector]:
+    """Take the last step of all tasks in one call."""
+    moved: list[Vector] = []
+    for stack in stacked_experience(shard):
+        end = inner_step(summed_loss(shard.policy), stack.path[-1], stack.query, rate)
+        start = stack.path[0]
+        difference = {name: value - start[name] for name, value in end.items()}
+        moved += [vector for (vector,) in of_each_task([difference])]
     return moved

@@ -13,7 +13,7 @@ import numpy as np
 
 from metarl.agent.protocol import Actor, Agent, AgentState, Record, TrainingState
 from metarl.agent.stable_baselines import read_policy
-from metarl.agent.stacked_objective import tasks_at_once
+from metarl.agent.stacked_experience import tasks_at_once
 from metarl.agent.task_stacks import rows_of_a_task
 from metarl.config.fields import read_fields
 from metarl.config.plugins import AgentSpec, load_agent, published_returns
