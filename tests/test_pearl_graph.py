@@ -8,6 +8,7 @@ import torch
 from building import pool, run, without_times
 from pearl_toy import config_of, same
 from recorded_graphs import record_graphs
+from script_loading import FOLDER, load_script
 from waiting import refuse_waiting
 
 from metarl.experiments.build import build_experiment
@@ -133,6 +134,7 @@ def test_a_step_needs_no_number_to_know_what_to_do(monkeypatch, settings):
     assert said.shape == (len(STEP_METRICS),)
 
 
+@pytest.mark.whole_runs
 @variants
 def test_a_run_by_recorded_graphs_is_the_run_without(monkeypatch, settings):
     config = config_of(settings=settings)
@@ -147,6 +149,7 @@ def test_a_run_by_recorded_graphs_is_the_run_without(monkeypatch, settings):
     assert happened.count("replay") == 5
 
 
+@pytest.mark.whole_runs
 def test_an_agent_that_trains_again_begins_anew():
     config = config_of()
     experiment = build_experiment(config)
@@ -158,6 +161,7 @@ def test_an_agent_that_trains_again_begins_anew():
     assert same(*ends)
 
 
+@pytest.mark.whole_runs
 def test_what_an_iteration_gave_is_not_written_over_by_the_next():
     experiment = build_experiment(config_of())
     kept = []
@@ -166,6 +170,21 @@ def test_what_an_iteration_gave_is_not_written_over_by_the_next():
             kept.append((state, dataclasses.replace(state, agent=copied(state.agent))))
     assert len(kept) == 5
     assert all(same(*each) for each in kept)
+
+
+@pytest.mark.whole_runs
+def test_the_benchmark_counts_steps_both_ways(monkeypatch):
+    pytest.importorskip("mujoco.batch")
+    monkeypatch.syspath_prepend(FOLDER)
+    benchmark = load_script("benchmark_gpu")
+    found = benchmark.pearl("cpu", benchmark.TINY)
+    assert set(found) == {"graph", "calls"}
+    assert min(found.values()) > 0
+    assert benchmark.pearl_agreement("cpu") == 0
+    happened = record_graphs(monkeypatch)
+    benchmark.pearl("cpu", benchmark.TINY)  # 2 × 3 steps as a graph, and as many without
+    assert happened.count("capture") == 1
+    assert happened.count("replay") == 5
 
 
 def copied(agent):
