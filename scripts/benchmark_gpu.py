@@ -10,6 +10,7 @@ left of --seconds. What is measured, and the goals:
   320,000 env steps: at most 1.0 s;
 - the same with 400 episodes: 1.5 million env steps a second;
 - few-shot classification beside the CPU of the same machine: 15 times as fast;
+- PEARL's gradient steps of the paper's sizes, as a graph and call by call;
 - how near a device's numbers are to the CPU's, in double precision;
 - what the same bits every time cost: physics with mujoco_warp's settings for it and without;
 - seconds until a return of 150 after one step in ProMP's protocol: two minutes.
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from benchmark_iteration import SMALL, W, medians
+from benchmark_pearl import STEPS, Pearl, config_of
 from shared import BENCHMARKS, command, parse, parser, ran_on, write
 
 from metarl.agent.protocol import Record
@@ -57,11 +59,13 @@ class Sizes:
     large_iterations: int = 2
     episodes: int = 400
     few_shot_iterations: int = 20
+    pearl_rounds: int = 100
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)
     few_shot_changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    small_pearl: bool = False
 
 
-TINY = Sizes((2, 3), 1, 1, 1, 3, 1, {**SMALL, "horizon": 3}, {"tasks_per_batch": 2})
+TINY = Sizes((2, 3), 1, 1, 1, 3, 1, 1, {**SMALL, "horizon": 3}, {"tasks_per_batch": 2}, True)
 
 
 def wait_for(device: str) -> None:
@@ -124,8 +128,35 @@ def few_shot(device: str, sizes: Sizes) -> dict[str, float]:
     return {"ms there": there, "ms on the CPU": here, "times as fast": here / there}
 
 
+def pearl(device: str, sizes: Sizes) -> dict[str, float]:
+    """Give PEARL's gradient steps a second, as a graph and call by call."""
+    found = {}
+    for name, graphed in (("graph", True), ("calls", False)):
+        steps = Pearl(config_of(sizes.small_pearl, device=device), graphed=graphed)
+        steps()  # warms up, and captures
+        wait_for(device)
+        started = time.perf_counter()
+        for _ in range(sizes.pearl_rounds):
+            steps()
+        wait_for(device)
+        found[name] = sizes.pearl_rounds * STEPS / (time.perf_counter() - started)
+    return found
+
+
+def pearl_agreement(device: str) -> float:
+    """Give by how much PEARL's θ differs from the CPU's after some gradient steps, relatively."""
+    thetas = []
+    for where in (device, "cpu"):
+        steps = Pearl(config_of(True, dtype="float64", device=where))
+        steps()
+        steps()
+        thetas.append(steps.learner.state()[0])
+    there, here = thetas
+    return float(np.abs(there - here).max() / np.abs(here).max())
+
+
 def agreement(device: str) -> dict[str, float]:
-    """Give by how much the mean return after adaptation differs from the CPU's, relatively."""
+    """Give by how much numbers after an iteration differ from the CPU's, relatively."""
     small = {"tasks_per_batch": 3, "episodes_per_task": 4, "horizon": 6, "hidden_sizes": (5,)}
     found = {}
     for preset in AGREEING:
@@ -137,7 +168,7 @@ def agreement(device: str) -> dict[str, float]:
             abs(there[name] - here[name]) / max(abs(here[name]), 1e-9)
             for name in ("post_adaptation_return", "gradient_norm", "loss", "kl")
         )
-    return found
+    return {**found, "pearl": pearl_agreement(device)}
 
 
 def learning(seconds: float, **changes: Any) -> dict[str, float]:
@@ -168,6 +199,7 @@ def measure(device: str, sizes: Sizes, seconds: float) -> dict[str, Any]:
     iteration = seconds_of(PRESET, sizes.large_iterations, **there, **large)["iteration"]
     found["large env steps/s"] = env_steps(large) / iteration
     found["few-shot"] = few_shot(device, sizes)
+    found["pearl"] = pearl(device, sizes)
     found["agreement"] = agreement(device)
     found["other bits every time"] = physics(device, sizes.worlds[0], sizes.control_steps, False)
     left = seconds - (time.perf_counter() - started)
@@ -213,6 +245,8 @@ def table(record: dict[str, Any]) -> str:
         f"{found['large env steps/s']:,.0f} | 1,500,000 |",
         f"| few-shot classification, times as fast as on the CPU | {few['times as fast']:.1f} "
         "| 15 |",
+        f"| PEARL's gradient steps/s, a step as one graph | {found['pearl']['graph']:,.0f} | |",
+        f"| the same, call by call | {found['pearl']['calls']:,.0f} | |",
         f"| seconds to a return of {GOAL_RETURN:.0f} after one step | {reached(learned)} | 120 |",
         f"| the same bits every time: physics takes times as long | {cost:.2f} | |",
         f"| largest relative difference to the CPU, double precision | {worst:.1e} | |",

@@ -37,12 +37,22 @@ STEPS = 3
 """Gradient steps of a round."""
 
 
-class Pearl:
-    """Gradient steps of the agent."""
+def config_of(small: bool, **changes: Any) -> Config:
+    """Give the configuration; a small one to see that it runs."""
+    config = load_preset("half-cheetah-vel-pearl")
+    assert isinstance(config, Config)
+    if small:
+        changes |= {**SMALL, "agent_settings": {**config.agent_settings, **SMALL_SETTINGS}}
+    return dataclasses.replace(config, **changes)
 
-    def __init__(self, config: Config) -> None:
+
+class Pearl:
+    """Gradient steps of the agent; on a CUDA device as a graph, unless told otherwise."""
+
+    def __init__(self, config: Config, *, graphed: bool = True) -> None:
         experiment, settings = build_experiment(config), settings_in(config)
-        self.learner = Learner(network_of(experiment.policy, config), settings, config)
+        network = network_of(experiment.policy, config)
+        self.learner = Learner(network, settings, config, graphed=graphed)
         generator = np.random.default_rng(0)
         count = config.training_tasks * TRANSITIONS
         (seen,) = experiment.environment.observation_space.shape
@@ -154,11 +164,7 @@ def main() -> None:
     made.add_argument("--rounds", type=int, default=7)
     options = parse(made)
     torch.set_num_threads(1)
-    config = load_preset("half-cheetah-vel-pearl")
-    assert isinstance(config, Config)
-    if options.small:
-        settings = {**config.agent_settings, **SMALL_SETTINGS}
-        config = dataclasses.replace(config, **SMALL, agent_settings=settings)
+    config = config_of(options.small)
     settings = settings_in(config)
     record = {
         "command": command(options, "rounds"),

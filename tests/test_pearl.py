@@ -7,7 +7,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from building import pool, run, tiny_config, without_times
+from building import pool, run, without_times
+from pearl_toy import config_of, same
 
 from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError, RunFolderError
@@ -29,37 +30,6 @@ from metarl_agents.pearl import PearlActor, meet
 from metarl_agents.pearl_learning import Drawer, Learner, Noise, Transitions
 from metarl_agents.pearl_networks import network_of
 from metarl_agents.replay import TaskIndex, transitions_of, with_transitions
-
-SETTINGS = {
-    "latent_size": 3,
-    "encoder_sizes": [8],
-    "prior_episodes": 1,
-    "first_passes": 1,
-    "gradient_steps": 3,
-    "meta_batch": 2,
-    "batch_size": 5,
-    "context_size": 4,
-}
-
-
-def config_of(preset="navigation-semicircle", settings=None, **changes):
-    return tiny_config(
-        preset,
-        **{
-            "agent": "pearl",
-            "agent_settings": {**SETTINGS, **(settings or {})},
-            "training_tasks": 5,
-            "tasks_per_batch": 2,
-            "episodes_per_task": 1,
-            "adaptation_steps": 1,
-            "test_adaptation_steps": 2,
-            "hidden_sizes": (8,),
-            "iterations": 5,
-            "test_tasks": 3,
-            "test_episodes_per_task": 1,
-            **changes,
-        },
-    )
 
 
 def normal(seed, *shape):
@@ -487,17 +457,6 @@ def test_the_encoder_learns_from_episodes_by_the_posterior_where_wanted(inform):
     first = config.agent_settings["prior_episodes"] * config.horizon
     assert told[:, :first].all()
     assert told[:, first:].all() if inform else not told[:, first:].any()
-
-
-def same(one, other):
-    ours, theirs = (
-        {"theta": s.theta, **s.optimiser, **s.others, **s.experience}
-        for s in (one.agent, other.agent)
-    )
-    return ours.keys() == theirs.keys() and all(
-        ours[name].dtype == theirs[name].dtype and np.array_equal(ours[name], theirs[name])
-        for name in ours
-    )
 
 
 def test_runs_repeat_for_any_number_of_workers_and_resume_to_the_last_bit(tmp_path):

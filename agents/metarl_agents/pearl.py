@@ -18,7 +18,7 @@ network             trained by
 Encoder and policy are θ. The others, what Adam remembers of all, and the target are in
 `AgentState.optimiser`; transitions are in `AgentState.experience`. All gradient steps are taken in
 the parent process on one thread, for all tasks of a meta-batch in single calls
-(`metarl_agents.pearl_learning`).
+(`metarl_agents.pearl_learning`); on a CUDA device each is one graph.
 """
 
 import math
@@ -56,7 +56,7 @@ from metarl.tasks.policy_environment import observed_environment
 from metarl.tasks.training_sets import iterations_of_a_pass, order_of_training
 from metarl.workers.device_trials import MemoryThere
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
-from metarl_agents.pearl_learning import Drawer, Learner
+from metarl_agents.pearl_learning import STEP_METRICS, Drawer, Learner
 from metarl_agents.pearl_networks import Acting, initial_parameters, network_of, settings_in
 from metarl_agents.pearl_settings import PearlSettings
 from metarl_agents.replay import Log, transitions_of, with_transitions
@@ -236,6 +236,7 @@ class Pearl:
         self._config = config
         of_a_pass = iterations_of_a_pass(config.tasks_per_batch, config.training_tasks)
         self._first_iterations = settings.first_passes * of_a_pass
+        self._learner: Learner | None = None
 
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration."""
@@ -264,27 +265,32 @@ class Pearl:
             return replace(state, theta=state.theta.copy(), experience=remembered), metrics
         began = time.perf_counter()
         with one_thread():
-            learner = Learner(network_of(met[0].policy, config), settings, config)
-            learner.load(state)
+            learner = self._learner_at(state, met[0].policy)
             drawer = Drawer(remembered, settings, next(learner.network.parameters()))
             said = []
             for step in range(settings.gradient_steps):
                 drawn = drawer.draw(stream(config.seed, Purpose.REPLAY, iteration, step))
                 said.append(learner.step(*drawn))
-            means = {
-                name: float(torch.stack([each[name] for each in said]).double().mean())
-                for name in said[0]
-            }
+            by_metric = torch.stack(said, dim=1).double()
+            means = torch.stack([values.mean() for values in by_metric]).tolist()
             theta, optimiser = learner.state()
         finite = all(np.isfinite(each).all() for each in (theta, *optimiser.values()))
         if not finite:
             return state, {**metrics, "step_accepted": False, "rejection": NOT_FINITE}
         metrics |= {
-            **means,
+            **dict(zip(STEP_METRICS, means, strict=True)),
             "gradient_steps": settings.gradient_steps,
             "learning_seconds": time.perf_counter() - began,
         }
         return AgentState(theta, optimiser, state.others, remembered), metrics
+
+    def _learner_at(self, state: AgentState, spec: PolicySpec) -> Learner:
+        """Give what goes on from a state; all iterations share it, and its graph on a device."""
+        if self._learner is None or not state.optimiser:  # critics begin as the seed draws them
+            network = network_of(spec, self._config)
+            self._learner = Learner(network, self._settings, self._config)
+        self._learner.load(state)
+        return self._learner
 
     def _logs(self, met: list[Met]) -> list[Log]:
         """Turn what was met into transitions of training tasks."""

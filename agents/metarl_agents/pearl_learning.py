@@ -1,7 +1,7 @@
 """How PEARL learns (see `metarl_agents.pearl`): what is drawn, the losses, the gradient steps."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from metarl.agent.protocol import AgentState
 from metarl.config.reinforcement import Config
+from metarl.foundation.cuda_graphs import GraphedFunction
+from metarl.learning.adam import Adam
 from metarl.learning.layers import filled
 from metarl.learning.posteriors import Factors, kl_to_standard_normal
 from metarl.learning.soft_actor_critic import (
@@ -27,6 +29,16 @@ from metarl_agents.trial_ppo import put
 
 _OTHERS = ("critics", "value", "target", "log_temperature")
 """What is learned and does not act."""
+
+STEP_METRICS = (
+    "critics_loss",
+    "value_loss",
+    "policy_loss",
+    "posterior_kl",
+    "posterior_variance",
+    "entropy",
+)
+"""What a gradient step says of itself."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ class Noise:
 
     latent: Float[Tensor, "task latent"]
     action: Float[Tensor, "task step act"]
-    following_action: Float[Tensor, "task step act"] | None
+    following_action: Float[Tensor, "task step act"] | None = None
     """None: the value function says what follows."""
 
 
@@ -120,14 +132,20 @@ class Losses:
 class Learner:
     """Takes gradient steps; networks and what Adam remembers of them.
 
+    Parameters and Adam's memory stay at their addresses, so that on a CUDA device a step is one
+    graph, from the drawn batch to the metrics. On other devices the same function is called.
+
     Args:
         network: all that learns; changed in place.
         settings: of the agent.
         config: of the run.
+        graphed: whether to make the step a graph on a CUDA device.
 
     """
 
-    def __init__(self, network: Learning, settings: PearlSettings, config: Config) -> None:
+    def __init__(
+        self, network: Learning, settings: PearlSettings, config: Config, *, graphed: bool = True
+    ) -> None:
         self.network = network
         self.losses = Losses(network, settings, config.discount)
         self._settings = settings
@@ -138,54 +156,39 @@ class Learner:
             "value": network.value,
             "temperature": network.log_temperature,
         }
-        self._parts = {
-            name: list(module.parameters())
+        self._adam = {
+            name: Adam(list(module.parameters()), settings.learning_rate)
             for name, module in learned.items()
             if module is not None
         }
-        self._adam = {
-            name: torch.optim.Adam(parameters, lr=settings.learning_rate)
-            for name, parameters in self._parts.items()
-        }
+        self._descent = GraphedFunction(self._descend_once) if graphed else self._descend_once
 
+    @torch.no_grad()
     def load(self, state: AgentState) -> None:
-        """Take up networks and Adam's memory where a state has them."""
+        """Take up θ, and the other networks and Adam's memory where a state has them."""
         put(self.network.acting, state.theta)
-        if not state.optimiser:
-            return
+        kept = state.optimiser
         for name, module in self._kept():
-            put(module, state.optimiser[name])
-        for name, parameters in self._parts.items():
-            steps = state.optimiser.get(f"{name}/step")
-            if steps is None:
-                continue
-            moments = [state.optimiser[f"{name}/{kind}"] for kind in _MOMENTS]
-            sizes = [each.numel() for each in parameters]
-            cut = [torch.split(torch.tensor(moment), sizes) for moment in moments]
-            groups = self._adam[name].state_dict()["param_groups"]
-            memory = {
-                number: {
-                    "step": torch.tensor(steps),
-                    **{
-                        kind: part[number].view(each.shape).clone()
-                        for kind, part in zip(_MOMENTS, cut, strict=True)
-                    },
-                }
-                for number, each in enumerate(parameters)
-            }
-            self._adam[name].load_state_dict({"state": memory, "param_groups": groups})
+            if kept:
+                put(module, kept[name])
+        for name, adam in self._adam.items():
+            adam.steps = int(kept.get(f"{name}/step", 0))
+            for kind, moments in _moments(adam):
+                if adam.steps:
+                    _fill(moments, kept[f"{name}/{kind}"])
+                else:
+                    torch._foreach_zero_(moments)
 
     def state(self) -> tuple[Vector, dict[str, np.ndarray]]:
         """Give θ, and all else that training goes on from."""
         kept = {name: vector_of(module) for name, module in self._kept()}
         for name, adam in self._adam.items():
-            memory = list(adam.state_dict()["state"].values())
-            if not memory:
+            if not adam.steps:
                 continue
-            kept[f"{name}/step"] = memory[0]["step"].cpu().numpy().copy()
-            for kind in _MOMENTS:
-                kept[f"{name}/{kind}"] = np.concatenate(
-                    [each[kind].flatten().cpu().numpy() for each in memory]
+            kept[f"{name}/step"] = np.array(adam.steps, np.float32)
+            for kind, moments in _moments(adam):
+                kept[f"{name}/{kind}"] = (
+                    torch.cat([each.flatten() for each in moments]).cpu().numpy()
                 )
         return vector_of(self.network.acting), kept
 
@@ -196,25 +199,56 @@ class Learner:
             if module is not None:
                 yield name, module
 
-    def step(self, drawn: Transitions, noise: Noise) -> dict[str, Tensor]:
-        """Take one gradient step; give what it says of itself."""
-        settings, losses = self._settings, self.losses
+    def step(self, drawn: Transitions, noise: Noise) -> Float[Tensor, " metric"]:
+        """Take one gradient step; give its `STEP_METRICS`, without waiting for the device."""
+        like = next(self.network.parameters())
+        scales = torch.tensor(
+            [adam.next_scales() for adam in self._adam.values()],
+            dtype=like.dtype,
+            device=like.device,
+        )
+        parts = (getattr(each, part.name) for each in (drawn, noise) for part in fields(each))
+        tensors = (part for part in parts if part is not None)
+        return self._descent(scales, *tensors).clone()  # the next step writes over it
+
+    def _descend_once(
+        self, scales: Float[Tensor, "network 2"], *tensors: Tensor
+    ) -> Float[Tensor, " metric"]:
+        """Take one gradient step; it changes tensors in place and reads none on the CPU.
+
+        Args:
+            scales: those of Adam's step (see `Adam.next_scales`), for each network.
+            tensors: the fields of `Transitions` and, without None, of `Noise`.
+
+        """
+        settings, losses, network = self._settings, self.losses, self.network
+        count = len(fields(Transitions))
+        drawn, noise = Transitions(*tensors[:count]), Noise(*tensors[count:])
+        scales_of = dict(zip(self._adam, scales, strict=True))
+
+        def descend(loss: Tensor, *names: str) -> None:
+            """Take a step of Adam for some networks, and for no other."""
+            parts = [self._adam[name].parameters for name in names]
+            slopes = iter(torch.autograd.grad(loss, [each for part in parts for each in part]))
+            for name, part in zip(names, parts, strict=True):
+                self._adam[name].descend([next(slopes) for _ in part], scales_of[name])
+
         posterior = losses.posterior(drawn.context)
         latent = posterior.sample(noise.latent)
         divergence = kl_to_standard_normal(posterior).sum()
         of_critics = losses.of_critics(drawn, latent, noise)
-        self._descend(of_critics + settings.kl_weight * divergence, "critics", "encoder")
+        descend(of_critics + settings.kl_weight * divergence, "critics", "encoder")
 
         of_policy, of_value, log_probs = losses.of_policy(drawn, latent, noise)
         if of_value is not None:
-            self._descend(of_value, "value")
-        self._descend(of_policy, "policy")
-        if self.network.log_temperature is not None:
-            wanted = -float(self.network.acting.actions)
+            descend(of_value, "value")
+        descend(of_policy, "policy")
+        if network.log_temperature is not None:
+            wanted = -float(network.acting.actions)
             excess = (log_probs + wanted).mean()
-            self._descend(-self.network.log_temperature.number.squeeze() * excess, "temperature")
-        move_towards(self.network.target, self.network.followed, settings.target_rate)
-        return {
+            descend(-network.log_temperature.number.squeeze() * excess, "temperature")
+        move_towards(network.target, network.followed, settings.target_rate)
+        metrics = {
             "critics_loss": of_critics.detach(),
             "value_loss": of_critics.new_zeros(()) if of_value is None else of_value.detach(),
             "policy_loss": of_policy.detach(),
@@ -222,18 +256,19 @@ class Learner:
             "posterior_variance": posterior.variance.detach().mean(),
             "entropy": -log_probs.mean(),
         }
-
-    def _descend(self, loss: Tensor, *names: str) -> None:
-        """Take a step of Adam for some networks, and for no other."""
-        parameters = [each for name in names for each in self._parts[name]]
-        slopes = torch.autograd.grad(loss, parameters)
-        for each, slope in zip(parameters, slopes, strict=True):
-            each.grad = slope
-        for name in names:
-            self._adam[name].step()
+        return torch.stack([metrics[name] for name in STEP_METRICS])
 
 
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+def _moments(adam: Adam) -> tuple[tuple[str, list[Tensor]], ...]:
+    """Give what Adam remembers, by the names of a checkpoint, which are torch's."""
+    return ("exp_avg", adam.means), ("exp_avg_sq", adam.squares)
+
+
+def _fill(tensors: Sequence[Tensor], vector: Vector) -> None:
+    """Write a vector into tensors, one after the other."""
+    parts = torch.split(torch.tensor(vector), [each.numel() for each in tensors])
+    for each, part in zip(tensors, parts, strict=True):
+        each.copy_(part.view_as(each))
 
 
 class Drawer:
@@ -269,21 +304,17 @@ class Drawer:
     def draw(self, generator: np.random.Generator) -> tuple[Transitions, Noise]:
         """Draw tasks, transitions and noise of one gradient step."""
         settings = self._settings
-        places, context = self._index.draw(
-            settings.meta_batch, settings.batch_size, settings.context_size, generator
-        )
-        rows = torch.from_numpy(places).to(self._like.device)
-        drawn = Transitions(
-            **{name: column[rows] for name, column in self._columns.items()},
-            context=self._context[torch.from_numpy(context).to(self._like.device)],
-        )
-        tasks, steps, actions = drawn.actions.shape
-
-        def noise(*size: int) -> Tensor:
-            return torch.from_numpy(generator.standard_normal(size, np.float32)).to(self._like)
-
-        return drawn, Noise(
-            noise(tasks, settings.latent_size),
-            noise(tasks, steps, actions),
-            None if settings.value_network else noise(tasks, steps, actions),
+        tasks, steps = settings.meta_batch, settings.batch_size
+        places, context = self._index.draw(tasks, steps, settings.context_size, generator)
+        of_actions = (tasks, steps, self._columns["actions"].shape[1])
+        sizes = [(tasks, settings.latent_size), of_actions]
+        if not settings.value_network:
+            sizes.append(of_actions)
+        noise = [generator.standard_normal(size, np.float32) for size in sizes]
+        # Sent when all is drawn: until then the device may still be at the step before.
+        rows, told = (torch.from_numpy(each).to(self._like.device) for each in (places, context))
+        drawn = {name: column[rows] for name, column in self._columns.items()}
+        return (
+            Transitions(**drawn, context=self._context[told]),
+            Noise(*(torch.from_numpy(each).to(self._like) for each in noise)),
         )

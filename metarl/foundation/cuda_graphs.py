@@ -16,7 +16,9 @@ class GraphedCall:
     """Calls a function of tensors that stay where they are.
 
     On a CUDA device the first call is plain, so that libraries set themselves up; the second is
-    captured, and that graph is launched from then on.
+    captured, and that graph is launched from then on. Each call is done once: to capture is not to
+    compute. A function may differentiate inside, as long as no graph of torch's autograd outlives
+    it.
 
     Args:
         function: takes and gives nothing; it reads and writes tensors that outlive it.
@@ -33,14 +35,27 @@ class GraphedCall:
     def __call__(self) -> None:
         """Do it."""
         self._calls += 1
-        if self._device.type != "cuda" or self._calls == 1:
+        if self._device.type != "cuda":
             self._function()
             return
-        if self._graph is None:
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.device(self._device), torch.cuda.graph(self._graph):
-                self._function()
-        self._graph.replay()
+        with torch.cuda.device(self._device):
+            if self._calls == 1:
+                self._warm_up()
+                return
+            if self._graph is None:
+                self._graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(self._graph):
+                    self._function()
+            self._graph.replay()
+
+    def _warm_up(self) -> None:
+        """Call the function on a stream of its own, as torch asks of what differentiates inside."""
+        here = torch.cuda.current_stream()
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):
+            self._function()
+        here.wait_stream(aside)
 
 
 class GraphedFunction:
@@ -49,7 +64,8 @@ class GraphedFunction:
     What it gives is written over by the next call.
 
     Args:
-        function: from tensors to one tensor, which depends on nothing else that changes.
+        function: from tensors to one tensor. What else it reads or changes must be tensors that
+            stay where they are.
 
     """
 

@@ -152,8 +152,7 @@ def policy_loss(
 def move_towards(target: nn.Module, source: nn.Module, rate: float) -> None:
     """Move a target's parameters: ψ̄ ← (1 − τ) ψ̄ + τ ψ."""
     with torch.no_grad():
-        for slow, fast in zip(target.parameters(), source.parameters(), strict=True):
-            slow.lerp_(fast, rate)
+        torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), rate)
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
