@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from metarl.agent.protocol import AgentState
-from metarl.config.plugins import AgentSpec, baselines_of, load_agent
+from metarl.config.comparability import baselines_of
+from metarl.config.plugins import AgentSpec, load_agent
 from metarl.config.reinforcement import Config
 from metarl.experiments.build import build_experiment
 from metarl.experiments.curves import AdaptationCurve

@@ -4,6 +4,7 @@ import pytest
 
 from metarl.cli import main
 from metarl.config import plugins
+from metarl.config.comparability import baselines_of
 from metarl.foundation.errors import ConfigError
 
 ENTRY_POINTS = """\
@@ -116,7 +117,7 @@ def test_who_asks_for_a_broken_agent_is_told_why():
         plugins.load_agent("broken")
     with pytest.raises(ConfigError, match="stranger_agents:WRONG is no AgentSpec but int"):
         plugins.load_agent("wrong")
-    baselines = plugins.baselines_of(plugins.load_preset("navigation-2d"))
+    baselines = baselines_of(plugins.load_preset("navigation-2d"))
     assert [each.agent for each in baselines] == ["oracle", "pretrained", "random"]
 
 

@@ -11,17 +11,16 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from metarl.config.comparability import family_of, unit_of
 from metarl.config.plugins import (
     agent_names,
     environment_ids,
-    family_of,
     load_agent,
     load_preset,
     load_problem,
     preset_names,
     problem_names,
     trained_policies,
-    unit_of,
 )
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig, read_either

@@ -15,11 +15,11 @@ from metarl.api.environment_pages import facts_of_environment
 from metarl.api.protocols import env_steps_per_iteration, evaluation_of, training_of
 from metarl.api.settings_in_words import Setting, settings_of, settings_of_class
 from metarl.config.base import ExperimentConfig
+from metarl.config.comparability import family_of
 from metarl.config.plugins import (
     Origin,
     agent_names,
     environment_ids,
-    family_of,
     load_agent,
     load_preset,
     load_problem,

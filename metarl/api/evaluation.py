@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from metarl.agent.protocol import TrainingState
 from metarl.api.tables import text_of
 from metarl.config.base import ExperimentConfig, tested, tested_like
-from metarl.config.plugins import AgentSpec, load_agent, unit_of
+from metarl.config.comparability import unit_of
+from metarl.config.plugins import AgentSpec, load_agent
 from metarl.config.supervised import SupervisedConfig
 from metarl.experiments.build import build_experiment, untrained_state
 from metarl.experiments.curves import AdaptationCurve, join_seeds, over_seeds

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from metarl.config.plugins import load_agent, unit_of
+from metarl.config.comparability import unit_of
+from metarl.config.plugins import load_agent
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError

@@ -32,7 +32,6 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metarl.config.base import ExperimentConfig
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig, read_either
@@ -217,58 +216,6 @@ def build_problem(config: SupervisedConfig) -> Any:
     """Build a run's problem (a `metarl.tasks.problems.Problem`) with its settings."""
     kind = load_problem(config.problem)
     return read_fields(kind, config.problem_settings, f"problem {config.problem}")
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """An agent that others are compared with."""
-
-    agent: str
-    trained: bool
-    """Whether there is anything to train."""
-    changes: Mapping[str, Any]
-    """Fields of the configuration of one that is not trained."""
-
-
-def baselines_of(config: ExperimentConfig) -> list[Baseline]:
-    """List what `metarl evaluate --baselines` compares a run with.
-
-    On an environment those that fit it, and that count adaptation in the unit of the run's agent:
-    a table whose rows differ in protocol would compare nothing.
-    """
-    if isinstance(config, SupervisedConfig):
-        # As it was initialised, and adapted by a number: there is no learned α.
-        found = [Baseline("random", False, {"learn_step_sizes": False})]
-        told = build_problem(config).numbers_told
-        names = ["pretrained", "oracle"] if told else ["pretrained"]
-        return [*found, *(Baseline(name, True, {}) for name in names)]
-    assert isinstance(config, Config)
-    unit = unit_of(config.agent)
-    found = []
-    for origin in agent_names():
-        with contextlib.suppress(ConfigError):  # of a plug-in nobody asked for
-            spec = load_agent(origin.name)
-            if spec.baseline and spec.unit == unit and not spec.reason_against(config):
-                found.append(Baseline(origin.name, spec.trained, {"agent_settings": {}}))
-    return found
-
-
-def unit_of(agent: str) -> str:
-    """Say what an agent counts adaptation in; a gradient step, where it is not installed."""
-    try:
-        return load_agent(agent).unit
-    except ConfigError:  # of a package that has gone
-        return AgentSpec.unit
-
-
-def family_of(config: ExperimentConfig) -> str:
-    """Say which family the agent of a configuration is of; the agents of problems are MAML's."""
-    if isinstance(config, SupervisedConfig):
-        return AgentSpec.family
-    try:
-        return load_agent(config.agent).family
-    except ConfigError:  # of a package that has gone
-        return "unknown"
 
 
 def preset_names() -> list[Origin]:

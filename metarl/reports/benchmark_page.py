@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from metarl.config.plugins import family_of
+from metarl.config.comparability import family_of
 from metarl.config.suite import ALL, Comparison
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import write_whole

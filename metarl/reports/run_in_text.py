@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from metarl.config.plugins import unit_of
+from metarl.config.comparability import unit_of
 from metarl.config.supervised import SupervisedConfig
 from metarl.reports.text_curves import text_curve
 from metarl.runs.metrics import Record

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metarl.config.base import ExperimentConfig, with_settings
+from metarl.config.comparability import baselines_of
 from metarl.config.fields import read_fields
-from metarl.config.plugins import baselines_of, load_agent, load_problem
+from metarl.config.plugins import load_agent, load_problem
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
