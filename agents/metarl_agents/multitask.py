@@ -8,7 +8,7 @@ code trains it; by a trust region it is MAML-TRPO with no inner step.
 
 from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.gradient import GRADIENT
-from metarl.agent.gradient_memory import trust_region_need
+from metarl.agent.gradient_memory import plain_gradient_need, trust_region_need
 from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
 from metarl.agent.outer_steps import (
     adam_step,
@@ -43,8 +43,9 @@ class Multitask:
 
     def device_need(self, sizes: Sizes) -> Need:
         """Estimate what the step takes on a device."""
-        settings = self._settings
-        return trust_region_need(sizes, settings, curved=settings.optimiser == "trust-region")
+        if self._settings.optimiser == "trust-region":
+            return trust_region_need(sizes, self._settings)
+        return plain_gradient_need(sizes)
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one step on the episodes in the shards."""

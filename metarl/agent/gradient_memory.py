@@ -10,32 +10,29 @@ from metarl.agent.task_stacks import rows_of_a_task
 from metarl.config.settings import TrustRegionSettings
 from metarl.workers.shards import tasks_in_one_call
 
+_FEWER = "take fewer tasks, episodes, steps or workers"
 _FOR_ROWS = 2.5
 """Tensors of the size of all activations, kept for the products with the curvature."""
-_FOR_GRADIENT, _FOR_PLAIN_GRADIENT = 1, 1.75
-"""Likewise for the meta-gradient, of the tasks that it takes at once; and where there is no
-curvature beside it."""
+_FOR_GRADIENT = 1
+"""Likewise for the meta-gradient, of the tasks that it takes at once."""
 _FOR_PARAMETERS = 6
 """Vectors in parameter space, for each task and each phase."""
-_FOR_MEETING = 1.9
-"""Likewise, of the tasks that take an inner step at once."""
-_FOR_MEETING_PARAMETERS = 0.75
-_FOR_MEETING_EXPERIENCE = 1.75
+_MET, _FOR_MET_PARAMETERS = 1.25, 0.75
+"""The experience while it is collected; vectors likewise."""
+_FOR_PLAIN_PARAMETERS = 2
+"""Likewise where no curvature is kept."""
 _FOR_ONE_TASK = 3
-"""Likewise for a gradient through the inner loop by plain autograd, of one task."""
+"""Tensors of the size of all activations for a gradient through the inner loop, of one task."""
 
 
 def bytes_to_meet(sizes: Sizes) -> int:
     """Estimate what collecting and the inner steps take, with the experience."""
-    return round(
-        _FOR_MEETING_EXPERIENCE * _experience(sizes)
-        + _FOR_MEETING * _at_once(sizes) * sizes.longest * _activations(sizes)
-        + _FOR_MEETING_PARAMETERS * _vectors(sizes)
-    )
+    vectors = _FOR_MET_PARAMETERS * _vectors(sizes)
+    return round(_MET * _experience(sizes) + _plain_gradient(sizes) + vectors)
 
 
 def trust_region_need(
-    sizes: Sizes, settings: TrustRegionSettings, *, first_order: bool = False, curved: bool = True
+    sizes: Sizes, settings: TrustRegionSettings, *, first_order: bool = False
 ) -> Need:
     """Estimate what an outer step by meta-gradient and curvature takes.
 
@@ -43,36 +40,41 @@ def trust_region_need(
         sizes: of the iteration.
         settings: of the step.
         first_order: no curvature of the inner loop is kept.
-        curved: whether products with the curvature are taken at all.
 
     """
-    rows = rows_of_a_task(settings.curvature_fraction, sizes.longest) if curved else 0
+    rows = rows_of_a_task(settings.curvature_fraction, sizes.longest)
     phases = 1 if first_order else sizes.phases
     activations = _activations(sizes)
-    gradient = _FOR_GRADIENT if curved else _FOR_PLAIN_GRADIENT
     count = (
         _experience(sizes)
         + _FOR_ROWS * sizes.tasks * rows * phases * activations
-        + gradient * _at_once(sizes) * sizes.longest * sizes.phases * activations
+        + _FOR_GRADIENT * _at_once(sizes) * sizes.longest * sizes.phases * activations
         + _FOR_PARAMETERS * _vectors(sizes)
     )
-    smaller = ", or a smaller curvature_fraction" * curved
-    return Need(round(count), f"take fewer tasks, episodes, steps or workers{smaller}")
+    advice = f"{_FEWER}, or a smaller curvature_fraction"
+    return Need(round(count), advice)
+
+
+def plain_gradient_need(sizes: Sizes) -> Need:
+    """Estimate what an outer step by the gradient at θ takes, without an inner loop."""
+    vectors = _FOR_PLAIN_PARAMETERS * _vectors(sizes)
+    return Need(round(_experience(sizes) + _plain_gradient(sizes) + vectors), _FEWER)
 
 
 def one_task_need(sizes: Sizes) -> Need:
     """Estimate what an outer step by plain autograd takes, a task at a time in each process."""
+    steps = sizes.processes * sizes.longest * sizes.phases
     count = (
-        _FOR_MEETING_EXPERIENCE * _experience(sizes)
-        + _FOR_ONE_TASK * sizes.processes * sizes.longest * sizes.phases * _activations(sizes)
-        + _FOR_MEETING_PARAMETERS * _vectors(sizes)
+        _MET * _experience(sizes)
+        + _FOR_ONE_TASK * steps * _activations(sizes)
+        + _FOR_MET_PARAMETERS * _vectors(sizes)
     )
     return Need(round(count), "take fewer episodes, steps, tasks or workers")
 
 
 def inner_steps_need(sizes: Sizes) -> Need:
     """Estimate what an outer step takes that is made of inner steps: no more than meeting does."""
-    return Need(bytes_to_meet(sizes), "take fewer tasks, episodes, steps or workers")
+    return Need(bytes_to_meet(sizes), _FEWER)
 
 
 def _experience(sizes: Sizes) -> int:
@@ -83,6 +85,13 @@ def _experience(sizes: Sizes) -> int:
 def _activations(sizes: Sizes) -> int:
     """Give the bytes of what a policy computes at one step."""
     return sizes.number * (sum(sizes.policy.hidden_sizes) + sizes.seen + sizes.done)
+
+
+def _plain_gradient(sizes: Sizes) -> int:
+    """Give the bytes of a gradient on the steps of one phase, of the tasks computed at once."""
+    hidden = sizes.policy.hidden_sizes
+    of_a_step = sum(hidden) + 2 * max((*hidden, 0)) + 2 * (sizes.seen + sizes.done)
+    return _at_once(sizes) * sizes.longest * sizes.number * of_a_step
 
 
 def _vectors(sizes: Sizes) -> int:
