@@ -121,12 +121,13 @@ def test_the_estimate_of_an_evaluation_is_near_what_the_cpu_allocates(preset, si
     assert estimate / 1.5 < allocated_to_evaluate(experiment) < 1.5 * estimate
 
 
-def test_an_evaluation_that_a_card_cannot_hold_is_refused(monkeypatch, capsys):
+def test_an_evaluation_that_a_card_cannot_hold_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(memory, "free_on_card", lambda device: 10**6)
     assert main(["evaluate", "navigation-2d", "--tasks", "50", "--workers", "2"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    _, line = capsys.readouterr().err.splitlines()  # which trained policy it is, and the error
     assert line.startswith(
-        "metarl evaluate: error: an evaluation of tasks = 50 × episodes_per_task = 20 × "
+        "metarl evaluate: error: an evaluation of tasks = 50 × episodes_per_task = 40 × "
         "horizon = 100 × 4 phases in 2 workers would take about 1."
     )
     assert "GB of the memory of device cpu, and 1 MB are free there; take fewer tasks" in line
