@@ -118,7 +118,15 @@ VARIBAD = {
     ),
     "cells": (
         {"preset": "grid-navi-rl2", "horizon": 15, "adaptation_steps": 3},
-        {"memory_size": 16, "reward_decoder": "cells", "elbo_prefixes": 0, "decoded_steps": 0},
+        {
+            "memory_size": 4,
+            "observation_embedding": 0,
+            "action_embedding": 0,
+            "reward_embedding": 0,
+            "reward_decoder": "cells",
+            "elbo_prefixes": 0,
+            "decoded_steps": 0,
+        },
     ),
 }
 
