@@ -27,12 +27,11 @@ from metarl_agents.settings import VariBADSettings
 from metarl_agents.trial_buffer import Rows
 from metarl_agents.varibad import (
     BeliefModel,
-    Cells,
-    cells_of,
     draw_terms,
     model_loss,
     whole_trials,
 )
+from metarl_agents.varibad_cells import Cells, cells_of
 
 TIME, TRIALS, LATENTS = 6, 3, 4
 

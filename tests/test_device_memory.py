@@ -4,37 +4,20 @@ import dataclasses
 
 import pytest
 import torch
-from building import first_state, pool, tiny_config
-from torch.profiler import ProfilerActivity, profile
+from allocations import allocated_to_evaluate, allocated_to_train
+from building import tiny_config
 
+from metarl.agent import gradient_memory
 from metarl.cli import main
-from metarl.experiments import device_memory, environment_experiment
 from metarl.experiments.build import build_experiment
+from metarl.experiments.room import PROCESS_BYTES, bytes_to_meet, iteration_need
 from metarl.foundation import memory
 from metarl.foundation.errors import ConfigError
-from metarl.training import train
 from metarl.workers import shards
 
 pytestmark = pytest.mark.whole_runs
 
 MEBIBYTE = 2**20
-
-
-def allocated_at_most(experiment):
-    """What torch held at once in an iteration on the CPU, in bytes."""
-    with (
-        profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled,
-        pool(experiment) as workers,
-    ):
-        next(train(experiment, workers, first_state(experiment)))
-    events = [
-        event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"
-    ]
-    held = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        most = max(most, held)
-    return most
 
 
 CASES = {
@@ -54,24 +37,26 @@ def test_the_estimate_is_near_what_the_cpu_allocates(preset, case, monkeypatch):
         "few steps, wide",
         "all steps, two layers",
     ):  # and as a GPU computes: all tasks at once
-        for module in (shards, environment_experiment):
+        for module in (shards, gradient_memory):
             monkeypatch.setattr(module, "tasks_in_one_call", lambda device: True)
         require_near(preset, case)
 
 
 def require_near(preset, case):
-    changes = {"tasks_per_batch": 5, "horizon": 40, **CASES[case]}
+    changes = {"iterations": 1, "tasks_per_batch": 5, "horizon": 40, **CASES[case]}
     fraction = changes.pop("curvature_fraction", 1.0)
     config = tiny_config(preset, **changes, agent_settings={"curvature_fraction": fraction})
     experiment = build_experiment(config)
-    estimate = experiment.bytes_on_card(0, fraction)
-    assert estimate / 1.5 < allocated_at_most(experiment) < 1.5 * estimate
+    estimate = iteration_need(experiment.agent, experiment.sizes(0)).count
+    assert estimate / 1.5 < allocated_to_train(experiment) < 1.5 * estimate
 
 
 def test_each_worker_takes_a_process_of_the_card():
     experiment = build_experiment(tiny_config())
-    alone, two = (experiment.bytes_on_card(workers, 1.0) for workers in (0, 2))
-    assert 2 * device_memory.PROCESS_BYTES < two - alone < 2.1 * device_memory.PROCESS_BYTES
+    alone, two = (
+        iteration_need(experiment.agent, experiment.sizes(workers)).count for workers in (0, 2)
+    )
+    assert 2 * PROCESS_BYTES < two - alone < 2.1 * PROCESS_BYTES
 
 
 def test_what_a_card_cannot_hold_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
@@ -101,10 +86,48 @@ def test_what_is_free_is_asked_of_the_card_that_is_named(monkeypatch):
     assert memory.free_on_card("cpu") is None
 
 
-def test_agents_that_the_estimate_is_not_of_are_let_through(monkeypatch):
+class Unsized:
+    """MAML-TRPO as a plug-in has it that says nothing of memory."""
+
+    def __init__(self, agent):
+        self.family = dataclasses.replace(agent.family, bytes_to_meet=None)
+        self.initial_state, self.improve = agent.initial_state, agent.improve
+
+
+def test_agents_that_do_not_say_what_they_take_are_let_through(monkeypatch):
     monkeypatch.setattr(memory, "free_on_card", lambda device: 1)
-    config = tiny_config()
+    experiment = build_experiment(tiny_config())
     with pytest.raises(ConfigError, match="of the memory of device cpu, and 1 B are free"):
-        build_experiment(config).require_memory(0)
-    other = dataclasses.replace(config, agent="promp", agent_settings={})
-    build_experiment(other).require_memory(0)
+        experiment.require_memory(0)
+    with pytest.raises(ConfigError, match="of the memory of device cpu, and 1 B are free"):
+        experiment.start_test_workers(0)
+    unsized = dataclasses.replace(experiment, agent=Unsized(experiment.agent))
+    unsized.require_memory(0)
+    unsized.start_test_workers(0).close()
+
+
+@pytest.mark.parametrize("preset", ["half-cheetah-dir", "navigation-2d"])
+@pytest.mark.parametrize(
+    "sizes",
+    [{"hidden_sizes": (64, 64)}, {"hidden_sizes": (128,), "test_adaptation_steps": 3}],
+    ids=["one step", "three steps"],
+)
+def test_the_estimate_of_an_evaluation_is_near_what_the_cpu_allocates(preset, sizes, monkeypatch):
+    for module in (shards, gradient_memory):
+        monkeypatch.setattr(module, "tasks_in_one_call", lambda device: True)
+    tested = {"test_tasks": 6, "test_episodes_per_task": 8, "test_adaptation_steps": 1, **sizes}
+    experiment = build_experiment(tiny_config(preset, horizon=40, **tested))
+    estimate = bytes_to_meet(experiment.agent, experiment.test_sizes(0))
+    assert estimate / 1.5 < allocated_to_evaluate(experiment) < 1.5 * estimate
+
+
+def test_an_evaluation_that_a_card_cannot_hold_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(memory, "free_on_card", lambda device: 10**6)
+    assert main(["evaluate", "navigation-2d", "--tasks", "50", "--workers", "2"]) == 2
+    _, line = capsys.readouterr().err.splitlines()  # which trained policy it is, and the error
+    assert line.startswith(
+        "metarl evaluate: error: an evaluation of tasks = 50 × episodes_per_task = 40 × "
+        "horizon = 100 × 4 phases in 2 workers would take about 1."
+    )
+    assert "GB of the memory of device cpu, and 1 MB are free there; take fewer tasks" in line

@@ -14,6 +14,7 @@ import gymnasium as gym
 import warp
 
 from metarl.experiments.build import build_experiment
+from metarl.experiments.room import iteration_need
 from metarl_envs import mujoco_family, native_worlds, warp_worlds
 
 HOPPER = "metarl/HopperRandParams-v0"
@@ -161,7 +162,10 @@ def test_what_the_worlds_take_on_a_card_is_counted():
         build_experiment(tiny_config("hopper-rand-params", physics=physics, **sizes))
         for physics in ("warp", "mujoco")
     )
-    counted = by_warp.bytes_on_card(0, 1.0) - by_mujoco.bytes_on_card(0, 1.0)
+    ours, theirs = (
+        iteration_need(each.agent, each.sizes(0)).count for each in (by_warp, by_mujoco)
+    )
+    counted = ours - theirs
     assert counted == sum(array.capacity for array in made)
 
 

@@ -15,7 +15,9 @@ from dataclasses import replace
 
 import torch
 
+from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.gradient import GRADIENT, collect_with_rates
+from metarl.agent.gradient_memory import trust_region_need
 from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
 from metarl.agent.outer_steps import trust_region_outer_step
 from metarl.agent.protocol import AgentState, Metrics
@@ -86,6 +88,10 @@ class Cavia:
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration."""
         return AgentState(theta)
+
+    def device_need(self, sizes: Sizes) -> Need:
+        """Estimate what the step takes on a device."""
+        return trust_region_need(sizes, self._settings, first_order=self._config.first_order)
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one trust-region step, of all parameters but the context."""

@@ -24,7 +24,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.gradient import GRADIENT
+from metarl.agent.gradient_memory import trust_region_need
 from metarl.agent.meta_objective import curvature_product, meta_gradient, outer_loss
 from metarl.agent.outer_steps import trust_region_outer_step
 from metarl.agent.protocol import AgentState, Metrics
@@ -66,6 +68,10 @@ class EMamlTrpo:
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration; TRPO remembers nothing but θ."""
         return AgentState(theta)
+
+    def device_need(self, sizes: Sizes) -> Need:
+        """Estimate what the step takes on a device."""
+        return trust_region_need(sizes, self._settings, first_order=self._first_order)
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one trust-region step on the experience in the shards."""

@@ -8,7 +8,9 @@ tasks of ∇L(θ') itself, and the curvature that of the adapted policies:
 The line search still adapts anew at every candidate θ.
 """
 
+from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.gradient import GRADIENT
+from metarl.agent.gradient_memory import trust_region_need
 from metarl.agent.meta_objective import (
     curvature_product,
     meta_gradient,
@@ -36,6 +38,10 @@ class FomamlTrpo:
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration; TRPO remembers nothing but θ."""
         return AgentState(theta)
+
+    def device_need(self, sizes: Sizes) -> Need:
+        """Estimate what the step takes on a device."""
+        return trust_region_need(sizes, self._settings, first_order=True)
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one trust-region step on the experience in the shards."""

@@ -6,7 +6,9 @@ comes from a sample of the steps: that changes the metric in which the step is t
 gradient, nor the loss and KL divergence that the line search holds the step to.
 """
 
+from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.gradient import GRADIENT
+from metarl.agent.gradient_memory import trust_region_need
 from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
 from metarl.agent.outer_steps import trust_region_outer_step
 from metarl.agent.protocol import AgentState, Metrics
@@ -28,6 +30,10 @@ class MamlTrpo:
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration; TRPO remembers nothing but θ."""
         return AgentState(theta)
+
+    def device_need(self, sizes: Sizes) -> Need:
+        """Estimate what the step takes on a device."""
+        return trust_region_need(sizes, self._settings, first_order=self._first_order)
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one trust-region step on the experience in the shards."""

@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.gradient import GRADIENT, STEP_SIZES
+from metarl.agent.gradient_memory import trust_region_need
 from metarl.agent.meta_objective import outer_slope, surrogate
 from metarl.agent.outer_steps import trust_region_outer_step
 from metarl.agent.protocol import AgentState, Metrics
@@ -50,6 +52,10 @@ class MetaSgdTrpo:
         """Give the state before the first iteration: α is the configuration's everywhere."""
         rates = np.full_like(theta, self._config.inner_learning_rate)
         return AgentState(theta, others={STEP_SIZES: rates})
+
+    def device_need(self, sizes: Sizes) -> Need:
+        """Estimate what the step takes on a device."""
+        return trust_region_need(sizes, self._settings, first_order=self._config.first_order)
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one trust-region step on the experience in the shards."""

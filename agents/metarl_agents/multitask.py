@@ -6,7 +6,9 @@ By Adam it is the *pretrained* policy of Finn, Abbeel, Levine 2017, section 5.3,
 code trains it; by a trust region it is MAML-TRPO with no inner step.
 """
 
+from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.gradient import GRADIENT
+from metarl.agent.gradient_memory import plain_gradient_need, trust_region_need
 from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
 from metarl.agent.outer_steps import (
     adam_step,
@@ -38,6 +40,12 @@ class Multitask:
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration."""
         return AgentState(theta)
+
+    def device_need(self, sizes: Sizes) -> Need:
+        """Estimate what the step takes on a device."""
+        if self._settings.optimiser == "trust-region":
+            return trust_region_need(sizes, self._settings)
+        return plain_gradient_need(sizes)
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one step on the episodes in the shards."""

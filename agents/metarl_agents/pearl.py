@@ -33,6 +33,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.memory import (
     UNIT,
     Met,
@@ -56,6 +57,7 @@ from metarl.tasks.policy_environment import observed_environment
 from metarl.tasks.training_sets import iterations_of_a_pass, order_of_training
 from metarl.workers.device_trials import MemoryThere
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
+from metarl_agents.device_memory import pearl_bytes_to_meet, pearl_need
 from metarl_agents.pearl_learning import STEP_METRICS, Drawer, Learner
 from metarl_agents.pearl_networks import Acting, initial_parameters, network_of, settings_in
 from metarl_agents.pearl_settings import PearlSettings
@@ -199,6 +201,11 @@ def meet(
     return meet_in_trials(partial(PearlActor, trains=trains), shard, state, tasks, key)
 
 
+def bytes_to_meet(sizes: Sizes) -> int:
+    """Estimate what acting takes on a device."""
+    return pearl_bytes_to_meet(sizes, settings_in(sizes.config))
+
+
 FAMILY = Family(
     "inference",
     UNIT,
@@ -207,6 +214,7 @@ FAMILY = Family(
     states_along_trial,
     PearlActor,
     acts_by_samples=True,
+    bytes_to_meet=bytes_to_meet,
 )
 
 
@@ -241,6 +249,10 @@ class Pearl:
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration."""
         return AgentState(theta)
+
+    def device_need(self, sizes: Sizes) -> Need:
+        """Estimate what the step takes on a device."""
+        return pearl_need(sizes, self._settings)
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Remember what was met, and take an iteration's gradient steps.

@@ -14,7 +14,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.gradient import GRADIENT
+from metarl.agent.gradient_memory import inner_steps_need
 from metarl.agent.outer_steps import adam_step, is_finite, mean_over_tasks
 from metarl.agent.protocol import AgentState, Metrics
 from metarl.agent.rejections import NOT_FINITE
@@ -45,6 +47,10 @@ class Reptile:
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration."""
         return AgentState(theta)
+
+    def device_need(self, sizes: Sizes) -> Need:
+        """Estimate what the step takes on a device."""
+        return inner_steps_need(sizes)
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Move θ towards the tasks' adapted parameters."""

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.memory import UNIT, TensorMemoryActor, meet_in_trials, states_along_trial
 from metarl.agent.protocol import AgentState, Family, Memory, Metrics
 from metarl.config.fields import read_fields
@@ -32,6 +33,7 @@ from metarl.tasks.distribution import Tasks
 from metarl.tasks.observations import flat_layout
 from metarl.workers.device_trials import MemoryThere
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
+from metarl_agents.device_memory import rl2_bytes_to_meet, rl2_need
 from metarl_agents.settings import RL2Settings
 from metarl_agents.trial_ppo import (
     Array,
@@ -171,7 +173,20 @@ def meet(
     return meet_in_trials(RL2Actor, shard, state, tasks, key)
 
 
-FAMILY = Family("memory", UNIT, initial_parameters, meet, states_along_trial, RL2Actor)
+def bytes_to_meet(sizes: Sizes) -> int:
+    """Estimate what acting takes on a device."""
+    return rl2_bytes_to_meet(sizes, settings_in(sizes.config))
+
+
+FAMILY = Family(
+    "memory",
+    UNIT,
+    initial_parameters,
+    meet,
+    states_along_trial,
+    RL2Actor,
+    bytes_to_meet=bytes_to_meet,
+)
 
 
 class RL2:
@@ -185,6 +200,10 @@ class RL2:
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration."""
         return AgentState(theta)
+
+    def device_need(self, sizes: Sizes) -> Need:
+        """Estimate what the step takes on a device."""
+        return rl2_need(sizes, self._settings)
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take an iteration's steps of PPO."""

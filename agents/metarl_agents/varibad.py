@@ -19,7 +19,6 @@ The memories of both optimisers are in `AgentState.optimiser`, the trials rememb
 `metarl_agents.trial_buffer`) in `AgentState.experience`.
 """
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
+from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.memory import (
     UNIT,
     Met,
@@ -78,6 +78,7 @@ from metarl.tasks.distribution import Tasks
 from metarl.tasks.observations import flat_layout
 from metarl.workers.device_trials import MemoryThere
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
+from metarl_agents.device_memory import varibad_bytes_to_meet, varibad_need
 from metarl_agents.settings import VariBADSettings
 from metarl_agents.trial_buffer import Buffer, Rows, compact, draw, reached, time_first, with_trials
 from metarl_agents.trial_ppo import (
@@ -89,69 +90,19 @@ from metarl_agents.trial_ppo import (
     tasks_of_a_part,
     update,
 )
+from metarl_agents.varibad_cells import Cells, cells_of
 
 BELIEFS = "belief_moments"
 """Running moments of beliefs, among the agent's arrays."""
 _MODEL = "model"
 """Encoder and decoder among the arrays of the policy's update."""
 _POLICY_PREFIX, _MODEL_PREFIX = "policy_", "model_"
-_MOST_CELLS = 4096
 
 
 def settings_in(config: Config) -> VariBADSettings:
     """Give the settings that a configuration has."""
     settings: VariBADSettings = read_fields(VariBADSettings, config.agent_settings, "agent varibad")
     return settings
-
-
-@dataclass(frozen=True)
-class Cells:
-    """The cells of a finite world: all integer coordinates within the bounds of an observation.
-
-    They are counted from 0, the last coordinate fastest.
-
-    Args:
-        low: each coordinate's least value.
-        sizes: how many values each has.
-
-    """
-
-    low: tuple[int, ...]
-    sizes: tuple[int, ...]
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return math.prod(self.sizes)
-
-    def of(self, observations: Float[Tensor, "*batch obs"]) -> Int[Tensor, " *batch"]:
-        """Give the number of the cell that is seen, the nearest one."""
-        place = observations.round().long() - torch.tensor(self.low, device=observations.device)
-        number = torch.zeros_like(place[..., 0])
-        for coordinate, size in enumerate(self.sizes):
-            number = number * size + place[..., coordinate].clamp(0, size - 1)
-        return number
-
-
-def cells_of(spec: PolicySpec) -> Cells:
-    """Count the cells of a world whose observations are integer coordinates with bounds.
-
-    Raises:
-        ConfigError: they are not, or there are more than 4,096 cells.
-
-    """
-    space = spec.observation_space
-    if isinstance(space, gym.spaces.Box) and np.isfinite([space.low, space.high]).all():
-        low, high = space.low.ravel(), space.high.ravel()
-        if (low == low.round()).all() and (high == high.round()).all():
-            sizes = tuple(int(size) for size in high - low + 1)
-            if math.prod(sizes) <= _MOST_CELLS:
-                return Cells(tuple(int(least) for least in low), sizes)
-    raise ConfigError(
-        'reward_decoder = "cells" wants observations that are integer coordinates with bounds, of '
-        f"{_MOST_CELLS:,} cells at most; these are {space}. Take reward_decoder = "
-        '"regression"'
-    )
 
 
 class Decoder(nn.Module):
@@ -377,7 +328,20 @@ def meet(
     return meet_in_trials(VariBADActor, shard, state, tasks, key)
 
 
-FAMILY = Family("memory", UNIT, initial_parameters, meet, states_along_trial, VariBADActor)
+def bytes_to_meet(sizes: Sizes) -> int:
+    """Estimate what acting takes on a device."""
+    return varibad_bytes_to_meet(sizes, settings_in(sizes.config))
+
+
+FAMILY = Family(
+    "memory",
+    UNIT,
+    initial_parameters,
+    meet,
+    states_along_trial,
+    VariBADActor,
+    bytes_to_meet=bytes_to_meet,
+)
 
 
 # What PPO works on: policy and value, on beliefs that are given
@@ -546,6 +510,10 @@ class VariBAD:
     def initial_state(self, theta: Vector) -> AgentState:
         """Give the state before the first iteration."""
         return AgentState(theta)
+
+    def device_need(self, sizes: Sizes) -> Need:
+        """Estimate what the step takes on a device."""
+        return varibad_need(sizes, self._settings)
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take an iteration's steps of PPO, then of encoder and decoder.

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from metarl.agent.gradient_memory import bytes_to_meet
 from metarl.agent.protocol import AgentState, Family, Memory
 from metarl.agent.stacked_objective import stacked_inner_step
 from metarl.config.reinforcement import Config
@@ -235,4 +236,5 @@ GRADIENT = Family(
     meet=collect_and_adapt,
     adapted=states_along_path,
     actor=policy_actor,
+    bytes_to_meet=bytes_to_meet,
 )

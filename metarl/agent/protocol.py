@@ -27,6 +27,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from metarl.agent.device_memory import Sizes
 from metarl.config.reinforcement import Config
 from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
@@ -139,6 +140,8 @@ class Family:
             process, and no worker is started for it.
         acts_by_samples: an episode acts by one sample of what the task may be, so that it takes
             several to see what the agent has become.
+        bytes_to_meet: estimates the most that `meet` takes on a device, in bytes, in all workers
+            together; None: nobody knows, and no evaluation is refused for want of a card's memory.
         policy: makes of what spaces and layers give the policy that acts in the shards.
         carried_bytes: the most that the agent's experience may take; a checkpoint has room for it.
         tasks_together: in training, tasks that lie in one shard because the agent computes on them
@@ -156,12 +159,16 @@ class Family:
     tasks_together: int = 1
     carried_bytes: int = 0
     acts_by_samples: bool = False
+    bytes_to_meet: Callable[[Sizes], int] | None = None
     policy: Callable[[PolicySpec, Config], PolicySpec] = _as_it_is
 
 
 @runtime_checkable
 class Agent(Protocol):
-    """A family, and how it is improved."""
+    """A family, and how it is improved.
+
+    One that says what that takes on a device is a `metarl.agent.device_memory.SizedAgent` as well.
+    """
 
     family: Family
 

@@ -1,7 +1,6 @@
 """Reinforcement learning on a task-distributed environment, as an experiment."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,16 +10,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from metarl.agent.device_memory import Sizes
 from metarl.agent.protocol import Actor, Agent, AgentState, Record, TrainingState
 from metarl.agent.stable_baselines import read_policy
-from metarl.agent.stacked_experience import tasks_at_once
-from metarl.agent.task_stacks import rows_of_a_task
 from metarl.config.fields import read_fields
 from metarl.config.plugins import AgentSpec, load_agent, published_returns
 from metarl.config.reinforcement import Config
-from metarl.config.settings import TrustRegionSettings
-from metarl.experiments.curves import AdaptationCurve, bootstrap_bytes, summarise
-from metarl.experiments.device_memory import iteration_bytes
+from metarl.experiments.curves import AdaptationCurve, summarise
 from metarl.experiments.evaluation_record import record_of_returns
 from metarl.experiments.interface import (
     EvaluatedAgent,
@@ -28,8 +24,8 @@ from metarl.experiments.interface import (
     EvaluationSheet,
     Progress,
 )
+from metarl.experiments.room import require_room_to_evaluate, require_room_to_train
 from metarl.foundation.errors import ConfigError, TaskError
-from metarl.foundation.memory import require_room, require_room_on_card
 from metarl.foundation.messages import say_once
 from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import Parameters
@@ -38,7 +34,6 @@ from metarl.learning.trajectories import TaskStatistics
 from metarl.tasks.distribution import Task, describe_range, sample_tasks, task_space
 from metarl.tasks.environment_batches import (
     PHYSICS_PACKAGES,
-    bytes_on_device,
     require_physics,
 )
 from metarl.tasks.environment_packages import environment_packages
@@ -48,7 +43,7 @@ from metarl.tasks.success import success_metrics
 from metarl.tasks.training_sets import draw_different_tasks, known_among, order_of_training
 from metarl.workers.pools import start_workers
 from metarl.workers.process_pool import Supervision
-from metarl.workers.shards import Shard, ShardSpec, Workers, tasks_in_one_call, to_vector
+from metarl.workers.shards import Shard, ShardSpec, Workers, to_vector
 
 TRAINING_RANGE = "training"
 """What the range of tasks is called that a run was trained on."""
@@ -113,62 +108,29 @@ class EnvironmentExperiment:
             ConfigError: with an estimate, and what to change.
 
         """
+        if isinstance(workers, int) and self.agent.family.collects_in_shards:
+            require_room_to_train(self.agent, self.sizes(workers))
+
+    def sizes(self, workers: int) -> Sizes:
+        """Give the sizes of an iteration of training."""
         config = self.config
-        if isinstance(workers, str) or not self.agent.family.collects_in_shards:
-            return
-        phases = config.adaptation_steps + 1
-        carried = self.agent.family.carried_bytes
-        require_room(
-            carried,
-            f"what agent {config.agent} remembers of tasks",
-            "let it remember less, by the setting that ends in _mebibytes",
-        )
-        require_room(
-            carried + self._bytes_of(config.tasks_per_batch, config.episodes_per_task, phases),
-            f"the experience of tasks_per_batch = {config.tasks_per_batch} × episodes_per_task = "
-            f"{config.episodes_per_task} × horizon = {config.horizon} × {phases} phases",
-            "take fewer tasks, episodes or steps",
-        )
-        if not isinstance(self.settings, TrustRegionSettings):
-            return  # the estimate is of no other agents
-        require_room_on_card(
-            self.bytes_on_card(workers, self.settings.curvature_fraction),
-            config.device,
-            f"an iteration of tasks_per_batch = {config.tasks_per_batch} × episodes_per_task = "
-            f"{config.episodes_per_task} × horizon = {config.horizon} × {phases} phases in "
-            f"{workers} workers",
-            "take fewer tasks, episodes, steps or workers, or a smaller curvature_fraction",
+        return self._sizes(
+            config.tasks_per_batch, config.episodes_per_task, config.adaptation_steps, workers
         )
 
-    def bytes_on_card(self, workers: int, curvature_fraction: float) -> int:
-        """Estimate what an iteration of training takes on a GPU, in all workers together."""
+    def test_sizes(self, workers: int) -> Sizes:
+        """Give the sizes of what an evaluation meets at once."""
         config = self.config
-        space, actions = self.environment.observation_space, self.environment.action_space
-        longest = config.episodes_per_task * config.horizon
-        in_a_call = tasks_at_once(longest) if tasks_in_one_call(config.device) else 1
-        simulations = bytes_on_device(config, config.tasks_per_batch * config.episodes_per_task)
-        return simulations + iteration_bytes(
-            tasks=config.tasks_per_batch,
-            longest=longest,
-            phases=config.adaptation_steps + 1,
-            curvature_rows=rows_of_a_task(curvature_fraction, longest),
-            step=math.prod(space.shape or (1,)) + math.prod(actions.shape or (1,)),
-            hidden_units=sum(config.hidden_sizes),
-            parameters=sum(value.numel() for value in self.initial.values()),
-            number=np.dtype(config.dtype).itemsize,
-            at_once=min(config.tasks_per_batch, in_a_call * max(1, workers)),
-            workers=workers,
+        return self._sizes(
+            min(config.test_tasks, TASKS_AT_ONCE),
+            max(config.test_episodes_per_task, config.test_query_episodes),
+            config.test_adaptation_steps,
+            workers,
         )
 
-    def _bytes_of(self, tasks: int, episodes: int, phases: int) -> int:
-        """Estimate what the experience of some tasks takes, in all workers together."""
-        space, actions = self.environment.observation_space, self.environment.action_space
-        seen = math.prod(space.shape or (1,))
-        chosen = math.prod(actions.shape) if actions.shape else 1
-        number = np.dtype(self.config.dtype).itemsize
-        # Trajectories, and the batches made of them; noise, reward, return and value in float64.
-        step = 2 * number * (seen + chosen) + 8 * (chosen + 3)
-        return tasks * episodes * self.config.horizon * phases * step
+    def _sizes(self, tasks: int, episodes: int, units: int, workers: int) -> Sizes:
+        parameters = sum(value.numel() for value in self.initial.values())
+        return Sizes(self.config, self.policy, parameters, tasks, episodes, units + 1, workers)
 
     def start_workers(self, count: int | str, supervision: Supervision | None = None) -> Workers:
         """Start the pool over a meta-batch; this process alone where the agent needs no other."""
@@ -188,16 +150,8 @@ class EnvironmentExperiment:
             ConfigError: what is to be measured cannot fit into memory.
 
         """
-        config = self.config
-        at_once = min(config.test_tasks, TASKS_AT_ONCE)
-        episodes = max(config.test_episodes_per_task, config.test_query_episodes)
-        phases = config.test_adaptation_steps + 1
-        require_room(
-            self._bytes_of(at_once, episodes, phases) + bootstrap_bytes(config.test_tasks),
-            f"an evaluation of tasks = {config.test_tasks} × episodes_per_task = {episodes} × "
-            f"horizon = {config.horizon} × {phases} phases",
-            "take fewer tasks, episodes or steps",
-        )
+        sizes = self.test_sizes(count if isinstance(count, int) else 0)
+        require_room_to_evaluate(self.agent, sizes, count)
         return start_workers(self.test_shards(), count, supervision)
 
     def shards(self, tasks: int, episodes_per_task: int, query_episodes: int = 0) -> ShardSpec:

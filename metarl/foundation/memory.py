@@ -39,45 +39,28 @@ def free_on_card(device: str) -> int | None:
     return free
 
 
-def require_room(needed: int, what: str, advice: str) -> None:
+def require_room(needed: int, what: str, advice: str, device: str = "") -> None:
     """Refuse what cannot fit into memory.
 
     Args:
         needed: an estimate, in bytes.
         what: that needs them, in words.
         advice: what to do about it.
+        device: whose memory, by torch's name; of one that is no GPU nothing is said. Empty: the
+            machine's.
 
     Raises:
         ConfigError: there is less.
 
     """
-    available = available_bytes()
-    if available is not None and needed > available:
-        raise ConfigError(
-            f"{what} would take about {_readable(needed)} of memory, and {_readable(available)} "
-            f"are free here; {advice}"
-        )
-
-
-def require_room_on_card(needed: int, device: str, what: str, advice: str) -> None:
-    """Refuse what cannot fit into the memory of a GPU; of another device nothing is said.
-
-    Args:
-        needed: an estimate, in bytes.
-        device: torch's name of it.
-        what: that needs them, in words.
-        advice: what to do about it.
-
-    Raises:
-        ConfigError: there is less.
-
-    """
-    free = free_on_card(device)
-    if free is not None and needed > free:
-        raise ConfigError(
-            f"{what} would take about {_readable(needed)} of the memory of device {device}, and "
-            f"{_readable(free)} are free there; {advice}"
-        )
+    free = free_on_card(device) if device else available_bytes()
+    if free is None or needed <= free:
+        return
+    memory, where = (f"the memory of device {device}", "there") if device else ("memory", "here")
+    raise ConfigError(
+        f"{what} would take about {_readable(needed)} of {memory}, and {_readable(free)} are free "
+        f"{where}; {advice}"
+    )
 
 
 def _readable(count: int) -> str:
