@@ -28,6 +28,7 @@ GRADIENT_AGENTS = {
 GRADIENT_SIZES = {
     "few tasks": {"tasks_per_batch": 2, "episodes_per_task": 12, "hidden_sizes": (64, 64)},
     "many tasks": {"tasks_per_batch": 8, "episodes_per_task": 4, "hidden_sizes": (100,)},
+    "wide": {"tasks_per_batch": 3, "episodes_per_task": 2, "hidden_sizes": (200, 200)},
 }
 
 
@@ -197,7 +198,7 @@ ADVICE = {
         ("fomaml-trpo", "e-maml-trpo", "meta-sgd-trpo", "cavia"), "a smaller curvature_fraction"
     ),
     "multitask": "take fewer tasks, episodes, steps or workers",
-    "promp": "take fewer episodes, steps, tasks or workers",
+    "promp": "take fewer tasks, episodes, steps or workers",
     "reptile": "take fewer tasks, episodes, steps or workers",
     "rl2": "more minibatches or gradient_parts",
     "varibad": "smaller model_trials, elbo_prefixes, decoded_steps or memory_size",

@@ -55,7 +55,9 @@ class MetaSgdTrpo:
 
     def device_need(self, sizes: Sizes) -> Need:
         """Estimate what the step takes on a device."""
-        return trust_region_need(sizes, self._settings, first_order=self._config.first_order)
+        return trust_region_need(
+            sizes, self._settings, first_order=self._config.first_order, learned_rates=True
+        )
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one trust-region step on the experience in the shards."""

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.gradient import GRADIENT
-from metarl.agent.gradient_memory import one_task_need
+from metarl.agent.gradient_memory import autograd_need
 from metarl.agent.outer_steps import adam_step, is_finite, mean_over_tasks
 from metarl.agent.protocol import AgentState, Metrics
 from metarl.agent.rejections import NOT_FINITE
@@ -69,7 +69,7 @@ class ProMP:
 
     def device_need(self, sizes: Sizes) -> Need:
         """Estimate what the step takes on a device."""
-        return one_task_need(sizes)
+        return autograd_need(sizes)
 
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take several Adam steps on the experience in the shards."""

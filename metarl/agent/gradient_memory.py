@@ -15,14 +15,14 @@ _FOR_ROWS = 2.5
 """Tensors of the size of all activations, kept for the products with the curvature."""
 _FOR_GRADIENT = 1
 """Likewise for the meta-gradient, of the tasks that it takes at once."""
-_FOR_PARAMETERS = 6
-"""Vectors in parameter space, for each task and each phase."""
-_MET, _FOR_MET_PARAMETERS = 1.25, 0.75
+_FOR_PARAMETERS, _FOR_LEARNED_RATES = 6, 10
+"""Vectors in parameter space, for each task and phase; with learned step sizes."""
+_MET, _FOR_MET_PARAMETERS = 1.25, 3
 """The experience while it is collected; vectors likewise."""
-_FOR_PLAIN_PARAMETERS = 2
+_FOR_PLAIN_PARAMETERS = 5
 """Likewise where no curvature is kept."""
-_FOR_ONE_TASK = 3
-"""Tensors of the size of all activations for a gradient through the inner loop, of one task."""
+_FOR_AUTOGRAD, _FOR_AUTOGRAD_PARAMETERS = 2.4, 4
+"""Likewise for a gradient through the inner loop by plain autograd."""
 
 
 def bytes_to_meet(sizes: Sizes) -> int:
@@ -32,7 +32,11 @@ def bytes_to_meet(sizes: Sizes) -> int:
 
 
 def trust_region_need(
-    sizes: Sizes, settings: TrustRegionSettings, *, first_order: bool = False
+    sizes: Sizes,
+    settings: TrustRegionSettings,
+    *,
+    first_order: bool = False,
+    learned_rates: bool = False,
 ) -> Need:
     """Estimate what an outer step by meta-gradient and curvature takes.
 
@@ -40,16 +44,18 @@ def trust_region_need(
         sizes: of the iteration.
         settings: of the step.
         first_order: no curvature of the inner loop is kept.
+        learned_rates: a step size for each parameter is learned as well.
 
     """
     rows = rows_of_a_task(settings.curvature_fraction, sizes.longest)
     phases = 1 if first_order else sizes.phases
     activations = _activations(sizes)
+    vectors = _FOR_LEARNED_RATES if learned_rates else _FOR_PARAMETERS
     count = (
         _experience(sizes)
         + _FOR_ROWS * sizes.tasks * rows * phases * activations
         + _FOR_GRADIENT * _at_once(sizes) * sizes.longest * sizes.phases * activations
-        + _FOR_PARAMETERS * _vectors(sizes)
+        + vectors * _vectors(sizes)
     )
     advice = f"{_FEWER}, or a smaller curvature_fraction"
     return Need(round(count), advice)
@@ -61,15 +67,15 @@ def plain_gradient_need(sizes: Sizes) -> Need:
     return Need(round(_experience(sizes) + _plain_gradient(sizes) + vectors), _FEWER)
 
 
-def one_task_need(sizes: Sizes) -> Need:
-    """Estimate what an outer step by plain autograd takes, a task at a time in each process."""
-    steps = sizes.processes * sizes.longest * sizes.phases
+def autograd_need(sizes: Sizes) -> Need:
+    """Estimate what an outer step by plain autograd through the inner loop takes."""
+    steps = _at_once(sizes) * sizes.longest * sizes.phases
     count = (
         _MET * _experience(sizes)
-        + _FOR_ONE_TASK * steps * _activations(sizes)
-        + _FOR_MET_PARAMETERS * _vectors(sizes)
+        + _FOR_AUTOGRAD * steps * _activations(sizes)
+        + _FOR_AUTOGRAD_PARAMETERS * _vectors(sizes)
     )
-    return Need(round(count), "take fewer episodes, steps, tasks or workers")
+    return Need(round(count), _FEWER)
 
 
 def inner_steps_need(sizes: Sizes) -> Need:
