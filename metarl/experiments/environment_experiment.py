@@ -32,12 +32,9 @@ from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics
 from metarl.tasks.distribution import Task, describe_range, sample_tasks, task_space
-from metarl.tasks.environment_batches import (
-    PHYSICS_PACKAGES,
-    require_physics,
-)
 from metarl.tasks.environment_packages import environment_packages
 from metarl.tasks.observations import observation_layout, unflattened
+from metarl.tasks.physics import PHYSICS_PACKAGES, require_physics
 from metarl.tasks.policy_environment import observed_environment
 from metarl.tasks.success import success_metrics
 from metarl.tasks.training_sets import draw_different_tasks, known_among, order_of_training

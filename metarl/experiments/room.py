@@ -4,7 +4,7 @@ from metarl.agent.device_memory import Need, SizedAgent, Sizes
 from metarl.agent.protocol import Agent
 from metarl.experiments.curves import bootstrap_bytes
 from metarl.foundation.memory import require_room
-from metarl.tasks.environment_batches import bytes_on_device
+from metarl.tasks.physics import bytes_on_device
 
 PROCESS_BYTES = 500 * 2**20
 """What CUDA and torch take on a card for each process, before it has computed anything. Cards and

@@ -5,17 +5,14 @@ Episodes never restart by themselves; a slot that ended is passed over until the
 """
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
-from inspect import signature
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import load_env_creator
 from jaxtyping import Bool, Float, Shaped
 
 from metarl.config.reinforcement import Config
-from metarl.foundation.errors import ConfigError, TaskError
+from metarl.foundation.errors import TaskError
 from metarl.foundation.rollout_location import SLOT, STEP, RolloutLocation
 from metarl.tasks.device_slots import DeviceSlots, ObservedOnDevice
 from metarl.tasks.distribution import (
@@ -27,11 +24,10 @@ from metarl.tasks.distribution import (
 )
 from metarl.tasks.failed_episodes import EpisodeError
 from metarl.tasks.observations import is_flat
+from metarl.tasks.physics import require_physics
 from metarl.tasks.single_environments import make_single_environments, step_method
 from metarl.tasks.success import EpisodeSuccess
 
-PHYSICS_PACKAGES = {"warp": ("mujoco-warp", "warp-lang")}
-"""The distributions that numbers depend on, beside MuJoCo's."""
 Observations = Float[np.ndarray, "slot obs"]
 StepResult = tuple[Observations, Float[np.ndarray, " slot"], Bool[np.ndarray, " slot"]]
 
@@ -118,52 +114,6 @@ def make_task_vector(config: Config, slots: int) -> Any:
         return vector
     vector.close()
     return None
-
-
-def require_physics(config: Config) -> None:
-    """Refuse physics that the environment does not have, or that is not installed.
-
-    An environment has it where its `vector_entry_point` takes `physics` and `device`.
-
-    Raises:
-        ConfigError: it is so.
-
-    """
-    if config.physics == "mujoco":
-        return
-    made_by = _vector_maker(config.env_id)
-    if made_by is None or not {"physics", "device"} <= signature(made_by).parameters.keys():
-        raise ConfigError(
-            f"physics = {config.physics!r}: environment {config.env_id!r} is not simulated by it; "
-            "the families of MuJoCo bodies are (half-cheetah, ant, walker, hopper, humanoid, "
-            "swimmer, reacher); leave it away"
-        )
-    if find_spec("mujoco_warp") is None:
-        raise ConfigError(
-            f"physics = {config.physics!r} needs mujoco-warp, which is not installed; "
-            'pip install "metarl-suite[gpu]"'
-        )
-
-
-def bytes_on_device(config: Config, slots: int) -> int:
-    """Say what the simulations of so many slots take on their device, as far as it is known.
-
-    What makes the native batch says it, by `bytes_on_device`, a function of `num_envs` and of the
-    arguments that the environment is registered with.
-    """
-    if config.physics == "mujoco":
-        return 0
-    says = getattr(_vector_maker(config.env_id), "bytes_on_device", None)
-    if says is None:
-        return 0
-    arguments = {**registered(config.env_id).kwargs, **config.env_kwargs}
-    return int(says(num_envs=slots, **arguments))
-
-
-def _vector_maker(env_id: str) -> Any:
-    """Give what makes an environment's native batch; None: there is none."""
-    entry = registered(env_id).vector_entry_point
-    return load_env_creator(entry) if isinstance(entry, str) else entry
 
 
 class ObservedTasks:
