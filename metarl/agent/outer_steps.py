@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.adam import adam
 
 from metarl.agent.protocol import Metrics
 from metarl.agent.rejections import NO_STEP, NOT_FINITE, NOTHING_TO_LEARN
@@ -26,6 +27,8 @@ from metarl.workers.shards import Vector
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _ADAM = {"step", *_MOMENTS}
+_BETAS = (0.9, 0.999)
+_EPSILON = 1e-8
 
 
 def mean_over_tasks(contributions: Sequence[Any]) -> torch.Tensor:
@@ -140,20 +143,34 @@ def adam_step(
         RunFolderError: the memory, which a checkpoint gave, is not one of Adam's for `start`.
 
     """
+    if not memory:
+        memory = {
+            "step": np.zeros((), np.float32),
+            **{name: np.zeros_like(start) for name in _MOMENTS},
+        }
+    elif set(memory) != _ADAM or any(memory[name].shape != start.shape for name in _MOMENTS):
+        raise RunFolderError(
+            f"the checkpoint's optimiser remembers {', '.join(sorted(memory))}, which is no "
+            "memory of Adam's for this policy"
+        )
     parameter = torch.tensor(start)
-    parameter.grad = gradient.to(parameter.dtype)
-    optimiser = torch.optim.Adam([parameter], lr=learning_rate)
-    if memory:
-        if set(memory) != _ADAM or any(memory[name].shape != start.shape for name in _MOMENTS):
-            raise RunFolderError(
-                f"the checkpoint's optimiser remembers {', '.join(sorted(memory))}, which is no "
-                "memory of Adam's for this policy"
-            )
-        moments = {name: torch.tensor(value) for name, value in memory.items()}
-        groups = optimiser.state_dict()["param_groups"]
-        optimiser.load_state_dict({"state": {0: moments}, "param_groups": groups})
-    optimiser.step()
-    after = optimiser.state_dict()["state"][0]
+    after = {name: torch.tensor(memory[name]) for name in ("step", *_MOMENTS)}
+    # The class `torch.optim.Adam` does the same, and imports torch's compiler: 1.3 s.
+    adam(
+        [parameter],
+        [gradient.to(parameter.dtype)],
+        [after["exp_avg"]],
+        [after["exp_avg_sq"]],
+        [],
+        [after["step"]],
+        amsgrad=False,
+        beta1=_BETAS[0],
+        beta2=_BETAS[1],
+        lr=learning_rate,
+        weight_decay=0.0,
+        eps=_EPSILON,
+        maximize=False,
+    )
     return parameter.numpy(), {name: value.numpy() for name, value in after.items()}
 
 
