@@ -3,6 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,4 +42,17 @@ def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("RAY_TMPDIR", tempfile.gettempdir())  # the paths of its sockets must be short
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("left")))
         patch.setattr(tempfile, "tempdir", None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workers_from_a_server() -> Iterator[None]:
+    """Have runs fork their workers, unless a test asks for spawned ones: those import torch."""
+    from metarl.workers.process_pool import Supervision
+
+    # What presets of many tests need, imported once for all of them.
+    forked = partial(Supervision, start_method="forkserver", preload=("metarl_envs.navigation",))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("metarl.runs.supervision", "metarl.workers.pools"):
+            patch.setattr(f"{module}.Supervision", forked)
         yield

@@ -11,6 +11,7 @@ from metarl.learning.adaptation import (
     inner_step,
     linearise,
     linearise_with_rate,
+    paired,
     unflatten,
 )
 
@@ -59,6 +60,27 @@ def dense_jacobian(theta, supports, learning_rates):
 
     vector = flatten(theta).requires_grad_()
     return torch.autograd.functional.jacobian(adapted, vector), adapted(vector).detach()
+
+
+def test_pairing_outputs_with_cotangents_has_the_bits_of_autograds_own():
+    theta, supports, draw = problem(1)
+    leaves = {name: value.requires_grad_() for name, value in theta.items()}
+    first = torch.tanh(supports[0][0] @ leaves["weight"])
+    outputs = [first, first @ leaves["out"] + leaves["bias"]]  # the second comes from the first
+    cotangents = [draw(*output.shape).requires_grad_() for output in outputs]
+    parameters = tuple(leaves.values())
+    own = torch.autograd.grad(outputs, parameters, cotangents, create_graph=True)
+    ours = torch.autograd.grad(paired(outputs, cotangents), parameters, create_graph=True)
+    assert all(map(torch.equal, ours, own))
+    # The gradient is linear in the cotangents, and can be differentiated by them.
+    for each, other in zip(ours, own, strict=True):
+        direction = draw(*each.shape)
+        pairs = [
+            torch.autograd.grad(one, cotangents, direction, retain_graph=True, allow_unused=True)
+            for one in (each, other)
+        ]
+        for mine, theirs in zip(*pairs, strict=True):
+            assert (mine is None and theirs is None) or torch.equal(mine, theirs)
 
 
 @pytest.mark.parametrize("kind", ["number", "learned"])

@@ -346,6 +346,22 @@ def test_help_has_examples_and_does_not_import_torch(arguments):
             assert flag in done.stdout
 
 
+def test_training_imports_no_figures_no_algebra_and_no_compiler():
+    """Each of them takes almost half a second or more, in every process that trains."""
+    program = (
+        "import sys\nfrom metarl.cli import main\n"
+        "for agent in ('maml-trpo', 'promp'):\n"
+        f"    words = ['navigation-2d', *{list(map(str, SMALL))!r}, '--iterations', '1']\n"
+        "    words += ['--workers', '0', '--agent', agent, '--run-dir', agent]\n"
+        "    assert main(['train', *words]) == 0\n"
+        "print({'matplotlib', 'jinja2', 'sympy', 'torch._dynamo'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
 def test_a_reader_that_leaves_early_is_no_error():
     done = subprocess.run(
         f"{' '.join(repr(part) for part in command('list'))} | head -1",

@@ -28,6 +28,7 @@ CONFIG = tiny_config(tasks_per_batch=5, iterations=2, gpus_per_worker=1.0)
 def cluster():
     """A node of four CPUs and, as it says, two GPUs."""
     with ray_cluster(num_cpus=4, num_gpus=2) as started:
+        ray.init(address=started.address, log_to_driver=False, logging_level="ERROR")
         yield started
 
 

@@ -189,6 +189,9 @@ def scripts_here(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(SCRIPTS)
     monkeypatch.setattr("shared.metarl", metarl_here)
+    # Ray's workers start when they are needed, and wait for no other program.
+    monkeypatch.setenv("RAY_prestart_worker_first_driver", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     yield
     for name in CASES.keys() | HELPERS:
         sys.modules.pop(name, None)
@@ -196,6 +199,8 @@ def scripts_here(monkeypatch, tmp_path):
 
 def metarl_here(*arguments, deadline=None):
     words = list(map(str, arguments))
+    if words[0] in {"train", "evaluate"} and "--workers" not in words:
+        words += ["--workers", "0"]
     assert cli.main(words) == 0, words
     return True
 

@@ -14,6 +14,7 @@ from metarl.agent.protocol import Metrics
 from metarl.agent.rejections import NO_STEP, NOT_FINITE, NOTHING_TO_LEARN
 from metarl.config.settings import TrustRegionSettings
 from metarl.foundation.errors import RunFolderError
+from metarl.learning.adam import Adam
 from metarl.learning.trust_region import (
     ConjugateGradient,
     CurvatureError,
@@ -125,7 +126,7 @@ def _search(
 def adam_step(
     start: Vector, gradient: torch.Tensor, memory: Mapping[str, np.ndarray], learning_rate: float
 ) -> tuple[Vector, dict[str, np.ndarray]]:
-    """Take one step of Adam (Kingma and Ba 2015), by torch's own.
+    """Take one step of Adam (Kingma and Ba 2015), with the bits of torch's own.
 
     Args:
         start: what is learned, before the step.
@@ -140,21 +141,26 @@ def adam_step(
         RunFolderError: the memory, which a checkpoint gave, is not one of Adam's for `start`.
 
     """
+    if memory and (
+        set(memory) != _ADAM or any(memory[name].shape != start.shape for name in _MOMENTS)
+    ):
+        raise RunFolderError(
+            f"the checkpoint's optimiser remembers {', '.join(sorted(memory))}, which is no "
+            "memory of Adam's for this policy"
+        )
     parameter = torch.tensor(start)
-    parameter.grad = gradient.to(parameter.dtype)
-    optimiser = torch.optim.Adam([parameter], lr=learning_rate)
+    optimiser = Adam([parameter], learning_rate)
     if memory:
-        if set(memory) != _ADAM or any(memory[name].shape != start.shape for name in _MOMENTS):
-            raise RunFolderError(
-                f"the checkpoint's optimiser remembers {', '.join(sorted(memory))}, which is no "
-                "memory of Adam's for this policy"
-            )
-        moments = {name: torch.tensor(value) for name, value in memory.items()}
-        groups = optimiser.state_dict()["param_groups"]
-        optimiser.load_state_dict({"state": {0: moments}, "param_groups": groups})
-    optimiser.step()
-    after = optimiser.state_dict()["state"][0]
-    return parameter.numpy(), {name: value.numpy() for name, value in after.items()}
+        optimiser.steps = int(memory["step"])
+        optimiser.means, optimiser.squares = ([torch.tensor(memory[name])] for name in _MOMENTS)
+    scales = torch.tensor(optimiser.next_scales(), dtype=parameter.dtype)
+    optimiser.descend([gradient.to(parameter.dtype)], scales)
+    after = {"step": np.array(optimiser.steps, np.float32)}
+    after |= {
+        name: moments[0].numpy()
+        for name, moments in zip(_MOMENTS, (optimiser.means, optimiser.squares), strict=True)
+    }
+    return parameter.numpy(), after
 
 
 def is_finite(learned: Vector, memory: Mapping[str, np.ndarray]) -> bool:

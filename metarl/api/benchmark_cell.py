@@ -7,7 +7,7 @@ import sys
 
 from metarl.api.evaluation import evaluate_contenders
 from metarl.api.job_process import do_job
-from metarl.api.training import run_training
+from metarl.api.training_session import run_training
 from metarl.foundation.files import make_folder
 from metarl.foundation.versions import versions
 from metarl.reports.progress import FunctionDisplay

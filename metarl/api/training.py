@@ -1,19 +1,16 @@
 """`metarl.train`: what `metarl train` does, for a caller in Python."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from metarl.agent.protocol import Record
 from metarl.api.run import Run
 from metarl.api.starting_point import starting_point, with_fields
+from metarl.api.training_session import run_training
 from metarl.config.base import refuse_changes
 from metarl.reports.progress import display_for
-from metarl.runs.interruptions import Interruptions
-from metarl.runs.session import Display, SessionOptions, run_session
-from metarl.runs.supervision import failures_kept, supervise
-from metarl.workers.cores import usable_cores
 
 
 def train(
@@ -70,7 +67,7 @@ def train(
     given = {*fields, *(["agent"] if agent else [])}
     notes = start.notes(config, given)
     said = [repr(preset)] * bool(preset) + [f"{name}={value!r}" for name, value in fields.items()]
-    return run_training(
+    run_training(
         config,
         start.run_dir,
         workers=workers,
@@ -83,54 +80,4 @@ def train(
         notes=notes,
         command=f"metarl.train({', '.join(said)})",
     )
-
-
-def run_training(
-    config: Any,
-    run_dir: Path,
-    *,
-    display: Display,
-    workers: int | str | None = None,
-    resume: bool = False,
-    tensorboard: bool = True,
-    wandb: str = "",
-    worker_timeout: float = 0.0,
-    worker_memory: int = 0,
-    notes: Sequence[str] = (),
-    command: str = "",
-    again: str = "",
-    interruptions: Interruptions | None = None,
-) -> Run:
-    """Train by a configuration that is there; give the run. Arguments as for `train`.
-
-    Args:
-        config: a `metarl.config.base.ExperimentConfig`.
-        run_dir: the run folder.
-        display: shows how it goes.
-        workers: as for `train`, and so those that follow.
-        resume: likewise.
-        tensorboard: likewise.
-        wandb: likewise.
-        worker_timeout: likewise.
-        worker_memory: likewise.
-        notes: lines to say once it is known that the run can start.
-        command: what started the session, for the run's record.
-        again: what goes on with it, for messages; empty: `metarl train` with --resume.
-        interruptions: of a program that handles signals.
-
-    """
-    supervision = supervise("metarl train", run_dir, worker_timeout, worker_memory)
-    options = SessionOptions(
-        run_dir,
-        usable_cores() if workers is None else workers,
-        supervision,
-        resume,
-        tensorboard,
-        wandb,
-        notes,
-        command,
-        again,
-    )
-    with failures_kept(run_dir):
-        run_session(config, options, display, interruptions or Interruptions())
-    return Run(run_dir)
+    return Run(start.run_dir)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metarl.agent.protocol import Record, TrainingState
-from metarl.api.training import run_training
+from metarl.api.training_session import run_training
 from metarl.experiments.interface import Experiment
 from metarl.foundation.errors import TrainingError
 from metarl.runs.interruptions import Interruptions

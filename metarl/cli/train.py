@@ -95,7 +95,7 @@ def _train(config: Any, arguments: TrainArguments[Any, Any], notes: list[str], c
     # From here on torch is needed, which takes its time to import.
     from rich.console import Console
 
-    from metarl.api.training import run_training
+    from metarl.api.training_session import run_training
     from metarl.reports.progress import ConsoleDisplay
 
     stream: Any = Forgiving(sys.stdout)

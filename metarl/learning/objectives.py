@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call
 
-from metarl.learning.adaptation import Parameters, as_leaves, transposed_product
+from metarl.learning.adaptation import Parameters, as_leaves, paired, transposed_product
 from metarl.learning.policies import Distribution, Policy
 from metarl.learning.trajectories import Batch
 
@@ -72,9 +72,8 @@ def fisher_product(
         # Dᵀ is linear: its own reverse-mode product is D, and needs no new pass of the network.
         zeros = {str(i): torch.zeros_like(o, requires_grad=True) for i, o in enumerate(outputs)}
         pulled = torch.autograd.grad(
-            outputs,
+            paired(outputs, tuple(zeros.values())),
             tuple(leaves.values()),
-            tuple(zeros.values()),
             create_graph=True,
             materialize_grads=True,
         )

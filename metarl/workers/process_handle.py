@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections import deque
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -25,8 +26,8 @@ from metarl.workers.shards import ShardSpec
 _CLOSE_SECONDS = 2.0
 _DUMP_SECONDS = 0.5
 _TRANSFER_SECONDS = 60
-_PRELOADED = ["metarl.workers.process_main", "torch.fx.experimental.symbolic_shapes"]
-"""What a fork server imports once for all its workers: torch, and what its autograd asks for."""
+_PRELOADED = "metarl.workers.process_main"
+"""What a fork server imports once for all its workers, and torch with it."""
 
 
 class ProcessHandle:
@@ -36,10 +37,13 @@ class ProcessHandle:
         name: what to call it.
         spec: of its shard.
         start_method: how the process starts.
+        preload: what a fork server imports besides torch.
 
     """
 
-    def __init__(self, name: str, spec: ShardSpec, start_method: str) -> None:
+    def __init__(
+        self, name: str, spec: ShardSpec, start_method: str, preload: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self.location = SharedLocation()
         self.output = OutputTail()
@@ -50,7 +54,7 @@ class ProcessHandle:
         self.attempts = 0
         context: Any = multiprocessing.get_context(start_method)
         if start_method == "forkserver":
-            context.set_forkserver_preload(_PRELOADED)
+            context.set_forkserver_preload([_PRELOADED, *preload])
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
             target=serve,

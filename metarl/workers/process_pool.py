@@ -59,6 +59,8 @@ class Supervision:
     """Told of every episode that failed and was left out."""
     start_method: Literal["spawn", "forkserver"] = "spawn"
     """How processes start; `forkserver` takes a moment, where `spawn` imports torch for seconds."""
+    preload: tuple[str, ...] = ()
+    """Modules that a fork server imports besides torch, once for all workers of this process."""
 
     def tell(self, reply: Reply) -> None:
         """Report the tasks that a reply left out."""
@@ -98,7 +100,7 @@ class ProcessPool:
         self._workers: list[ProcessHandle] = []
         try:
             for name, spec in zip(names, specs, strict=True):
-                self._workers.append(ProcessHandle(name, spec, supervision.start_method))
+                self._workers.append(self._start(name, spec))
             self._gather("the construction of its environments", [])
         except BaseException:
             self._end()
@@ -237,9 +239,10 @@ class ProcessPool:
 
     def _start_again(self, number: int) -> None:
         self._workers[number].release()
-        self._workers[number] = ProcessHandle(
-            self._names[number], self._specs[number], self._supervision.start_method
-        )
+        self._workers[number] = self._start(self._names[number], self._specs[number])
+
+    def _start(self, name: str, spec: ShardSpec) -> ProcessHandle:
+        return ProcessHandle(name, spec, self._supervision.start_method, self._supervision.preload)
 
     def _recycle(self) -> None:
         """Replace workers that have come to hold too much memory."""

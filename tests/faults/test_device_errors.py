@@ -5,7 +5,7 @@ import torch
 from faulty_runs import config_of
 from sessions import newest_checkpoint, records
 
-from metarl.api.training import run_training
+from metarl.api.training_session import run_training
 from metarl.cli import main
 from metarl.experiments.problem_learner import OuterOptimiser
 from metarl.foundation.device_errors import device_failure

@@ -12,7 +12,7 @@ from rich.console import Console
 from metarl.agent.outer_steps import adam_step, trust_region_outer_step
 from metarl.agent.protocol import AgentState
 from metarl.agent.rejections import NO_STEP, NOT_FINITE, NOTHING_TO_LEARN, Rejections
-from metarl.api.training import run_training
+from metarl.api.training_session import run_training
 from metarl.config.base import with_settings
 from metarl.config.plugins import load_agent
 from metarl.config.settings import TrustRegionSettings
