@@ -10,10 +10,11 @@ from meeting_by_varibad import AGENT, config_of, met
 
 from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError
+from metarl.learning.memory_policy import told_actions
 from metarl.learning.stacking import BLOCK
 from metarl.runs.checkpoints import Checkpoints
 from metarl.training import train
-from metarl_agents import varibad
+from metarl_agents import varibad, varibad_networks
 from metarl_agents.settings import VariBADSettings
 from metarl_agents.trial_ppo import Weights as PPOWeights
 from metarl_agents.trial_ppo import estimate, gradient, loaded, prepare
@@ -28,7 +29,7 @@ def begun_state(config):
     noisy = state.theta + 0.1 * np.random.default_rng(1).standard_normal(len(state.theta))
     moments = {
         "observation_moments": np.array([[9.0, 9.0], [0.1, 2.0], [3.0, 8.0]]),
-        varibad.BELIEFS: np.random.default_rng(2).uniform(1.0, 2.0, (3, 6)),
+        varibad_networks.BELIEFS: np.random.default_rng(2).uniform(1.0, 2.0, (3, 6)),
     }
     return dataclasses.replace(state, theta=noisy.astype(state.theta.dtype), others=moments)
 
@@ -36,7 +37,7 @@ def begun_state(config):
 def seen_by_policy(config, state):
     """The state by which PPO works on a policy, as `improve` makes it."""
     experiment = build_experiment(config)
-    size = varibad.network_of(experiment.policy, config).model_size
+    size = varibad_networks.network_of(experiment.policy, config).model_size
     others = {**state.others, "model": state.theta[:size]}
     return dataclasses.replace(state, theta=state.theta[size:], others=others)
 
@@ -68,7 +69,7 @@ def test_stepping_and_unrolling_give_the_same_beliefs_and_probabilities(discrete
                     expected = other[time].detach()[taken]
                     assert torch.allclose(one[:rows][taken], expected, atol=1e-9)
                 _, (hidden, last, begun) = actor.choose(seen, memory, None)
-                last[:, :-2] = varibad.told_actions(shard.spec.policy, part.trials.actions[time])
+                last[:, :-2] = told_actions(shard.spec.policy, part.trials.actions[time])
                 memory = actor.observe(
                     (hidden, last, begun), part.trials.rewards[time], part.trials.ended[time]
                 )
@@ -81,7 +82,7 @@ def test_stepping_and_unrolling_give_the_same_beliefs_and_probabilities(discrete
 
 
 def parts_of(experiment, state):
-    size = varibad.network_of(experiment.policy, experiment.config).model_size
+    size = varibad_networks.network_of(experiment.policy, experiment.config).model_size
     return state.theta[:size], state.theta[size:]
 
 
@@ -187,7 +188,7 @@ def test_numbers_that_are_not_finite_change_nothing():
     experiment = build_experiment(config)
     first = experiment.first_state()
     theta = first.agent.theta.copy()
-    size = varibad.network_of(experiment.policy, config).model_size
+    size = varibad_networks.network_of(experiment.policy, config).model_size
     theta[size - 1] = np.inf  # of the decoder, which does not act
     broken = dataclasses.replace(first.agent, theta=theta)
     with pool(experiment) as workers:

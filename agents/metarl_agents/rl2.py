@@ -42,8 +42,8 @@ from metarl_agents.trial_ppo import (
     require_visible_episodes,
     scales_of,
     tasks_of_a_part,
-    update,
 )
+from metarl_agents.trial_ppo_update import update
 
 
 def settings_in(config: Config) -> RL2Settings:

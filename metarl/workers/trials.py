@@ -120,13 +120,8 @@ def _play(
             for slot in range(slots)
         ]
         seeds = integer_seeds(config.seed, Purpose.RESET, keys)
-        noise = np.stack(
-            [
-                actor.draw_noise(generator, config.horizon)
-                for generator in streams(config.seed, Purpose.ACTION, keys)
-            ],
-            axis=1,
-        )
+        generators = streams(config.seed, Purpose.ACTION, keys)
+        noise = np.stack([actor.draw_noise(each, config.horizon) for each in generators], axis=1)
         shard.location.enter(names, episode, slots)
         try:
             play.episode(owners, seeds, noise, record, episode)
