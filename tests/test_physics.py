@@ -6,7 +6,7 @@ from building import tiny_config
 from metarl.cli import main
 from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError
-from metarl.tasks import environment_batches
+from metarl.tasks import physics as physics_of_tasks
 
 
 @pytest.mark.parametrize("preset", ["navigation-2d", "pendulum-wrapped"])
@@ -16,7 +16,7 @@ def test_an_environment_without_bodies_has_no_warp_physics(preset):
 
 
 def test_warp_physics_without_its_package_says_what_to_install(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(environment_batches, "find_spec", lambda name: None)
+    monkeypatch.setattr(physics_of_tasks, "find_spec", lambda name: None)
     run_dir = tmp_path / "run"
     flags = ["--physics", "warp", "--run-dir", str(run_dir)]
     assert main(["train", "half-cheetah-vel", *flags]) == 2

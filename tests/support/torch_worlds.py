@@ -5,7 +5,7 @@ import warnings
 import torch
 
 from metarl.foundation.cuda_graphs import GraphedCall
-from metarl.tasks import environment_batches
+from metarl.tasks import physics as physics_of_tasks
 from metarl_envs import mujoco_batch
 from metarl_envs.mujoco_family import DIVERGED_NAMES
 from metarl_envs.native_worlds import NativeWorlds
@@ -54,4 +54,4 @@ def use_torch_worlds(monkeypatch):
         return made(physics, body, worlds, device, threads)
 
     monkeypatch.setattr(mujoco_batch, "make_worlds", make)
-    monkeypatch.setattr(environment_batches, "find_spec", lambda name: True)
+    monkeypatch.setattr(physics_of_tasks, "find_spec", lambda name: True)
