@@ -130,6 +130,16 @@ def memory():
     yield "memory.md", ", ".join(both)
 
 
+def memories():
+    """docs/memory.md: a transformer beside the recurrent unit."""
+    cell = "results/memories/cells/{}/transformer/seed-1/evaluation.json"
+    bandit, grid = (
+        load(cell.format(name))["mean_return"] for name in ("bandit-5-arms-100-pulls", "grid-navi")
+    )
+    yield "memory.md", f"has {bandit[0]:.1f} on the bandit of 5 arms and 100 pulls"
+    yield "memory.md", f"and {listed(grid, 1)} on GridNavi, one seed of each"
+
+
 def choosing():
     """docs/choosing.md: multitask beside MAML, and PEARL beside MAML."""
     seeds = load("results/multitask/summary.json").values()
@@ -188,7 +198,7 @@ def cells(row):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-SENTENCES = [*speed(), *scaling(), *memory(), *choosing()]
+SENTENCES = [*speed(), *scaling(), *memory(), *memories(), *choosing()]
 
 
 @pytest.mark.parametrize(("document", "sentence"), SENTENCES)
