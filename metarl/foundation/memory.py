@@ -56,10 +56,14 @@ def require_room(needed: int, what: str, advice: str, device: str = "") -> None:
     free = free_on_card(device) if device else available_bytes()
     if free is None or needed <= free:
         return
-    memory, where = (f"the memory of device {device}", "there") if device else ("memory", "here")
+    size, left = _readable(needed), _readable(free)
+    if device:
+        raise ConfigError(
+            f"{what} would take about {size} of the memory of device {device}, and {left} are free "
+            f"there; {advice}"
+        )
     raise ConfigError(
-        f"{what} would take about {_readable(needed)} of {memory}, and {_readable(free)} are free "
-        f"{where}; {advice}"
+        f"{what} would take about {size} of memory, and {left} are free here; {advice}"
     )
 
 
