@@ -7,8 +7,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from building import pool, run, without_times
-from pearl_toy import config_of, same
+from building import pool, run, same, without_times
+from pearl_toy import config_of
 
 from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError, RunFolderError

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from building import pool, run, without_times
-from pearl_toy import config_of, same
+from building import pool, run, same, without_times
+from pearl_toy import config_of
 from recorded_graphs import record_graphs
 from script_loading import FOLDER, load_script
 from waiting import refuse_waiting

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from building import pool, run, tiny_config, without_times
+from building import pool, run, same, tiny_config, without_times
 from meeting_by_varibad import AGENT, config_of, met
 
 from metarl.experiments.build import build_experiment
@@ -159,17 +159,6 @@ def test_any_number_of_workers_and_a_resume_give_the_same_bits(tmp_path, discret
     with pool(experiment) as started:
         *_, (resumed, _) = train(experiment, started, loaded_state)
     assert same(state, resumed)
-
-
-def same(one, other):
-    ours, theirs = (
-        {"theta": s.theta, **s.optimiser, **s.others, **s.experience}
-        for s in (one.agent, other.agent)
-    )
-    return ours.keys() == theirs.keys() and all(
-        ours[name].dtype == theirs[name].dtype and np.array_equal(ours[name], theirs[name])
-        for name in ours
-    )
 
 
 def test_cells_learn_on_a_grid():

@@ -173,7 +173,7 @@ class Learner:
                 put(module, kept[name])
         for name, adam in self._adam.items():
             adam.steps = int(kept.get(f"{name}/step", 0))
-            for kind, moments in _moments(adam):
+            for kind, moments in adam.moments.items():
                 if adam.steps:
                     _fill(moments, kept[f"{name}/{kind}"])
                 else:
@@ -186,7 +186,7 @@ class Learner:
             if not adam.steps:
                 continue
             kept[f"{name}/step"] = np.array(adam.steps, np.float32)
-            for kind, moments in _moments(adam):
+            for kind, moments in adam.moments.items():
                 kept[f"{name}/{kind}"] = (
                     torch.cat([each.flatten() for each in moments]).cpu().numpy()
                 )
@@ -257,11 +257,6 @@ class Learner:
             "entropy": -log_probs.mean(),
         }
         return torch.stack([metrics[name] for name in STEP_METRICS])
-
-
-def _moments(adam: Adam) -> tuple[tuple[str, list[Tensor]], ...]:
-    """Give what Adam remembers, by the names of a checkpoint, which are torch's."""
-    return ("exp_avg", adam.means), ("exp_avg_sq", adam.squares)
 
 
 def _fill(tensors: Sequence[Tensor], vector: Vector) -> None:

@@ -152,14 +152,12 @@ def adam_step(
     optimiser = Adam([parameter], learning_rate)
     if memory:
         optimiser.steps = int(memory["step"])
-        optimiser.means, optimiser.squares = ([torch.tensor(memory[name])] for name in _MOMENTS)
+        for name, (moment,) in optimiser.moments.items():
+            moment.copy_(torch.from_numpy(memory[name]))
     scales = torch.tensor(optimiser.next_scales(), dtype=parameter.dtype)
     optimiser.descend([gradient.to(parameter.dtype)], scales)
     after = {"step": np.array(optimiser.steps, np.float32)}
-    after |= {
-        name: moments[0].numpy()
-        for name, moments in zip(_MOMENTS, (optimiser.means, optimiser.squares), strict=True)
-    }
+    after |= {name: moment.numpy() for name, (moment,) in optimiser.moments.items()}
     return parameter.numpy(), after
 
 

@@ -78,10 +78,9 @@ def iteration_need(agent: Agent, sizes: Sizes) -> Need | None:
     if not isinstance(agent, SizedAgent):
         return None
     need = agent.device_need(sizes)
-    beside = _simulations(sizes) + sizes.workers * PROCESS_BYTES
     to_meet = agent.family.bytes_to_meet
     most = max(need.count, to_meet(sizes)) if to_meet else need.count
-    return Need(beside + most, need.advice)
+    return Need(_beside(sizes) + most, need.advice)
 
 
 def bytes_to_meet(agent: Agent, sizes: Sizes) -> int:
@@ -89,7 +88,7 @@ def bytes_to_meet(agent: Agent, sizes: Sizes) -> int:
     to_meet = agent.family.bytes_to_meet
     if to_meet is None:
         return 0
-    return _simulations(sizes) + sizes.workers * PROCESS_BYTES + to_meet(sizes)
+    return _beside(sizes) + to_meet(sizes)
 
 
 def bytes_of_experience(sizes: Sizes) -> int:
@@ -99,5 +98,6 @@ def bytes_of_experience(sizes: Sizes) -> int:
     return sizes.tasks * sizes.longest * sizes.phases * step
 
 
-def _simulations(sizes: Sizes) -> int:
-    return bytes_on_device(sizes.config, sizes.trials)
+def _beside(sizes: Sizes) -> int:
+    """Give what simulations and processes take on a device, beside what the agent computes."""
+    return bytes_on_device(sizes.config, sizes.trials) + sizes.workers * PROCESS_BYTES

@@ -39,6 +39,11 @@ class Adam:
         """t of the last step."""
         self._learning_rate = learning_rate
 
+    @property
+    def moments(self) -> dict[str, list[Tensor]]:
+        """What is remembered of each parameter, by the names that checkpoints have for it."""
+        return {"exp_avg": self.means, "exp_avg_sq": self.squares}
+
     def next_scales(self) -> tuple[float, float]:
         """Begin the next step: give its −α / (1 − β₁ᵗ) and √(1 − β₂ᵗ)."""
         self.steps += 1

@@ -5,6 +5,8 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from metarl.agent.protocol import Record, TrainingState
 from metarl.config.plugins import load_agent, load_preset
 from metarl.config.reinforcement import Config
@@ -94,3 +96,15 @@ def without_times(records: list[Record]) -> list[Record]:
         {name: value for name, value in record.items() if not name.endswith("_seconds")}
         for record in records
     ]
+
+
+def same(one: TrainingState, other: TrainingState) -> bool:
+    """Whether two states of training have the same bits."""
+    ours, theirs = (
+        {"theta": s.theta, **s.optimiser, **s.others, **s.experience}
+        for s in (one.agent, other.agent)
+    )
+    return ours.keys() == theirs.keys() and all(
+        ours[name].dtype == theirs[name].dtype and np.array_equal(ours[name], theirs[name])
+        for name in ours
+    )

@@ -1,6 +1,5 @@
 """PEARL at a size that runs in a moment."""
 
-import numpy as np
 from building import tiny_config
 
 SETTINGS = {
@@ -32,15 +31,4 @@ def config_of(preset="navigation-semicircle", settings=None, **changes):
             "test_episodes_per_task": 1,
             **changes,
         },
-    )
-
-
-def same(one, other):
-    ours, theirs = (
-        {"theta": s.theta, **s.optimiser, **s.others, **s.experience}
-        for s in (one.agent, other.agent)
-    )
-    return ours.keys() == theirs.keys() and all(
-        ours[name].dtype == theirs[name].dtype and np.array_equal(ours[name], theirs[name])
-        for name in ours
     )
