@@ -201,6 +201,8 @@ def table(results: dict[str, Any]) -> str:
     columns = [unit["1 worker"], unit["2 workers"], nav]
     lines = [
         "Seconds of a meta-iteration and of its phases (means over the workers); medians.",
+        "W is an iteration of half-cheetah direction: 40 tasks × 20 episodes × 200 steps before",
+        "and after one gradient step (320,000 env steps), two layers of 100, second order.",
         f"Written by `{results['command']}`; versions in iteration.json.",
         "",
         "| | W, 1 worker | W, 2 workers | navigation-2d, 2 workers |",

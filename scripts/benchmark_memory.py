@@ -35,7 +35,8 @@ def main() -> None:
                 samples.append({"iteration": number, "worker MB": workers, "leader MB": leader})
                 print(samples[-1], flush=True)
     lines = [
-        f"Resident memory over iterations of W; written by `{command(options, 'iterations')}`.",
+        "Resident memory over iterations of W (see iteration.md);",
+        f"written by `{command(options, 'iterations')}`.",
         "",
         "| iteration | worker, MB | leading process, MB |",
         "|---|---|---|",

@@ -23,7 +23,7 @@ from metarl.workers.pools import start_workers
 from metarl.workers.shards import Shard
 
 TASKS = 40
-PARAMETERS = 12_612  # of half-cheetah's policy with two hidden layers of 100
+PARAMETERS = 12_512  # of half-cheetah's policy with two hidden layers of 100
 KINDS: dict[str, int | str] = {"in this process": 0, "2 processes": 2, "2 actors of Ray": "ray"}
 
 

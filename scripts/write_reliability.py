@@ -61,10 +61,13 @@ folder; reading it (`evaluate`, `report`, `render`) is possible at any time.
 
 ## Determinism
 
-The same seed on the same machine and versions gives the same bits: for any number of workers, in
-this process, in spawned ones or on a Ray cluster, after a worker was lost, and through any number
-of interruptions. Random streams are keyed by seed, iteration, task and episode, never by worker;
-contributions are summed in float64 in task order; every process computes with one thread.
+The same seed on the same machine and versions gives the same bits on the CPU: for any number of
+workers, in this process, in spawned ones or on a Ray cluster, after a worker was lost, and through
+any number of interruptions. Random streams are keyed by seed, iteration, task and episode, never by
+worker; contributions are summed in float64 in task order; every process computes with one thread.
+There are two exceptions: `pretrained` and `oracle` train with torch's own number of threads
+(`OMP_NUM_THREADS` sets it), and on a GPU another number of workers may change last bits
+([On a GPU](gpu.md)).
 
 Another CPU or GPU may differ in the last bits, and a training run amplifies that until its curve is
 another one of the same distribution: libraries choose their instructions (AVX2, AVX-512, fused
@@ -141,7 +144,7 @@ def _table(faults: list[Fault]) -> str:
     for fault in sorted(faults, key=lambda it: (isinstance(it.number, str), it.number)):
         tests = rows.setdefault((fault.number, fault.wrong, fault.promise), [])
         tests.append(f"`{fault.test.removeprefix('tests/')}`")
-    lines = ["| no. | fault | what the suite promises | test |", "|---|---|---|---|"]
+    lines = ["| no. | fault | what metarl promises | test |", "|---|---|---|---|"]
     for (number, wrong, promise), tests in rows.items():
         cells = (str(number), wrong, promise, ", ".join(dict.fromkeys(tests)))
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
