@@ -127,6 +127,15 @@ def test_joining_seeds_averages_each_task_over_them():
     assert result.env_steps == 6
 
 
+def test_joint_experience_is_the_mean_over_the_seeds_in_any_order():
+    per_task = np.array([[1.0, 2.0], [3.0, 8.0]])
+    first, second = (summarise(per_task, 3, 1, phase_env_steps=(it, 5.0)) for it in (100.0, 300.0))
+    for curves in ([first, second], [second, first]):
+        joint = join_seeds(curves, 1)
+        assert joint.experience == (0.0, 200.0)
+        assert joint.phase_env_steps == (200.0, 5.0)
+
+
 def test_the_interquartile_mean_is_that_of_the_middle_half_of_all_pairs():
     # Sorted: -99 0 | 1 2 3 4 | 5 999
     result = over_seeds(seeds([[0.0], [1.0], [999.0], [4.0]], [[2.0], [-99.0], [3.0], [5.0]]), 1)

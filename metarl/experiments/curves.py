@@ -176,7 +176,7 @@ def _success_curve(per_task: Float[np.ndarray, "task step"], seed: int) -> Succe
 
 
 def join_seeds(curves: Sequence[AdaptationCurve], seed: int) -> AdaptationCurve:
-    """Give one experiment's curve: each task's return is its mean over the seeds.
+    """Give one experiment's curve: each task's return is its mean over the seeds, as experience is.
 
     Args:
         curves: of each seed, on the same tasks and for the same number of steps.
@@ -190,10 +190,15 @@ def join_seeds(curves: Sequence[AdaptationCurve], seed: int) -> AdaptationCurve:
         sum(curve.env_steps for curve in curves),
         seed,
         np.mean(successes, axis=0) if len(successes) == len(curves) else None,
-        curves[0].phase_env_steps,
+        _mean_over_seeds([curve.phase_env_steps for curve in curves]),
         curves[0].unit,
     )
-    return replace(joint, experience=curves[0].experience)
+    experience = _mean_over_seeds([curve.experience for curve in curves])
+    return replace(joint, experience=experience)
+
+
+def _mean_over_seeds(numbers: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    return tuple(np.mean(numbers, axis=0).tolist())
 
 
 def over_seeds(curves: Sequence[AdaptationCurve], seed: int) -> SeedStatistics:

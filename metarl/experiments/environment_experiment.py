@@ -349,7 +349,7 @@ class EnvironmentExperiment:
             None if None in successes else np.array(successes),
             tuple(np.mean([task.phase_env_steps for task in statistics], axis=0).tolist()),
             self.agent.family.unit,
-            self.config.test_episodes_per_task,
+            self.test_shards().slots_per_task,
         )
 
     def learning_rates_at_test(self, state: AgentState, case: EvaluationCase) -> tuple[float, ...]:
