@@ -121,3 +121,14 @@ def test_dollars_are_drawn_and_open_no_formula(tmp_path):
     panel = Panel("$\\nonsense$", {"$\\frac$": CURVES["maml-trpo"]}, {})
     drawn = save_figure(adaptation_figure([panel], "$\\nowhere$"), tmp_path / "a")
     assert all(file.stat().st_size > 0 for file in drawn)
+
+
+def test_agents_of_different_units_that_do_not_adapt_are_points_without_experience(tmp_path):
+    curves = {
+        unit: summarise(GENERATOR.normal(size=(6, 1)), 1, 1, phase_env_steps=(40.0,), unit=unit)
+        for unit in ("gradient step", "episode")
+    }
+    figure = adaptation_figure([Panel("", curves, {})], "title")
+    (axes,) = figure.axes
+    assert {at for line in axes.get_lines() for at in line.get_xdata()} == {0.0}
+    figure.savefig(tmp_path / "drawn.svg")

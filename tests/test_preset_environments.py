@@ -4,7 +4,8 @@ import pytest
 from installed import presets_here
 
 from metarl.config.plugins import load_preset
-from metarl.tasks.distribution import make_environment
+from metarl.foundation.seeding import Split
+from metarl.tasks.distribution import make_environment, sample_tasks
 from metarl.testing import check_task_env
 
 PRESETS = {name: load_preset(name) for name in presets_here()}
@@ -34,3 +35,12 @@ def test_the_bandits_have_their_arms(name: str, arms: int) -> None:
     config = load_preset(name)
     environment = make_environment(config.env_id, config.env_kwargs)
     assert environment.action_space.n == arms  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if "half-cheetah-dir" in name])
+def test_an_evaluation_of_two_directions_meets_both(name: str) -> None:
+    config = load_preset(name)
+    environment = make_environment(config.env_id, config.env_kwargs)
+    for seed in range(1, 6):
+        tasks = sample_tasks(environment, seed, (Split.TEST, 0), config.test_tasks)
+        assert {int(task) for task in tasks} == {0, 1}

@@ -1,16 +1,18 @@
 """An evaluation may test the adapted policy on another number of episodes than it adapts to."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
 import kinds
 import numpy as np
 import pytest
-from building import tiny_config
+from building import first_state, tiny_config
 
 from metarl.agent.gradient import collect_with_rates
 from metarl.config.reinforcement import Config
 from metarl.experiments.build import build_experiment
+from metarl.experiments.interface import EvaluationCase
 from metarl.foundation.errors import ConfigError
 from metarl.workers.shards import Shard, ShardSpec, to_vector
 
@@ -72,3 +74,14 @@ def test_the_other_slots_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_negative_number_is_refused() -> None:
     with pytest.raises(ConfigError, match="test_query_episodes = -1 must be at least 0"):
         dataclasses.replace(tiny_config(), test_query_episodes=-1)
+
+
+@pytest.mark.parametrize("query_episodes", [0, 1, 4])
+def test_more_trials_beside_each_other_are_no_more_experience(query_episodes: int) -> None:
+    at_test = {"test_tasks": 2, "test_episodes_per_task": 1, "test_adaptation_steps": 2}
+    config = tiny_config(agent="rl2", horizon=5, test_query_episodes=query_episodes, **at_test)
+    experiment = build_experiment(config)
+    with contextlib.closing(experiment.start_test_workers(0)) as workers:
+        tasks = EvaluationCase("", [np.array([0.5, 0.5])] * 2)  # too far to end an episode
+        curve = experiment.evaluate(workers, first_state(experiment).agent, tasks)
+    assert curve.experience == (0.0, 5.0, 10.0)

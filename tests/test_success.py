@@ -1,19 +1,25 @@
 """Success beside return: noted by steps, counted by episodes, and carried to tables and files."""
 
+import contextlib
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from building import run, tiny_config
 from kinds import ENV_ID
 
 from metarl.agent.gradient import collect_with_rates
 from metarl.cli import main
 from metarl.config.reinforcement import Config
+from metarl.experiments import environment_experiment
 from metarl.experiments.build import build_experiment
-from metarl.tasks.success import EpisodeSuccess, success_metrics
+from metarl.experiments.interface import EvaluationCase
+from metarl.learning.trajectories import Trajectories, joined
+from metarl.tasks.success import EpisodeSuccess, success_metrics, success_rates
 from metarl.workers.shards import Shard, ShardSpec, to_vector
 
 pytestmark = pytest.mark.whole_runs
@@ -66,6 +72,33 @@ def test_where_nothing_is_said_there_is_none(env_id: str) -> None:
     silent = config_of(env_id, env_kwargs={"key": ""})
     assert [task.mean_successes for task in statistics_of(silent, [0, 3])] == [None, None]
     assert success_metrics([None, None]) == {}
+
+
+@pytest.mark.parametrize("agent", ["maml-trpo", "rl2"])
+def test_who_never_says_of_success_had_none_where_others_say(
+    agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_test = {"test_tasks": 2, "test_episodes_per_task": 2, "test_adaptation_steps": 1}
+    kwargs = {"only_success": True}
+    config = config_of(ENV_ID, agent=agent, env_kwargs=kwargs, hidden_sizes=(8,), **at_test)
+    experiment = build_experiment(config)
+    monkeypatch.setattr(environment_experiment, "TASKS_AT_ONCE", 1)  # no task hears of another
+    for tasks, rates in (([5, 6], [[1.0, 1.0], [0.0, 0.0]]), ([6, 6], None)):
+        with contextlib.closing(experiment.start_test_workers(0)) as workers:
+            state, case = experiment.first_state().agent, EvaluationCase("", tasks)
+            success = experiment.evaluate(workers, state, case).success
+        assert rates == (None if success is None else success.per_task.tolist())
+
+
+def test_a_task_a_phase_or_a_round_that_says_nothing_counts_0_beside_one_that_speaks() -> None:
+    assert success_rates([None, 0.5]) == [0.0, 0.5]
+    found = success_metrics([None, (0.25, 1.0), None, (0.25, 0.5)])
+    assert found == {"pre_adaptation_success": 0.125, "post_adaptation_success": 0.375}
+    episodes = torch.zeros(2, 3)
+    silent = Trajectories(episodes[..., None], episodes, episodes, episodes == 0)
+    spoke = dataclasses.replace(silent, successes=torch.tensor([True, False]))
+    assert joined([silent, spoke]).success_rate == 0.25
+    assert joined([silent, silent]).success_rate is None
 
 
 def test_training_records_the_share_of_successes() -> None:

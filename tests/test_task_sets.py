@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
+import gymnasium as gym
 import pytest
 from building import tiny_config
 from kinds import ENV_ID, SETS
@@ -15,6 +16,7 @@ from metarl.foundation.errors import ConfigError
 from metarl.foundation.seeding import Split
 from metarl.tasks.distribution import make_environment, sample_tasks
 from metarl.tasks.policy_environment import DrawTasks
+from metarl.tasks.training_sets import draw_different_tasks
 
 pytestmark = pytest.mark.whole_runs
 
@@ -46,6 +48,33 @@ def test_each_draw_is_uniform_over_its_share_and_every_task_as_likely(environmen
     for task in SETS["train"]:
         assert counts[task] == pytest.approx(400, abs=60)
     assert draws[3] == sample_tasks(environment, 3, (0, 1), 4, TRAIN)
+
+
+class ManyTasks(gym.Wrapper):
+    """Has a set of 500 tasks: ten kinds, fifty of each, one after the other."""
+
+    task_space = gym.spaces.Discrete(500)
+    task_sets = ("train",)
+
+    def tasks_of(self, name: str) -> list[int]:
+        return list(range(500))
+
+
+@pytest.mark.parametrize("count", [20, 300])
+def test_training_tasks_lie_evenly_over_their_whole_set(environment: Any, count: int) -> None:
+    many = ManyTasks(environment)
+    drawn = [draw_different_tasks(many, seed, (Split.TRAIN,), count, TRAIN) for seed in range(9)]
+    for tasks in drawn:
+        assert len(set(tasks)) == count
+        assert Counter(task // 50 for task in tasks) == dict.fromkeys(range(10), count // 10)
+    assert drawn[0] == draw_different_tasks(many, 0, (Split.TRAIN,), count, TRAIN)
+    assert drawn[0] != drawn[1]
+
+
+def test_a_set_trains_on_each_of_its_tasks_once_and_on_no_more(environment: Any) -> None:
+    assert draw_different_tasks(environment, 3, (Split.TRAIN,), 6, TRAIN) == SETS["train"]
+    with pytest.raises(ConfigError, match="training_tasks = 7: set 'train' has only 6 different"):
+        draw_different_tasks(environment, 3, (Split.TRAIN,), 7, TRAIN)
 
 
 def test_one_environment_of_all_tasks_draws_from_the_set(environment: Any) -> None:

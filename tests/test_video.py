@@ -14,6 +14,7 @@ from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import RunFolderError
 from metarl.reports import video
 from metarl.reports.clip_returns import read_clip_returns, write_clip_returns
+from metarl.reports.run_contents import VIDEO_TYPES
 from metarl.runs.run_folder import read_config
 from metarl.runs.session import load_newest_state
 from metarl.workers.shards import Shard
@@ -122,6 +123,24 @@ def test_an_animation_holds_as_many_pictures(recorded, tmp_path, ending):
     with Image.open(tmp_path / f"clip{ending}") as picture:
         assert picture.n_frames == 5
         assert picture.size == frames[0].shape[1::-1]
+
+
+@pytest.mark.parametrize("ending", video.FORMATS)
+def test_a_clip_that_is_not_written_whole_is_none_and_leaves_nothing(tmp_path, monkeypatch, ending):
+    clip = tmp_path / f"task-0{ending}"
+
+    def stopped(partial: Path, *_) -> None:
+        partial.write_bytes(b"half")
+        assert partial.suffix not in VIDEO_TYPES
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(video, "_mp4", stopped)
+    monkeypatch.setattr(video, "_animation", stopped)
+    clip.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        video.write_clip(clip, [np.zeros((2, 2, 3), np.uint8)], 20)
+    assert list(tmp_path.iterdir()) == [clip]
+    assert clip.read_bytes() == b"old"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from rich.console import Console
 from metarl.api.starting_point import starting_point
 from metarl.cli import main, output, watch
 from metarl.foundation.errors import RunFolderError
+from metarl.reports.run_contents import read_run
 from metarl.reports.run_in_text import picture
 from metarl.reports.text_curves import text_curve
 from metarl.runs.metrics import MetricsFollower
@@ -78,6 +79,20 @@ def test_a_run_is_followed_from_before_its_first_record_to_its_end(tmp_path):
     assert f"go on with: metarl train --run-dir {folder} --resume" in words
     append(folder, "".join(map(line, range(4, 41))))
     assert watcher.look().stage == "complete"
+
+
+def test_a_budget_of_env_steps_says_when_a_run_is_complete_and_how_it_goes_on(tmp_path):
+    folder = begin(tmp_path / "r", iterations=1, env_steps=4000)
+    with locked(folder, print):
+        assert "iteration 0: training" in shown(folder)
+        append(folder, line(1))
+        assert RunWatcher(folder).look().stage == "training"
+        assert "iteration 1 of 8: training" in shown(folder)
+        assert "time left: 1.75 s" in shown(folder)
+    assert read_run(folder).next_command.endswith("--resume")
+    append(folder, "".join(map(line, range(2, 9))))
+    assert "iteration 8 of 8: complete" in shown(folder)
+    assert read_run(folder).next_command.endswith("--resume --env-steps 8000")
 
 
 def test_the_terminal_shows_a_run_that_is_being_written_until_it_ends(tmp_path, monkeypatch):

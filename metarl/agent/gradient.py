@@ -18,6 +18,7 @@ from metarl.learning.objectives import act, reinforce_loss
 from metarl.learning.policies import Policy, PolicySpec, parameters_of
 from metarl.learning.trajectories import Batch, Experience, TaskStatistics, Trajectories
 from metarl.tasks.distribution import Tasks
+from metarl.tasks.success import success_rates
 from metarl.workers.shards import Rate, Shard, Vector, on_own_tasks, starts_anew, to_vector
 
 STEP_SIZES = "step_sizes"
@@ -149,9 +150,8 @@ def _numbers(of_tasks: Sequence[Tensor]) -> list[Any]:
 
 
 def _success_rates(phases: Sequence[Trajectories]) -> tuple[float, ...] | None:
-    rates = [episodes.success_rate for episodes in phases]
-    said = tuple(rate for rate in rates if rate is not None)
-    return said if len(said) == len(rates) else None
+    rates = success_rates([episodes.success_rate for episodes in phases])
+    return None if rates is None else tuple(map(float, rates))
 
 
 def states_along_path(shard: Shard, state: AgentState) -> list[list[AgentState]]:

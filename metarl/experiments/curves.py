@@ -176,7 +176,7 @@ def _success_curve(per_task: Float[np.ndarray, "task step"], seed: int) -> Succe
 
 
 def join_seeds(curves: Sequence[AdaptationCurve], seed: int) -> AdaptationCurve:
-    """Give one experiment's curve: each task's return is its mean over the seeds.
+    """Give one experiment's curve: each task's return is its mean over the seeds, as experience is.
 
     Args:
         curves: of each seed, on the same tasks and for the same number of steps.
@@ -190,18 +190,23 @@ def join_seeds(curves: Sequence[AdaptationCurve], seed: int) -> AdaptationCurve:
         sum(curve.env_steps for curve in curves),
         seed,
         np.mean(successes, axis=0) if len(successes) == len(curves) else None,
-        curves[0].phase_env_steps,
+        _mean_over_seeds([curve.phase_env_steps for curve in curves]),
         curves[0].unit,
     )
-    return replace(joint, experience=curves[0].experience)
+    experience = _mean_over_seeds([curve.experience for curve in curves])
+    return replace(joint, experience=experience)
+
+
+def _mean_over_seeds(numbers: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    return tuple(np.mean(numbers, axis=0).tolist())
 
 
 def over_seeds(curves: Sequence[AdaptationCurve], seed: int) -> SeedStatistics:
     """Give means and interquartile means with intervals over seeds (Agarwal et al. 2021).
 
-    The bootstrap is stratified: for every task it draws as many seeds as there are, with
-    replacement, and never draws tasks, so the intervals say what other seeds would have given on
-    these tasks.
+    Each sample of the bootstrap draws as many runs as there are, with replacement, and never draws
+    tasks, so the intervals say what other seeds would have given on these tasks. A run is drawn
+    whole: it meets all tasks, and what chance gave it shows in all of them.
 
     Args:
         curves: of each of two or more seeds, on the same tasks and for the same number of steps.
@@ -210,28 +215,22 @@ def over_seeds(curves: Sequence[AdaptationCurve], seed: int) -> SeedStatistics:
     """
     # scipy's statistics, which are behind it, take half a second that no training needs.
     from metarl.learning.score_statistics import (
-        TRIMMED_FROM_EACH_END,
         interquartile_mean,
-        interval_over_runs,
+        interquartile_means_of_draws,
+        interval,
+        means_of_draws,
     )
 
     generator = stream(seed, Purpose.BOOTSTRAP)
     returns = np.array([curve.per_task for curve in curves])
-    steps = range(returns.shape[2])
-
-    def intervals(trimmed: float) -> np.ndarray:
-        return np.array(
-            [
-                interval_over_runs(returns[:, :, step], trimmed, BOOTSTRAP_SAMPLES, generator)
-                for step in steps
-            ]
-        )
-
+    of_steps = [returns[:, :, step] for step in range(returns.shape[2])]
+    means = means_of_draws(returns.mean(1), BOOTSTRAP_SAMPLES, generator)
+    middles = [interquartile_means_of_draws(it, BOOTSTRAP_SAMPLES, generator) for it in of_steps]
     # The interquartile mean over seeds and tasks together.
     return SeedStatistics(
-        mean_ci95=intervals(0.0),
-        iqm=np.array([interquartile_mean(returns[:, :, step]) for step in steps]),
-        iqm_ci95=intervals(TRIMMED_FROM_EACH_END),
+        mean_ci95=interval(means),
+        iqm=np.array([interquartile_mean(it) for it in of_steps]),
+        iqm_ci95=interval(np.stack(middles, axis=1)),
     )
 
 

@@ -36,7 +36,7 @@ from metarl.tasks.environment_packages import environment_packages
 from metarl.tasks.observations import observation_layout, unflattened
 from metarl.tasks.physics import PHYSICS_PACKAGES, require_physics
 from metarl.tasks.policy_environment import observed_environment
-from metarl.tasks.success import success_metrics
+from metarl.tasks.success import success_metrics, success_rates
 from metarl.tasks.training_sets import draw_different_tasks, known_among, order_of_training
 from metarl.workers.pools import start_workers
 from metarl.workers.process_pool import Supervision
@@ -341,15 +341,15 @@ class EnvironmentExperiment:
             if progress is not None:
                 progress(len(found), count)
         statistics = [found[index] for index in range(count)]
-        successes = [task.mean_successes for task in statistics]
+        successes = success_rates([task.mean_successes for task in statistics])
         return summarise(
             np.array([task.mean_returns for task in statistics]),
             sum(task.env_steps for task in statistics),
             self.config.seed,
-            None if None in successes else np.array(successes),
+            None if successes is None else np.array(successes),
             tuple(np.mean([task.phase_env_steps for task in statistics], axis=0).tolist()),
             self.agent.family.unit,
-            self.config.test_episodes_per_task,
+            self.test_shards().slots_per_task,
         )
 
     def learning_rates_at_test(self, state: AgentState, case: EvaluationCase) -> tuple[float, ...]:

@@ -5,17 +5,16 @@ held-out tasks. Where they are of several comparisons, a statistic is the mean o
 
 Intervals are of a bootstrap that is stratified by comparison and draws whole runs. Agarwal et al.
 draw the runs of each task by themselves, since there each was trained on one task; here a run meets
-all tasks, and what chance gave it shows in all of them. `interval_over_runs` alone does as they do.
+all tasks, and what chance gave it shows in all of them.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-TRIMMED_FROM_EACH_END = 0.25
+_TRIMMED_FROM_EACH_END = 0.25
 _DRAWS_AT_ONCE = 500
 
 
@@ -40,40 +39,7 @@ def position_at(experience: Sequence[float], allowed: int | None) -> int:
 
 def interquartile_mean(scores: Float[np.ndarray, "run task"]) -> float:
     """Give the mean of the middle half of all pairs of run and task."""
-    return float(stats.trim_mean(scores, TRIMMED_FROM_EACH_END, axis=None))
-
-
-def interval_over_runs(
-    scores: Float[np.ndarray, "run task"],
-    trimmed: float,
-    samples: int,
-    generator: np.random.Generator,
-) -> Float[np.ndarray, "2"]:
-    """Give the 95 % interval of a trimmed mean, drawing each task's runs anew.
-
-    Args:
-        scores: of each run and task.
-        trimmed: the share of the scores that is left out at each end.
-        samples: of the bootstrap.
-        generator: of the stream.
-
-    """
-
-    def trimmed_mean(*tasks: np.ndarray, axis: int) -> Any:
-        """Take each task's runs along `axis`, the last; give one number for all of them."""
-        pairs = np.concatenate(tasks, axis=axis)
-        return stats.trim_mean(pairs, trimmed, axis=axis)
-
-    found = stats.bootstrap(
-        tuple(scores.T),
-        trimmed_mean,
-        n_resamples=samples,
-        vectorized=True,
-        method="percentile",
-        rng=generator,
-        batch=1000,
-    ).confidence_interval
-    return np.array([found.low, found.high])
+    return float(stats.trim_mean(scores, _TRIMMED_FROM_EACH_END, axis=None))
 
 
 def shares_above(
@@ -131,7 +97,7 @@ def interquartile_means_of_draws(
     drawn = drawn_runs(len(scores), samples, generator)
     return np.concatenate(
         [
-            stats.trim_mean(scores[part].reshape(len(part), -1), TRIMMED_FROM_EACH_END, axis=1)
+            stats.trim_mean(scores[part].reshape(len(part), -1), _TRIMMED_FROM_EACH_END, axis=1)
             for part in np.split(drawn, range(_DRAWS_AT_ONCE, samples, _DRAWS_AT_ONCE))
         ]
     )

@@ -67,13 +67,17 @@ def joined(parts: Sequence[Trajectories]) -> Trajectories:
     """Put episodes of one task and phase that were played in several rounds into one record."""
     if len(parts) == 1:
         return parts[0]
-    successes = [part.successes for part in parts if part.successes is not None]
+    said = any(part.successes is not None for part in parts)
+    successes = [  # a round that says nothing had none, where another speaks
+        part.mask.new_zeros(len(part.mask)) if part.successes is None else part.successes
+        for part in parts
+    ]
     return Trajectories(
         torch.cat([part.observations for part in parts]),
         torch.cat([part.actions for part in parts]),
         torch.cat([part.rewards for part in parts]),
         torch.cat([part.mask for part in parts]),
-        torch.cat(successes) if len(successes) == len(parts) else None,
+        torch.cat(successes) if said else None,
         sum(part.unstable_episodes for part in parts),
     )
 
@@ -153,7 +157,7 @@ class TaskStatistics:
     phase_env_steps: tuple[int, ...]
     """Environment steps taken before adaptation and after each unit."""
     mean_successes: tuple[float, ...] | None = None
-    """Share of episodes that succeeded, likewise; None: the environment does not say."""
+    """Share of episodes that succeeded, likewise; None: the environment said nothing in them."""
     unstable_episodes: int = 0
     """Episodes that the simulation broke off because it diverged, all phases together."""
 

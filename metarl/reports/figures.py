@@ -123,8 +123,8 @@ def adaptation_curves(
         axes.plot([], [], "x", color="0.3", markeredgewidth=1.5, label="published")
     axes.grid(alpha=0.3)
     if by_experience:
-        least = min(step for _, curve in drawn for step in curve.experience if step > 0)
-        axes.set_xscale("symlog", linthresh=least)
+        used = [step for _, curve in drawn for step in curve.experience if step > 0]
+        axes.set_xscale("symlog", linthresh=min(used, default=1.0))
         axes.set_xlabel("environment steps in the task, used for adaptation")
         return
     of_steps = unit == "gradient step"

@@ -154,7 +154,7 @@ def _text(shared: Shared) -> str:
         ],
         foreign=shared.foreign,
         iteration=shared.iteration,
-        more=_longer(run, shared.iteration),
+        more=run.twice_as_long(shared.iteration),
         name=shared.address.repository.rpartition("/")[2],
         numbers=in_training(run).numbers,
         pictures=_pictures(shared.files),
@@ -169,12 +169,6 @@ def _text(shared: Shared) -> str:
         if isinstance(config, SupervisedConfig)
         else f"environment `{config.env_id}`",
     )
-
-
-def _longer(run: Run, iteration: int) -> str:
-    """Give the flag that trains twice as long."""
-    steps = run.config.env_steps if isinstance(run.config, Config) else 0
-    return f"--env-steps {2 * steps}" if steps else f"--iterations {2 * max(1, iteration)}"
 
 
 def _doubt(evaluation: Evaluation, shared: Shared) -> str:

@@ -15,7 +15,7 @@ from metarl.reports.evaluations import Evaluation, range_of, read_evaluation
 from metarl.reports.example_numbers import DrawnLine, read_numbers
 from metarl.runs.checkpoints import Checkpoints
 from metarl.runs.contenders import SEEDS_DIFFER_IN
-from metarl.runs.metrics import read_metrics
+from metarl.runs.metrics import expected_iterations, is_whole, read_metrics
 from metarl.runs.provenance import read_sessions, summary_of
 from metarl.runs.run_folder import read_config
 from metarl.runs.session import resume_command
@@ -86,10 +86,20 @@ class Run:
 
     @property
     def next_command(self) -> str:
-        """The command that goes on with it; of a run that has all its iterations, to twice them."""
+        """The command that goes on with it; of a run that is whole, to twice its length."""
         again = resume_command(self.config, self.run_dir)
-        done = self.iteration >= self.config.iterations
-        return f"{again} --iterations {2 * self.iteration}" if done else again
+        done = is_whole(self.config, self.records)
+        return f"{again} {self.twice_as_long(self.iteration)}" if done else again
+
+    @property
+    def expected_iterations(self) -> int | None:
+        """How many the whole training takes, as far as it is known."""
+        return expected_iterations(self.config, self.records)
+
+    def twice_as_long(self, iteration: int) -> str:
+        """Give the flag that trains twice as long."""
+        steps = self.config.env_steps if isinstance(self.config, Config) else 0
+        return f"--env-steps {2 * steps}" if steps else f"--iterations {2 * max(1, iteration)}"
 
 
 def read_run(run_dir: Path) -> Run:

@@ -35,7 +35,8 @@ def picture(look: Look, width: int, height: int) -> list[str]:
 
 
 def _state(look: Look) -> str:
-    done = f"iteration {look.iteration:,} of {look.config.iterations:,}"
+    whole = look.expected_iterations
+    done = f"iteration {look.iteration:,}" + (f" of {whole:,}" if whole is not None else "")
     pid, host = (look.holder.pid, look.holder.host) if look.holder else (0, "")
     said = {
         "training": f"training in process {pid}",
@@ -162,7 +163,7 @@ def _seconds(records: Sequence[Record]) -> float:
 
 
 def _seconds_left(look: Look) -> float:
-    return _seconds(look.records) * max(0, int(look.config.iterations) - look.iteration)
+    return _seconds(look.records) * max(0, (look.expected_iterations or 0) - look.iteration)
 
 
 def _duration(seconds: float) -> str:

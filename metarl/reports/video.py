@@ -21,6 +21,7 @@ from metarl.config.reinforcement import Config
 from metarl.experiments.environment_experiment import EnvironmentExperiment
 from metarl.experiments.playing import play
 from metarl.foundation.errors import ConfigError, RenderingError
+from metarl.foundation.files import PARTIAL
 from metarl.foundation.seeding import Purpose, Split, integer_seed
 from metarl.reports.clip_returns import ClipReturns, write_clip_returns
 from metarl.tasks.action_map import ActionMap
@@ -231,11 +232,14 @@ def write_clip(file: Path, frames: Sequence[Frame], frames_per_second: int) -> N
     if file.suffix not in FORMATS:
         raise RenderingError(f"{file} must end in one of {', '.join(FORMATS)}")
     encode = _mp4 if file.suffix == ".mp4" else _animation
-    partial = file.with_name(f"partial-{file.name}")
+    partial = file.with_name(file.name + PARTIAL)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        encode(partial, frames, frames_per_second)
-        partial.replace(file)
+        try:
+            encode(partial, frames, frames_per_second)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise RenderingError(f"cannot write {file}: {error.strerror}") from error
 
@@ -258,6 +262,7 @@ def _animation(file: Path, frames: Sequence[Frame], frames_per_second: int) -> N
     first, *others = map(Image.fromarray, frames)
     first.save(
         file,
+        format=file.name.removesuffix(PARTIAL).rpartition(".")[2],
         save_all=True,
         append_images=others,
         duration=round(1000 / frames_per_second),

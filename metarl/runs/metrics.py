@@ -3,10 +3,11 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from metarl.config.base import ExperimentConfig
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import MEBIBYTE, flush_folder, opened_within, reason, write_whole
 from metarl.runs.run_folder import METRICS_FILE
@@ -40,6 +41,29 @@ def training_return(record: Record) -> float | None:
     """Give a meta-batch's mean return after adaptation, or without one where nobody adapts."""
     value: float | None = record.get("post_adaptation_return", record.get("pre_adaptation_return"))
     return value
+
+
+def is_whole(config: ExperimentConfig, records: Sequence[Record]) -> bool:
+    """Say whether the records of a run are those of its whole training."""
+    return bool(records) and config.is_trained(records[-1]["iteration"], _env_steps(records, 1))
+
+
+def expected_iterations(config: ExperimentConfig, records: Sequence[Record]) -> int | None:
+    """Give the iterations of a run's whole training, as far as its records tell.
+
+    None: the budget is of environment steps, and there is no record yet.
+    """
+    if not records:
+        in_iterations = config.is_trained(config.iterations, 0)
+        return config.iterations if in_iterations else None
+    env_steps = _env_steps(records, 1)
+    latest = env_steps - _env_steps(records, 2)
+    return config.expected_iterations(int(records[-1]["iteration"]), env_steps, latest)
+
+
+def _env_steps(records: Sequence[Record], last: int) -> int:
+    """Give the environment steps until the last record, or the last but one; 0 before the first."""
+    return int(records[-last].get("env_steps", 0)) if len(records) >= last else 0
 
 
 class MetricsFollower:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from metarl.runs.metrics import MetricsFollower, Record
+from metarl.runs.metrics import MetricsFollower, Record, expected_iterations, is_whole
 from metarl.runs.run_folder import CONFIG_FILE, METRICS_FILE, complete_checkpoints, read_config
 from metarl.runs.run_lock import Holder, holder_of
 
@@ -33,6 +33,11 @@ class Look:
     def iteration(self) -> int:
         """How many iterations are recorded."""
         return int(self.records[-1]["iteration"]) if self.records else 0
+
+    @property
+    def expected_iterations(self) -> int | None:
+        """How many the whole training takes, as far as it is known."""
+        return expected_iterations(self.config, self.records)
 
     @property
     def over(self) -> bool:
@@ -76,7 +81,7 @@ class RunWatcher:
 
 
 def _stage(config: Any, records: tuple[Record, ...], holder: Holder | None) -> Stage:
-    if records and records[-1]["iteration"] >= config.iterations:
+    if is_whole(config, records):
         return "complete"
     if holder is None or holder.lives is False:
         return "stopped"

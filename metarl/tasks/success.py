@@ -3,6 +3,9 @@
 It says so in a step's info, by the key `success` (Meta-World, gymnasium-robotics' mazes) or
 `is_success` (gymnasium-robotics' Fetch and Hand). An episode has succeeded when any of its steps
 has: Meta-World's rule, whose evaluation ends an episode at its first success.
+
+Some environments say it of successful steps alone. Whether one says anything of success is seen
+from all that an experience holds, therefore, and not from one worker, task or phase.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,6 +52,23 @@ class EpisodeSuccess:
             self._succeeded[slot] = True
 
 
+def success_rates(said: Sequence[Any]) -> list[Any] | None:
+    """Put together what the parts of an experience say of success: its tasks, or a task's phases.
+
+    Args:
+        said: of each part, a number or numbers; None where it says nothing.
+
+    Returns:
+        The same with zeros where a part says nothing and another does; None: none does.
+
+    """
+    spoke = [each for each in said if each is not None]
+    if not spoke:
+        return None
+    no_success = np.zeros_like(spoke[0])
+    return [no_success if each is None else each for each in said]
+
+
 def success_metrics(mean_successes: Sequence[tuple[float, ...] | None]) -> dict[str, float]:
     """Give the share of episodes that succeeded before and after adaptation, for the metrics file.
 
@@ -56,12 +76,13 @@ def success_metrics(mean_successes: Sequence[tuple[float, ...] | None]) -> dict[
         mean_successes: of each task after 0, 1, … K inner steps; None where nothing was said.
 
     Returns:
-        Nothing, unless all tasks' environments say of success.
+        Nothing, unless a task's environment says of success.
 
     """
-    if any(successes is None for successes in mean_successes):
+    rates = success_rates(mean_successes)
+    if rates is None:
         return {}
-    before, *_ = means = np.mean(np.array(mean_successes), axis=0)
+    before, *_ = means = np.mean(np.array(rates), axis=0)
     return {
         "pre_adaptation_success": float(before),
         "post_adaptation_success": float(means[-1]),

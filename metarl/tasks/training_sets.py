@@ -9,7 +9,7 @@ import numpy as np
 
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.seeding import Purpose, stream
-from metarl.tasks.distribution import Task, sample_tasks, task_space, to_json
+from metarl.tasks.distribution import Task, sample_tasks, task_space, tasks_of_set, to_json
 
 _DRAWS_FOR_EACH = 20
 """So many draws for each task are made where tasks are to differ."""
@@ -24,10 +24,16 @@ def draw_different_tasks(
 ) -> list[Task]:
     """Draw tasks as `sample_tasks` does, and leave out what was drawn before.
 
+    From a set they are taken at equal distances, the first of them anywhere before the second's
+    place: so all differ, every task is as likely as any other, and neighbours in the set come in
+    equal numbers.
+
     Raises:
         ConfigError: there are fewer, as far as one can see.
 
     """
+    if task_range and "set" in task_range:
+        return _different_of_set(environment, seed, key, count, task_range["set"])
     space = task_space(environment)
     found: dict[str, Task] = {}
     for first in range(0, _DRAWS_FOR_EACH * count, count):
@@ -42,6 +48,20 @@ def draw_different_tasks(
         f"training_tasks = {count}: only {len(found)} different tasks came of "
         f"{_DRAWS_FOR_EACH * count} draws; take so many"
     )
+
+
+def _different_of_set(
+    environment: gym.Env[Any, Any], seed: int, key: Sequence[int], count: int, name: str
+) -> list[Task]:
+    space, tasks = task_space(environment), tasks_of_set(environment, name)
+    different = list({repr(to_json(space, [task])): task for task in tasks}.values())
+    there = len(different)
+    if count > there:
+        raise ConfigError(
+            f"training_tasks = {count}: set {name!r} has only {there} different tasks; take so many"
+        )
+    first = int(stream(seed, Purpose.TASK, *key, 0).integers(there))
+    return [different[(first + number * there) // count] for number in range(count)]
 
 
 def iterations_of_a_pass(tasks_per_batch: int, training_tasks: int) -> int:

@@ -102,6 +102,11 @@ class ShardSpec:
     adapts_alone: bool = False
     """Nothing is collected after the last unit of adaptation: no one asks how well it went."""
 
+    @property
+    def slots_per_task(self) -> int:
+        """Episodes of a task that run side by side."""
+        return max(self.episodes_per_task, self.query_episodes)
+
     def build(self, location: RolloutLocation | None = None) -> "Shard":
         """Build the shard."""
         return Shard(self, location)
@@ -157,9 +162,7 @@ class Shard:
         self.adapts_alone = spec.adapts_alone
         self.layout = spec.policy.layout or flat_layout(spec.policy.observation_space)
         self.query_episodes = spec.query_episodes or spec.episodes_per_task
-        self.slots_per_task = (
-            max(self.episodes_per_task, self.query_episodes) if environments is None else 1
-        )
+        self.slots_per_task = spec.slots_per_task if environments is None else 1
         self.policy = spec.policy.build(config.seed)
         self.policy.to(device=config.device, dtype=getattr(torch, config.dtype))
         self.template = parameters_of(self.policy)

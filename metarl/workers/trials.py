@@ -18,6 +18,7 @@ from metarl.learning.trajectories import TaskStatistics, Trials
 from metarl.tasks.distribution import describe_task
 from metarl.tasks.environment_batches import EnvironmentBatch, NativeBatch
 from metarl.tasks.failed_episodes import EpisodeError
+from metarl.tasks.success import success_rates
 from metarl.workers.device_trials import DeviceEpisodes, DeviceTrialActor
 from metarl.workers.rollout import require_finite
 from metarl.workers.shards import Shard
@@ -353,10 +354,8 @@ class _Record:
         """Give the statistics of each task."""
         returns = self._returns.reshape(len(self._returns), tasks, -1).mean(-1)
         steps = self._episode_steps.reshape(len(returns), tasks, -1).sum(-1)
-        said = [success for success in self._successes if success is not None]
-        rates = None
-        if len(said) == len(returns):
-            rates = np.array(said).reshape(len(said), tasks, -1).mean(-1)
+        said = success_rates(self._successes)
+        rates = None if said is None else np.array(said).reshape(len(said), tasks, -1).mean(-1)
         unstable = self._unstable.reshape(tasks, -1).sum(-1)
         return [
             TaskStatistics(

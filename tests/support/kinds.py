@@ -14,7 +14,8 @@ SETS = {"train": [0, 1, 2, 3, 4, 5], "test": [6, 7]}
 class Kinds(gym.Env[np.ndarray, np.ndarray]):
     """Task n succeeds in step n alone, counted from 0, and every step gives n.
 
-    An episode ends by itself after step 2 if the task is 3.
+    An episode ends by itself after step 2 if the task is 3. It may say of success alone, never of
+    what is none.
     """
 
     task_space = spaces.Discrete(8)
@@ -22,9 +23,10 @@ class Kinds(gym.Env[np.ndarray, np.ndarray]):
     observation_space = spaces.Box(-1.0, 10.0, (2,), np.float64)
     action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
 
-    def __init__(self, key: str = "success") -> None:
+    def __init__(self, key: str = "success", only_success: bool = False) -> None:
         self.task = 0
         self._key = key
+        self._only_success = only_success
         self._time = 0
 
     def tasks_of(self, name: str) -> list[int]:
@@ -42,7 +44,9 @@ class Kinds(gym.Env[np.ndarray, np.ndarray]):
         return self._observe(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        info = {self._key: float(self._time == self.task)} if self._key else {}
+        succeeds = self._time == self.task
+        says = self._key and (succeeds or not self._only_success)
+        info = {self._key: float(succeeds)} if says else {}
         self._time += 1
         return self._observe(), float(self.task), self.task == self._time == 3, False, info
 
