@@ -106,6 +106,7 @@ PEARL = AgentSpec(
     settings=PearlSettings,
     description="a policy told a sample of what its task may be; off-policy, by soft actor-critic",
     source="Rakelly et al. 2019 (arXiv 1903.08254)",
+    fixes={"action_scale": 1.0},  # its actions are hyperbolic tangents
     defaults={"training_tasks": 100},
 )
 
