@@ -1,9 +1,11 @@
 """What makes an agent what it is: fields of the configuration that its specification sets."""
 
 import numpy as np
+import pytest
 
-from metarl.api.starting_point import starting_point
+from metarl.api.starting_point import starting_point, with_fields
 from metarl.experiments.build import build_experiment
+from metarl.foundation.errors import ConfigError
 from metarl.tasks.action_map import ActionMap
 
 
@@ -14,3 +16,20 @@ def test_pearls_largest_actions_reach_the_bounds_whatever_scale_a_preset_has():
     own = ActionMap(space, config.action_scale)
     np.testing.assert_array_equal(own(largest)[0], space.high)
     np.testing.assert_array_equal(own(-largest)[0], space.low)
+
+
+@pytest.mark.parametrize(
+    ("agent", "field", "value", "own"),
+    [
+        ("oracle", "observe_task", False, True),
+        ("fomaml-trpo", "first_order", False, True),
+        ("multitask", "adaptation_steps", 2, 0),
+        ("pearl", "action_scale", 10.0, 1.0),
+    ],
+)
+def test_no_flag_makes_an_agent_something_else(agent, field, value, own):
+    start = starting_point("navigation-2d", agent=agent)
+    build_experiment(with_fields(start, {field: own}))
+    said = f"{field} = {value}: agent {agent} is what it is by {field} = {own}; leave it away"
+    with pytest.raises(ConfigError, match=said):
+        build_experiment(with_fields(start, {field: value}))

@@ -72,7 +72,8 @@ class AgentSpec:
     baseline: bool = False
     """`metarl evaluate --baselines` compares with it."""
     fixes: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the run's configuration, by name, that make the agent what it is."""
+    """Fields of the run's configuration, by name, that make the agent what it is; it is built with
+    no other values."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the run's configuration, by name, that the agent cannot do without; they are set so
     where the preset leaves them at 0 or empty."""
@@ -105,9 +106,15 @@ class AgentSpec:
         import).
 
         Raises:
-            ConfigError: it does not fit the run.
+            ConfigError: it does not fit the run, or a field is not what makes it what it is.
 
         """
+        for name, value in self.fixes.items():
+            if getattr(config, name) != value:
+                raise ConfigError(
+                    f"{name} = {getattr(config, name)!r}: agent {config.agent} is what it is by "
+                    f"{name} = {value!r}; leave it away"
+                )
         if reason := self.reason_against(config):
             raise ConfigError(f"agent {config.agent} does not fit: {reason}")
         module, _, name = self.entry_point.partition(":")
