@@ -354,10 +354,6 @@ def test_training_goes_on_from_a_state_alike():
             "context_parameters = 0 leaves nothing to adapt",
         ),
         (
-            lambda: build_experiment(tiny_config(agent="cavia", initial_policy="model.zip")),
-            "no saved policy sees a context",
-        ),
-        (
             lambda: tiny_supervised("sinusoid-cavia", context_parameters=0),
             "context_parameters = 0 leaves agent cavia nothing to adapt",
         ),

@@ -1,7 +1,8 @@
-"""What makes an agent what it is: fields of the configuration that its specification sets."""
+"""What makes an agent what it is: fields of the configuration, and what its parameters are."""
 
 import numpy as np
 import pytest
+from building import tiny_config
 
 from metarl.api.starting_point import starting_point, with_fields
 from metarl.experiments.build import build_experiment
@@ -33,3 +34,17 @@ def test_no_flag_makes_an_agent_something_else(agent, field, value, own):
     said = f"{field} = {value}: agent {agent} is what it is by {field} = {own}; leave it away"
     with pytest.raises(ConfigError, match=said):
         build_experiment(with_fields(start, {field: value}))
+
+
+@pytest.mark.parametrize("agent", ["rl2", "varibad", "uniform", "cavia", "pearl"])
+def test_a_saved_policy_is_no_beginning_for_parameters_of_another_kind(agent):
+    changes = {"discount": 0.99, "training_tasks": 3 if agent == "pearl" else 0}
+    config = tiny_config(agent=agent, initial_policy="model.zip", **changes)
+    said = f"initial_policy = 'model.zip': the parameters of agent {agent} are not a plain policy's"
+    with pytest.raises(ConfigError, match=said):
+        build_experiment(config)
+
+
+@pytest.mark.parametrize("agent", ["maml-trpo", "meta-sgd-trpo", "reptile", "pretrained"])
+def test_a_saved_policy_may_be_a_beginning_for_others(agent):
+    build_experiment(tiny_config(agent=agent, initial_policy="model.zip"))

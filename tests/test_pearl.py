@@ -547,7 +547,6 @@ def test_dense_and_sparse_rewards_of_the_semicircle_are_the_same_tasks():
             "held_episodes = 1: .* set latent_size = 1 to 2 or more",
         ),
         ({"settings": {"held_episodes": -1}}, "held_episodes = -1 must be 0 or more"),
-        ({"initial_policy": "model.zip"}, "sees a sample"),
         ({"settings": {"meta_batch": 0}}, "meta_batch = 0 must be at least 1"),
     ],
 )

@@ -23,7 +23,6 @@ from metarl.agent.outer_steps import trust_region_outer_step
 from metarl.agent.protocol import AgentState, Metrics
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
-from metarl.foundation.errors import ConfigError
 from metarl.foundation.seeding import Split
 from metarl.learning.policies import CONTEXT, PolicySpec
 from metarl.learning.trajectories import TaskStatistics
@@ -77,11 +76,6 @@ class Cavia:
     family = replace(GRADIENT, meet=meet, policy=with_context)
 
     def __init__(self, settings: CaviaSettings, config: Config) -> None:
-        if config.initial_policy:
-            raise ConfigError(
-                f"initial_policy = {config.initial_policy!r}: no saved policy sees a context, "
-                "which agent cavia adapts; leave it away"
-            )
         self._settings = settings
         self._config = config
 

@@ -235,11 +235,6 @@ class Pearl:
                 f"prior_episodes = {settings.prior_episodes}{held}: a trial in training has only "
                 f"adaptation_steps + 1 = {config.adaptation_steps + 1} episodes"
             )
-        if config.initial_policy:
-            raise ConfigError(
-                f"initial_policy = {config.initial_policy!r}: agent pearl's policy sees a sample "
-                "of the posterior, which no saved policy does; leave it away"
-            )
         self.family = replace(FAMILY, carried_bytes=settings.replay_mebibytes * MEBIBYTE)
         self._settings = settings
         self._config = config

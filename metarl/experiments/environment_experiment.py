@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from metarl.agent.device_memory import Sizes
+from metarl.agent.gradient import policy_parameters
 from metarl.agent.protocol import Actor, Agent, AgentState, Record, TrainingState
 from metarl.agent.stable_baselines import read_policy
 from metarl.config.fields import read_fields
@@ -392,7 +393,7 @@ def build_environment_experiment(
             f"metarl: the policy does not see all observations of {config.env_id}; no fixed list "
             f"of numbers, and left out: {', '.join(layout.left_out)}"
         )
-    policy = PolicySpec(
+    plain = PolicySpec(
         environment.observation_space,
         environment.action_space,
         config.hidden_sizes,
@@ -403,9 +404,18 @@ def build_environment_experiment(
         config.image_scale,
     )
     agent = spec.build(settings, config)
-    policy = agent.family.policy(policy, config)
+    policy = agent.family.policy(plain, config)
     try:
         initial = agent.family.initial_parameters(policy, config)
     except TypeError as error:
         raise ConfigError(f"environment {config.env_id!r}: {error}") from error
     return EnvironmentExperiment(config, environment, policy, agent, settings, initial)
+    if config.initial_policy and _shapes(initial) != _shapes(policy_parameters(plain, config)):
+        raise ConfigError(
+            f"initial_policy = {config.initial_policy!r}: the parameters of agent {config.agent} "
+            "are not a plain policy's, which are all that a saved model has; leave it away"
+        )
+
+
+def _shapes(parameters: Parameters) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in parameters.items()}
