@@ -57,6 +57,7 @@ CAVIA = AgentSpec(
     settings=CaviaSettings,
     description="MAML that adapts a few inputs of the policy alone, its context",
     source="Zintgraf et al. 2019 (arXiv 1810.03642)",
+    keeps_step_size=True,
 )
 
 PROMP = AgentSpec(

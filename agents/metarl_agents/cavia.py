@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 
 from metarl.agent.device_memory import Need, Sizes
-from metarl.agent.gradient import GRADIENT, collect_with_rates
+from metarl.agent.gradient import GRADIENT, collect_with_rates, configured_rates
 from metarl.agent.gradient_memory import trust_region_need
 from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
 from metarl.agent.outer_steps import trust_region_outer_step
@@ -63,11 +63,8 @@ def meet(
     shard: Shard, state: AgentState, tasks: Tasks, key: tuple[int, ...]
 ) -> list[TaskStatistics]:
     """Collect before adaptation and after each inner step; keep the experience in the shard."""
-    config = shard.config
-    rates = config.learning_rates
-    if Split(key[0]) == Split.TEST:
-        rates = config.learning_rates_at_test(config.test_adaptation_steps)
-    return collect_with_rates(shard, state.theta, tasks, key, context_rates(config, rates))
+    rates = context_rates(shard.config, configured_rates(shard.config, Split(key[0])))
+    return collect_with_rates(shard, state.theta, tasks, key, rates)
 
 
 class Cavia:

@@ -77,6 +77,9 @@ class AgentSpec:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the run's configuration, by name, that the agent cannot do without; they are set so
     where the preset leaves them at 0 or empty."""
+    keeps_step_size: bool = False
+    """Whether an evaluation takes all steps by α where `test_learning_rates` says nothing; others
+    halve it after the first."""
     trained: bool = True
     """Whether there is anything to train."""
     family: str = "gradient"
@@ -100,6 +103,14 @@ class AgentSpec:
             name: value for name, value in self.defaults.items() if not getattr(config, name)
         }
         return dataclasses.replace(config, **lacking, **self.fixes)
+
+    def as_evaluated(self, config: Config) -> Config:
+        """Give the configuration with the step sizes of an evaluation, where they are the agent's
+        own.
+        """
+        if config.test_learning_rates or not self.keeps_step_size:
+            return config
+        return dataclasses.replace(config, test_learning_rates=(config.inner_learning_rate,))
 
     def build(self, settings: Any, config: Config) -> Any:
         """Build the agent (a `metarl.agent.protocol.Agent`, which this light module does not

@@ -384,6 +384,7 @@ def build_environment_experiment(
 
     """
     spec = spec or load_agent(config.agent)
+    config = spec.as_evaluated(config)
     settings = read_fields(spec.settings, config.agent_settings, f"agent {config.agent}")
     require_physics(config)
     environment = observed_environment(config)
@@ -409,12 +410,12 @@ def build_environment_experiment(
         initial = agent.family.initial_parameters(policy, config)
     except TypeError as error:
         raise ConfigError(f"environment {config.env_id!r}: {error}") from error
-    return EnvironmentExperiment(config, environment, policy, agent, settings, initial)
     if config.initial_policy and _shapes(initial) != _shapes(policy_parameters(plain, config)):
         raise ConfigError(
             f"initial_policy = {config.initial_policy!r}: the parameters of agent {config.agent} "
             "are not a plain policy's, which are all that a saved model has; leave it away"
         )
+    return EnvironmentExperiment(config, environment, policy, agent, settings, initial)
 
 
 def _shapes(parameters: Parameters) -> dict[str, tuple[int, ...]]:
