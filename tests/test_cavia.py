@@ -12,6 +12,7 @@ from experience import leaf, reference_kl, reference_loss
 from supervised import learner_and_batches, tiny_supervised, train_problem
 from torch.func import grad, vmap
 
+from metarl.api.protocols import evaluation_of
 from metarl.experiments.build import build_experiment
 from metarl.experiments.problem_learner import (
     initial_state,
@@ -28,6 +29,7 @@ from metarl.tasks.distribution import sample_tasks
 from metarl.tasks.problems import training_episodes
 from metarl.training import train
 from metarl.workers.shards import Shard, ShardSpec, to_vector
+from metarl_agents import cavia
 from metarl_agents.cavia import (
     context_rates,
     curvature_of_learned,
@@ -344,6 +346,21 @@ def test_training_goes_on_from_a_state_alike():
     assert resumed.agent.theta.tobytes() == whole.agent.theta.tobytes()
 
 
+@pytest.mark.parametrize(("given", "used"), [((), (0.5, 0.5, 0.5)), ((0.4, 0.2), (0.4, 0.2, 0.2))])
+def test_an_evaluation_keeps_the_step_size_unless_it_is_given_others(given, used, monkeypatch):
+    config = tiny_config(agent="cavia", inner_learning_rate=0.5, test_learning_rates=given)
+    experiment = build_experiment(config)
+    seen = []
+    monkeypatch.setattr(cavia, "collect_with_rates", lambda *told: seen.append(told[-1]) or [])
+    shard, state = Shard(experiment.test_shards()), experiment.first_state().agent
+    meet(shard, state, [], (Split.TEST, 0))
+    assert [rate[CONTEXT] for rate in seen[0]] == list(used)
+    sheet, *_ = experiment.evaluation_sheets()
+    assert experiment.learning_rates_at_test(state, sheet.cases[0]) == used
+    said = ", then ".join(dict.fromkeys(map(str, used)))
+    assert f"3 gradient steps (α {said})" in evaluation_of(config)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -352,10 +369,6 @@ def test_training_goes_on_from_a_state_alike():
                 tiny_config(agent="cavia", agent_settings={"context_parameters": 0})
             ),
             "context_parameters = 0 leaves nothing to adapt",
-        ),
-        (
-            lambda: build_experiment(tiny_config(agent="cavia", initial_policy="model.zip")),
-            "no saved policy sees a context",
         ),
         (
             lambda: tiny_supervised("sinusoid-cavia", context_parameters=0),

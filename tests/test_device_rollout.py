@@ -261,6 +261,7 @@ def test_trials_on_the_device_have_the_bits_of_trials_through_the_cpu(case, monk
         assert ours.dtype == theirs.dtype
         assert np.array_equal(ours, theirs), field.name
     assert len(set(there.trials.mask.sum(0))) > 1  # some fell early
+    assert there.trials.terminated.any()
     for memories, wanted in zip(there.adapted, host.adapted, strict=True):
         for memory, other in zip(memories, wanted, strict=True):
             for part, same_part in zip(memory, other, strict=True):

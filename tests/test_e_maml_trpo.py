@@ -7,6 +7,7 @@ import pytest
 import torch
 from building import run, tiny_config
 from experience import CASES, distribution, leaf, reference_adapt, shard_with_experience
+from faulty_runs import config_of, listening
 
 from metarl.agent.meta_objective import meta_gradient
 from metarl.learning.adaptation import inner_step, unflatten
@@ -19,13 +20,13 @@ from metarl_agents.e_maml_trpo import (
     standardised,
 )
 
-CREDITS = (0.7, -1.3, 0.6)
+CREDITS = {0: 0.7, 1: -1.3, 2: 0.6}
 
 
 def reference(shard, vector, at, credits):
     """Mean over tasks of the loss, by autograd through plain gradient descent."""
     losses = []
-    for data, credit in zip(shard.experience, credits, strict=True):
+    for data, credit in zip(shard.experience, credits.values(), strict=True):
         total = torch.zeros((), dtype=torch.float64)
         batches = [*data.supports, data.query]
         for step, batch in enumerate(batches):
@@ -74,7 +75,9 @@ def test_without_credit_it_is_maml():
     rates = shard.config.learning_rates
     plain = meta_gradient(shard, rates, False, 1.0)
     for (one, *_), (other, *_) in zip(
-        exploring_gradient(shard, rates, False, 1.0, (0.0,) * 3), plain, strict=True
+        exploring_gradient(shard, rates, False, 1.0, dict.fromkeys(range(3), 0.0)),
+        plain,
+        strict=True,
     ):
         np.testing.assert_array_equal(one, other)
 
@@ -120,7 +123,7 @@ def test_its_expectation_is_the_gradient_of_the_expected_return_and_mamls_is_not
                     shard.policy.log_prob(old, query.actions),
                 )
             ]
-            credit = (float(rewards[second]),)
+            credit = {0: float(rewards[second])}
             ((vector, *_),) = exploring_gradient(shard, (rate,), False, 1.0, credit)
             ((plain, *_),) = meta_gradient(shard, (rate,), False, 1.0)
             gradients["e-maml"] -= float(chance * following) * vector
@@ -142,7 +145,7 @@ def test_credit_is_the_standardised_return_after_adaptation():
         replace(task, mean_returns=(0.0, value))
         for task, value in zip(shard.statistics, (1.0, 2.0, 6.0), strict=True)
     ]
-    assert returns != return_after_adaptation(shard) == [1, 2, 6]
+    assert returns != return_after_adaptation(shard) == [(0, 1), (1, 2), (2, 6)]
     credits = standardised([1.0, 2.0, 6.0])
     assert credits == pytest.approx(np.array([-2, -1, 3]) / np.sqrt(14 / 3))
     assert standardised([5.0, 5.0]) == (0.0, 0.0)
@@ -152,3 +155,19 @@ def test_credit_reaches_the_tasks_it_belongs_to_whatever_worker_has_them():
     config = tiny_config(agent="e-maml-trpo", iterations=2)
     one, two = run(config)[0], run(config, workers=2)[0]
     assert one.agent.theta.tobytes() == two.agent.theta.tobytes()
+
+
+def test_credit_reaches_the_tasks_it_belongs_to_where_others_are_left_out():
+    config = replace(config_of("nan-reward"), agent="e-maml-trpo", on_env_error="skip-task")
+    _, records = run(config, 0, listening()[1])
+    assert sum(record["skipped_tasks"] for record in records) > 0
+    shard, _ = shard_with_experience("gaussian", 1)
+    rates = shard.config.learning_rates
+    whole = exploring_gradient(shard, rates, False, 1.0, CREDITS)
+    shard.task_indices = [1, 4, 7]
+    credits = dict(zip(shard.task_indices, CREDITS.values(), strict=True))
+    for one, other in zip(
+        exploring_gradient(shard, rates, False, 1.0, credits), whole, strict=True
+    ):
+        np.testing.assert_array_equal(one[0], other[0])
+    assert [index for index, _ in return_after_adaptation(shard)] == [1, 4, 7]

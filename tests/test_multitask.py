@@ -1,7 +1,5 @@
 """Policy gradient on all tasks together: its gradient, its kinship with MAML, what it plays."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,6 @@ from experience import CASES, distribution, shard_with_experience
 
 from metarl.agent.meta_objective import meta_gradient
 from metarl.experiments.build import build_experiment
-from metarl.foundation.errors import ConfigError
 from metarl.learning.adaptation import unflatten
 from metarl_agents import MULTITASK
 
@@ -76,8 +73,3 @@ def test_it_plays_the_episodes_of_one_policy_alone():
     assert [record["env_steps"] for record in records] == [
         of_an_iteration * number for number in (1, 2, 3)
     ]
-
-
-def test_an_inner_step_in_training_is_refused():
-    with pytest.raises(ConfigError, match="adaptation_steps = 2: agent multitask takes no inner"):
-        build_experiment(dataclasses.replace(config_of(), adaptation_steps=2))

@@ -265,22 +265,23 @@ def test_a_gradient_step_is_adams_on_each_networks_own_loss():
 # Replay
 
 
-def trials_of(steps, ended, episodes=2):
+def trials_of(steps, ended, episodes=2, terminated=()):
     """One trial of given steps, whose observation is its number."""
     time = np.arange(steps, dtype=np.float32)
     column = np.stack([time, time], axis=-1)[:, None]
-    ends = np.zeros((steps, 1), dtype=bool)
+    ends, by_themselves = np.zeros((2, steps, 1), dtype=bool)
     ends[ended] = True
+    by_themselves[list(terminated)] = True
     last = np.full((episodes, 1, 2), -1.0)
     last[:, 0, 0] = [100 + end for end in ended]
-    return Trials(
-        column, column, time[:, None].astype(float), ends, np.ones((steps, 1), bool), last
-    )
+    rewards, mask = time[:, None].astype(float), np.ones((steps, 1), bool)
+    return Trials(column, column, rewards, ends, by_themselves, mask, last)
 
 
 def test_transitions_say_what_came_after_and_whether_an_episode_ended_by_itself():
     # Episodes of 3 steps (cut off at the horizon) and of 2 (ended by itself).
-    log = transitions_of(trials_of(5, [2, 4]), 7, horizon=3, context_episodes=1)
+    trials = trials_of(5, [2, 4], terminated=[4])
+    log = transitions_of(trials, 7, horizon=3, context_episodes=1)
     assert log["following"][:, 0].tolist() == [1, 2, 102, 4, 104]
     assert log["terminal"].tolist() == [False, False, False, False, True]
     assert log["context"].tolist() == [True, True, True, False, False]
@@ -546,7 +547,6 @@ def test_dense_and_sparse_rewards_of_the_semicircle_are_the_same_tasks():
             "held_episodes = 1: .* set latent_size = 1 to 2 or more",
         ),
         ({"settings": {"held_episodes": -1}}, "held_episodes = -1 must be 0 or more"),
-        ({"initial_policy": "model.zip"}, "sees a sample"),
         ({"settings": {"meta_batch": 0}}, "meta_batch = 0 must be at least 1"),
     ],
 )

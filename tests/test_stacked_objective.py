@@ -198,7 +198,7 @@ def test_displacements_are_those_of_each_task(discrete, steps, monkeypatch):
 @pytest.mark.parametrize("first_order", [False, True], ids=["second", "first"])
 def test_e_mamls_exploration_is_that_of_each_task(discrete, steps, first_order, monkeypatch):
     alone, together, theta = both_with_parts(monkeypatch, discrete, steps)
-    rates, credits = alone.config.learning_rates, (0.7, -1.3, 0.6)
+    rates, credits = alone.config.learning_rates, {0: 0.7, 1: -1.3, 2: 0.6}
     all_near(
         *(
             exploring_gradient(shard, rates, first_order, 1.0, credits)
@@ -246,8 +246,7 @@ of so few steps, the curvature is nearly singular."""
 )
 @pytest.mark.parametrize(("discrete", "steps"), [(False, 2), (True, 1)])
 def test_a_whole_outer_step_is_that_of_each_task(agent, settings, discrete, steps, monkeypatch):
-    fixed = {"first_order": True} if agent == "fomaml-trpo" else {}
-    changes = {"agent": agent, "agent_settings": settings, **fixed}
+    changes = {"agent": agent, "agent_settings": settings}
     alone, together, theta = both_with_parts(monkeypatch, discrete, steps, **changes)
     outer = build_experiment(alone.config).agent
     state = outer.initial_state(theta)
@@ -297,8 +296,8 @@ def test_nothing_is_computed_a_task_at_a_time(monkeypatch):
     joint_curvature_product(shard, np.concatenate([theta, theta]))
     first_order_gradient(shard, 1.0)
     fisher_of_adapted(shard, theta)
-    exploring_gradient(shard, rates, False, 1.0, (1.0, -1.0, 0.0))
-    exploring_surrogate(shard, theta, rates, (1.0, -1.0, 0.0))
+    exploring_gradient(shard, rates, False, 1.0, {0: 1.0, 1: -1.0, 2: 0.0})
+    exploring_surrogate(shard, theta, rates, {0: 1.0, 1: -1.0, 2: 0.0})
     promp_gradient(shard, theta, rates, 0.3, 0.1)
     promp_losses(shard, theta, rates, 0.3, 0.1)
     displacements(shard, rates[-1])

@@ -57,6 +57,7 @@ CAVIA = AgentSpec(
     settings=CaviaSettings,
     description="MAML that adapts a few inputs of the policy alone, its context",
     source="Zintgraf et al. 2019 (arXiv 1810.03642)",
+    keeps_step_size=True,
 )
 
 PROMP = AgentSpec(
@@ -106,6 +107,7 @@ PEARL = AgentSpec(
     settings=PearlSettings,
     description="a policy told a sample of what its task may be; off-policy, by soft actor-critic",
     source="Rakelly et al. 2019 (arXiv 1903.08254)",
+    fixes={"action_scale": 1.0},  # its actions are hyperbolic tangents
     defaults={"training_tasks": 100},
 )
 

@@ -16,14 +16,13 @@ from dataclasses import replace
 import torch
 
 from metarl.agent.device_memory import Need, Sizes
-from metarl.agent.gradient import GRADIENT, collect_with_rates
+from metarl.agent.gradient import GRADIENT, collect_with_rates, configured_rates
 from metarl.agent.gradient_memory import trust_region_need
 from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
 from metarl.agent.outer_steps import trust_region_outer_step
 from metarl.agent.protocol import AgentState, Metrics
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
-from metarl.foundation.errors import ConfigError
 from metarl.foundation.seeding import Split
 from metarl.learning.policies import CONTEXT, PolicySpec
 from metarl.learning.trajectories import TaskStatistics
@@ -64,11 +63,8 @@ def meet(
     shard: Shard, state: AgentState, tasks: Tasks, key: tuple[int, ...]
 ) -> list[TaskStatistics]:
     """Collect before adaptation and after each inner step; keep the experience in the shard."""
-    config = shard.config
-    rates = config.learning_rates
-    if Split(key[0]) == Split.TEST:
-        rates = config.learning_rates_at_test(config.test_adaptation_steps)
-    return collect_with_rates(shard, state.theta, tasks, key, context_rates(config, rates))
+    rates = context_rates(shard.config, configured_rates(shard.config, Split(key[0])))
+    return collect_with_rates(shard, state.theta, tasks, key, rates)
 
 
 class Cavia:
@@ -77,11 +73,6 @@ class Cavia:
     family = replace(GRADIENT, meet=meet, policy=with_context)
 
     def __init__(self, settings: CaviaSettings, config: Config) -> None:
-        if config.initial_policy:
-            raise ConfigError(
-                f"initial_policy = {config.initial_policy!r}: no saved policy sees a context, "
-                "which agent cavia adapts; leave it away"
-            )
         self._settings = settings
         self._config = config
 

@@ -16,7 +16,7 @@ meta-batch: a baseline that the equation leaves room for, as in the code of Roth
 The trust region is MAML's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -76,7 +76,8 @@ class EMamlTrpo:
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one trust-region step on the experience in the shards."""
         settings, rates = self._settings, self._learning_rates
-        credits = standardised(workers.map(return_after_adaptation))
+        indices, returns = zip(*workers.map(return_after_adaptation), strict=True)
+        credits = dict(zip(indices, standardised(returns), strict=True))
         theta, metrics = trust_region_outer_step(
             state.theta,
             settings,
@@ -99,9 +100,10 @@ def standardised(returns: Sequence[float]) -> tuple[float, ...]:
     return tuple(((values - values.mean()) / (values.std() + SMALLEST_SPREAD)).tolist())
 
 
-def return_after_adaptation(shard: Shard) -> list[float]:
-    """Give each task's mean return after adaptation."""
-    return [task.mean_returns[-1] for task in shard.statistics]
+def return_after_adaptation(shard: Shard) -> list[tuple[int, float]]:
+    """Give each task's index in the meta-batch and its mean return after adaptation."""
+    returns = (task.mean_returns[-1] for task in shard.statistics)
+    return list(zip(shard.task_indices, returns, strict=True))
 
 
 def exploring_gradient(
@@ -109,7 +111,7 @@ def exploring_gradient(
     learning_rates: Sequence[Rate],
     first_order: bool,
     curvature_fraction: float,
-    credits: Sequence[float],
+    credits: Mapping[int, float],
 ) -> list[tuple[Vector, float, float]]:
     """Give each task's gradient of the loss above, the loss and the KL divergence.
 
@@ -118,7 +120,7 @@ def exploring_gradient(
         learning_rates: α for each inner step.
         first_order: J = I.
         curvature_fraction: of the steps, for `curvature_product`.
-        credits: R̃ of all tasks of the meta-batch.
+        credits: R̃ of the tasks that were met, by their index in the meta-batch.
 
     """
     of_maml = meta_gradient(shard, learning_rates, first_order, curvature_fraction)
@@ -157,7 +159,7 @@ def exploring_gradient(
 
 
 def exploring_surrogate(
-    shard: Shard, theta: Vector, learning_rates: Sequence[Rate], credits: Sequence[float]
+    shard: Shard, theta: Vector, learning_rates: Sequence[Rate], credits: Mapping[int, float]
 ) -> list[tuple[float, float]]:
     """Adapt θ anew on each task's support data; give the loss above and the KL divergence there."""
     at = shard.parameters(theta)
@@ -191,7 +193,7 @@ def _ratio_mean(
 
 
 def _stacked_explorations(
-    shard: Shard, rates: Sequence[LearningRate], first_order: bool, credits: Sequence[float]
+    shard: Shard, rates: Sequence[LearningRate], first_order: bool, credits: Mapping[int, float]
 ) -> list[tuple[Vector, float]]:
     """Give each task's R̃ Σ_k mean ratio and its gradient, all tasks in one call."""
     policy, loss = shard.policy, summed_loss(shard.policy)
@@ -220,7 +222,7 @@ def _stacked_explorations(
 
 
 def _stacked_surrogates(
-    shard: Shard, at: Parameters, rates: Sequence[LearningRate], credits: Sequence[float]
+    shard: Shard, at: Parameters, rates: Sequence[LearningRate], credits: Mapping[int, float]
 ) -> list[tuple[float, float]]:
     """Give each task's loss and KL divergence at θ, all tasks in one call."""
     policy, loss = shard.policy, summed_loss(shard.policy)
@@ -236,7 +238,7 @@ def _stacked_surrogates(
 
 
 def _with_credits(
-    shard: Shard, credits: Sequence[float]
+    shard: Shard, credits: Mapping[int, float]
 ) -> Iterator[tuple[StackedExperience, Float[Tensor, " task"]]]:
     """Give the shard's experience in its parts, with R̃ of their tasks."""
     own = iter([credits[index] for index in shard.task_indices])

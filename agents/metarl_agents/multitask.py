@@ -19,7 +19,6 @@ from metarl.agent.outer_steps import (
 from metarl.agent.protocol import AgentState, Metrics
 from metarl.agent.rejections import NOT_FINITE
 from metarl.config.reinforcement import Config
-from metarl.foundation.errors import ConfigError
 from metarl.workers.shards import Vector, Workers
 from metarl_agents.settings import MultitaskSettings
 
@@ -30,11 +29,6 @@ class Multitask:
     family = GRADIENT
 
     def __init__(self, settings: MultitaskSettings, config: Config) -> None:
-        if config.adaptation_steps:
-            raise ConfigError(
-                f"adaptation_steps = {config.adaptation_steps}: agent multitask takes no inner "
-                "step in training; leave it at 0 (test_adaptation_steps are those of evaluations)"
-            )
         self._settings = settings
 
     def initial_state(self, theta: Vector) -> AgentState:

@@ -42,6 +42,7 @@ from metarl.agent.memory import (
     meet_in_trials,
     states_along_trial,
 )
+from metarl.agent.outer_steps import is_finite
 from metarl.agent.protocol import AgentState, Family, Memory, Metrics
 from metarl.agent.rejections import NOT_FINITE
 from metarl.config.reinforcement import Config
@@ -234,11 +235,6 @@ class Pearl:
                 f"prior_episodes = {settings.prior_episodes}{held}: a trial in training has only "
                 f"adaptation_steps + 1 = {config.adaptation_steps + 1} episodes"
             )
-        if config.initial_policy:
-            raise ConfigError(
-                f"initial_policy = {config.initial_policy!r}: agent pearl's policy sees a sample "
-                "of the posterior, which no saved policy does; leave it away"
-            )
         self.family = replace(FAMILY, carried_bytes=settings.replay_mebibytes * MEBIBYTE)
         self._settings = settings
         self._config = config
@@ -262,10 +258,11 @@ class Pearl:
         """
         config, settings = self._config, self._settings
         met = workers.map(hand_over)
-        iteration = met[0].iteration
-        remembered = with_transitions(
-            state.experience, self._logs(met), settings.replay_mebibytes * MEBIBYTE
-        )
+        iteration, logs = met[0].iteration, self._logs(met)
+        rejected: Metrics = {"step_accepted": False, "rejection": NOT_FINITE}
+        if not all(is_finite(log["rewards"], log) for log in logs):
+            return state, rejected
+        remembered = with_transitions(state.experience, logs, settings.replay_mebibytes * MEBIBYTE)
         metrics: dict[str, Any] = {
             "replay_transitions": len(remembered["rewards"]),
             "replay_mebibytes": sum(each.nbytes for each in remembered.values()) / MEBIBYTE,
@@ -286,9 +283,8 @@ class Pearl:
             by_metric = torch.stack(said, dim=1).double()
             means = torch.stack([values.mean() for values in by_metric]).tolist()
             theta, optimiser = learner.state()
-        finite = all(np.isfinite(each).all() for each in (theta, *optimiser.values()))
-        if not finite:
-            return state, {**metrics, "step_accepted": False, "rejection": NOT_FINITE}
+        if not is_finite(theta, optimiser):
+            return state, {**metrics, **rejected}
         metrics |= {
             **dict(zip(STEP_METRICS, means, strict=True)),
             "gradient_steps": settings.gradient_steps,

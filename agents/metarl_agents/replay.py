@@ -8,7 +8,7 @@ array                   shape                 what it holds
 ``rewards``             (step,) float32       the reward that followed
 ``learned_rewards``     (step,) float32       what critics learn from; there only where it differs
 ``following``           (step, obs) float32   what was seen after the action
-``terminal``            (step,) bool          whether the episode ended before its longest
+``terminal``            (step,) bool          whether the environment ended the episode by itself
 ``task``                (step,) int32         which of the training tasks
 ``context``             (step,) bool          whether an encoder may see it: of the last iteration
                                               that met the task, and of its first episodes
@@ -36,7 +36,7 @@ def transitions_of(trials: Trials, task: int, horizon: int, context_episodes: in
     Args:
         trials: of the task.
         task: its number among the training tasks.
-        horizon: longest episode; one that ends there was cut off and did not end by itself.
+        horizon: longest episode.
         context_episodes: first ones of each trial, whose transitions may be context.
 
     """
@@ -45,17 +45,13 @@ def transitions_of(trials: Trials, task: int, horizon: int, context_episodes: in
     taken = steps < rows["steps"][:, None]
     ended = rows["ended"]
     episode = np.cumsum(ended, axis=1) - ended
-    started = np.maximum.accumulate(
-        np.where(np.pad(ended, [(0, 0), (1, 0)])[:, :-1], steps, 0), axis=1
-    )
-    terminal = ended & (steps - started + 1 < horizon)
     count = int(taken.sum())
     return {
         "observations": rows["observations"][taken],
         "actions": rows["actions"][taken].reshape(count, -1),
         "rewards": rows["rewards"][taken],
         "following": reached(rows)[taken].astype(np.float32),
-        "terminal": terminal[taken],
+        "terminal": trials.terminated.T[trials.mask.T],
         "task": np.full(count, task, np.int32),
         "context": (episode < context_episodes)[taken],
     }

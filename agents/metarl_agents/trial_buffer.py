@@ -52,7 +52,8 @@ def compact(trials: Sequence[Trials], horizon: int, choices: int = 0) -> Rows:
         column, first = np.zeros((count, longest, *shape), dtype), 0
         for each in trials:
             part = getattr(each, name).swapaxes(0, 1)
-            column[first : first + len(part), : part.shape[1]] = part
+            with np.errstate(over="ignore"):  # whoever learns from them looks at them
+                column[first : first + len(part), : part.shape[1]] = part
             first += len(part)
         return column
 

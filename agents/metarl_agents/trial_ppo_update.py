@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from metarl.agent.outer_steps import adam_step
+from metarl.agent.outer_steps import adam_step, is_finite
 from metarl.agent.protocol import AgentState, Metrics
 from metarl.agent.rejections import NOT_FINITE
 from metarl.learning.running_moments import Moments, merged, no_moments, standard_deviation
@@ -78,6 +78,8 @@ def update(
     estimated = _of_parts(workers.map(estimate, state.theta, deviation, learner))
     advantages = merged(estimated, no_moments(1))
     learning_rate, entropy_weight = settings.at(iteration)
+    rejected: Metrics = {"step_accepted": False, "rejection": NOT_FINITE}
+    refused = Update(state.theta, state.optimiser, state.others, rejected, iteration)
     theta, sums, steps, norms = state.theta, np.zeros(4), 0, []
     for epoch in range(settings.epochs):
         for minibatch in range(settings.minibatches):
@@ -94,13 +96,14 @@ def update(
             total = np.sum([slope.gradient for slope in slopes], axis=0, dtype=np.float64) / count
             norm = float(np.linalg.norm(total))
             if not math.isfinite(norm):
-                refused: Metrics = {"step_accepted": False, "rejection": NOT_FINITE}
-                return Update(state.theta, state.optimiser, state.others, refused, iteration)
+                return refused
             total *= min(1.0, settings.max_gradient_norm / max(norm, 1e-12))
             theta, optimiser = adam_step(theta, torch.from_numpy(total), optimiser, learning_rate)
             norms.append(norm)
             sums += np.sum([slope.sums for slope in slopes], axis=0)
             steps += count
+    if not is_finite(theta, {**optimiser, **moments}):
+        return refused
     clipped, kl, value_error, entropy = (sums / steps).tolist()
     metrics: Metrics = {
         "kl": kl,

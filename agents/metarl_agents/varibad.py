@@ -39,7 +39,7 @@ from metarl.agent.memory import (
     meet_in_trials,
     states_along_trial,
 )
-from metarl.agent.outer_steps import adam_step
+from metarl.agent.outer_steps import adam_step, is_finite
 from metarl.agent.protocol import AgentState, Family, Memory, Metrics
 from metarl.agent.rejections import NOT_FINITE
 from metarl.config.reinforcement import Config
@@ -292,12 +292,12 @@ class VariBAD:
                 met[0].policy,
                 iteration,
             )
-        if not np.isfinite(model).all():
-            return state, {**metrics, "step_accepted": False, "rejection": NOT_FINITE}
         optimiser = {
             **{_POLICY_PREFIX + name: array for name, array in policy_memory.items()},
             **{_MODEL_PREFIX + name: array for name, array in model_memory.items()},
         }
+        if not is_finite(model, {**optimiser, **others, **rows}):
+            return state, {**metrics, "step_accepted": False, "rejection": NOT_FINITE}
         metrics |= {**learned, "model_seconds": time.perf_counter() - began}
         return AgentState(np.concatenate([model, heads]), optimiser, others, remembered), metrics
 

@@ -80,6 +80,8 @@ class SlotsOnDevice:
     rewards: Float[Array, " slot"]
     ended: Bool[Array, " slot"]
     """Whether the slot's episode has ended, in this step or before."""
+    terminated: Bool[Array, " slot"]
+    """Whether it has ended by itself, and was not cut off."""
     unstable: Bool[Array, " slot"]
     """Whether the simulation broke the episode off in this step."""
     step: Callable[[Float[Array, "slot act"]], None]
@@ -142,7 +144,12 @@ class MujocoTaskVector(TaskVector):
         """The slots, stepped where the simulations lie; None: that is the CPU's memory."""
         if physics != "mujoco":
             self.on_device = SlotsOnDevice(
-                self._observations, self._rewards, self._ended, self._unstable, self._step
+                self._observations,
+                self._rewards,
+                self._ended,
+                self._terminated,
+                self._unstable,
+                self._step,
             )
         bounds = self._model.actuator_ctrlrange.astype(np.float32)
         shape = tuple(self._observations.shape[1:])

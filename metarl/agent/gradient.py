@@ -42,12 +42,16 @@ def learning_rates(
     return tuple(learned * learned.dtype.type(rate / trained_with) for rate in rates)
 
 
+def configured_rates(config: Config, split: Split) -> tuple[float, ...]:
+    """Give α for each inner step of training, or of an evaluation, as the configuration says it."""
+    if split == Split.TEST:
+        return config.learning_rates_at_test(config.test_adaptation_steps)
+    return config.learning_rates
+
+
 def rates_of(state: AgentState, config: Config, split: Split) -> tuple[Rate, ...]:
     """Give α for each inner step of training, or of an evaluation."""
-    rates = config.learning_rates
-    if split == Split.TEST:
-        rates = config.learning_rates_at_test(config.test_adaptation_steps)
-    return learning_rates(state, rates, config.inner_learning_rate)
+    return learning_rates(state, configured_rates(config, split), config.inner_learning_rate)
 
 
 @starts_anew

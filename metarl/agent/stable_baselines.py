@@ -21,7 +21,7 @@ from torch import Tensor
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import ConfigError, RunFolderError
 from metarl.learning.adaptation import Parameters
-from metarl.learning.policies import ACTIVATIONS, CONTEXT, without_context
+from metarl.learning.policies import ACTIVATIONS, without_context
 from metarl.tasks.observations import observation_layout
 from metarl.tasks.policy_environment import observed_environment, policy_actions
 
@@ -120,11 +120,6 @@ def read_policy(
 
     """
     require_perceptron(config)
-    if CONTEXT in like:
-        raise ConfigError(
-            f"{file} cannot be started from: the policy of agent {config.agent} sees a context "
-            "beside each observation, which no model of stable-baselines3 has"
-        )
     try:
         with zipfile.ZipFile(file) as archive:
             about = json.loads(archive.read("data"))

@@ -30,6 +30,8 @@ def training_of(config: Any) -> str:
 def evaluation_of(config: Any) -> str:
     """Say what an evaluation does where no option says otherwise."""
     tasks = _counted(config.test_tasks, "held-out task")
+    if isinstance(config, Config):
+        config = _evaluated(config)
     steps = config.test_adaptation_steps
     rates = config.learning_rates_at_test(steps)
     if isinstance(config, SupervisedConfig):
@@ -57,6 +59,14 @@ def _completed(config: Config) -> Config:
     """Give the configuration as the agent has it."""
     try:
         return load_agent(config.agent).completed(config)
+    except ConfigError:  # of a package that has gone
+        return config
+
+
+def _evaluated(config: Config) -> Config:
+    """Give the configuration as the agent has it in an evaluation."""
+    try:
+        return load_agent(config.agent).as_evaluated(config)
     except ConfigError:  # of a package that has gone
         return config
 

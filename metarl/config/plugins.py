@@ -72,10 +72,14 @@ class AgentSpec:
     baseline: bool = False
     """`metarl evaluate --baselines` compares with it."""
     fixes: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the run's configuration, by name, that make the agent what it is."""
+    """Fields of the run's configuration, by name, that make the agent what it is; it is built with
+    no other values."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the run's configuration, by name, that the agent cannot do without; they are set so
     where the preset leaves them at 0 or empty."""
+    keeps_step_size: bool = False
+    """Whether an evaluation takes all steps by α where `test_learning_rates` says nothing; others
+    halve it after the first."""
     trained: bool = True
     """Whether there is anything to train."""
     family: str = "gradient"
@@ -100,14 +104,28 @@ class AgentSpec:
         }
         return dataclasses.replace(config, **lacking, **self.fixes)
 
+    def as_evaluated(self, config: Config) -> Config:
+        """Give the configuration with the step sizes of an evaluation, where they are the agent's
+        own.
+        """
+        if config.test_learning_rates or not self.keeps_step_size:
+            return config
+        return dataclasses.replace(config, test_learning_rates=(config.inner_learning_rate,))
+
     def build(self, settings: Any, config: Config) -> Any:
         """Build the agent (a `metarl.agent.protocol.Agent`, which this light module does not
         import).
 
         Raises:
-            ConfigError: it does not fit the run.
+            ConfigError: it does not fit the run, or a field is not what makes it what it is.
 
         """
+        for name, value in self.fixes.items():
+            if getattr(config, name) != value:
+                raise ConfigError(
+                    f"{name} = {getattr(config, name)!r}: agent {config.agent} is what it is by "
+                    f"{name} = {value!r}; leave it away"
+                )
         if reason := self.reason_against(config):
             raise ConfigError(f"agent {config.agent} does not fit: {reason}")
         module, _, name = self.entry_point.partition(":")

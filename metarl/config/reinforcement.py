@@ -87,7 +87,7 @@ class Config(ExperimentConfig):
     """Units of adaptation in evaluation: inner gradient steps, or episodes of a trial."""
     test_learning_rates: tuple[float, ...] = ()
     """Step sizes α in evaluation, one a step, the last repeated; empty: the inner learning rate,
-    then half of it (Finn et al. 2017)."""
+    then half of it (Finn et al. 2017); cavia keeps it."""
     published: NotAFlag[dict[str, Any]] = field(default_factory=dict)
     """Mean returns that the source gives after 0, 1, … adaptation steps, by agent; for figures."""
     checkpoint_interval: int = 10

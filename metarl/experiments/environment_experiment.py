@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from metarl.agent.device_memory import Sizes
+from metarl.agent.gradient import policy_parameters
 from metarl.agent.protocol import Actor, Agent, AgentState, Record, TrainingState
 from metarl.agent.stable_baselines import read_policy
 from metarl.config.fields import read_fields
@@ -383,6 +384,7 @@ def build_environment_experiment(
 
     """
     spec = spec or load_agent(config.agent)
+    config = spec.as_evaluated(config)
     settings = read_fields(spec.settings, config.agent_settings, f"agent {config.agent}")
     require_physics(config)
     environment = observed_environment(config)
@@ -392,7 +394,7 @@ def build_environment_experiment(
             f"metarl: the policy does not see all observations of {config.env_id}; no fixed list "
             f"of numbers, and left out: {', '.join(layout.left_out)}"
         )
-    policy = PolicySpec(
+    plain = PolicySpec(
         environment.observation_space,
         environment.action_space,
         config.hidden_sizes,
@@ -403,9 +405,18 @@ def build_environment_experiment(
         config.image_scale,
     )
     agent = spec.build(settings, config)
-    policy = agent.family.policy(policy, config)
+    policy = agent.family.policy(plain, config)
     try:
         initial = agent.family.initial_parameters(policy, config)
     except TypeError as error:
         raise ConfigError(f"environment {config.env_id!r}: {error}") from error
+    if config.initial_policy and _shapes(initial) != _shapes(policy_parameters(plain, config)):
+        raise ConfigError(
+            f"initial_policy = {config.initial_policy!r}: the parameters of agent {config.agent} "
+            "are not a plain policy's, which are all that a saved model has; leave it away"
+        )
     return EnvironmentExperiment(config, environment, policy, agent, settings, initial)
+
+
+def _shapes(parameters: Parameters) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in parameters.items()}

@@ -99,6 +99,8 @@ class Trials:
     """The reward that followed the action of the same time; float64."""
     ended: Bool[np.ndarray, "time trial"]
     """True where the step was the last of an episode."""
+    terminated: Bool[np.ndarray, "time trial"]
+    """True where it was, and the environment ended the episode by itself: it was not cut off."""
     mask: Bool[np.ndarray, "time trial"]
     """True where a step was taken."""
     last_observations: Float[np.ndarray, "episode trial obs"]
@@ -119,6 +121,7 @@ class Trials:
             own(self.actions),
             own(self.rewards),
             own(self.ended),
+            own(self.terminated),
             own(self.mask),
             np.ascontiguousarray(self.last_observations[:, chosen]),
         )

@@ -21,6 +21,8 @@ class DeviceSlots(Protocol):
     """Of the step."""
     ended: Bool[Tensor, " slot"]
     """Whether the slot's episode has ended, in this step or before."""
+    terminated: Bool[Tensor, " slot"]
+    """Whether it has ended by itself, and was not cut off."""
     unstable: Bool[Tensor, " slot"]
     """Whether the simulation broke the episode off in this step."""
 
@@ -45,7 +47,8 @@ class ObservedOnDevice:
         self.observations = slots.observations.new_zeros(
             rows, self._own + features, dtype=torch.float64
         )
-        self.rewards, self.ended, self.unstable = slots.rewards, slots.ended, slots.unstable
+        self.rewards, self.ended = slots.rewards, slots.ended
+        self.terminated, self.unstable = slots.terminated, slots.unstable
 
     def begin(self, features: Float[np.ndarray, "slot feature"]) -> None:
         """Take the numbers of each slot's task, after a reset."""

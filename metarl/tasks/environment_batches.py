@@ -47,6 +47,10 @@ class EnvironmentBatch(Protocol):
         """Which slots' episodes have succeeded so far; None: the environment does not say."""
 
     @property
+    def terminated(self) -> Bool[np.ndarray, " slot"]:
+        """Which slots' episodes have ended by themselves, and were not cut off."""
+
+    @property
     def unstable(self) -> Bool[np.ndarray, " slot"]:
         """Which slots' episodes the simulation broke off, by `unstable` in a step's info."""
 
@@ -136,6 +140,11 @@ class ObservedTasks:
         return self._batch.succeeded
 
     @property
+    def terminated(self) -> Bool[np.ndarray, " slot"]:
+        """Which slots' episodes have ended by themselves."""
+        return self._batch.terminated
+
+    @property
     def unstable(self) -> Bool[np.ndarray, " slot"]:
         """Which slots' episodes the simulation broke off."""
         return self._batch.unstable
@@ -194,6 +203,7 @@ class NativeBatch:
         self.tasks_at_once = tasks_at_once
         self.task_space = vector.task_space
         self.on_device: DeviceSlots | None = getattr(vector, "on_device", None)
+        self.terminated: Bool[np.ndarray, " slot"] = np.zeros(0, dtype=bool)
         self.unstable: Bool[np.ndarray, " slot"] = np.zeros(0, dtype=bool)
         self._vector = vector
         self._env_id = env_id
@@ -209,6 +219,7 @@ class NativeBatch:
         """Start an episode in every slot, given a task and a seed for each."""
         self._tasks = tasks
         self._success = EpisodeSuccess(len(tasks))
+        self.terminated = np.zeros(len(tasks), dtype=bool)
         self.unstable = np.zeros(len(tasks), dtype=bool)
         self._vector.set_attr("task", list(tasks))
         observations, _ = self._vector.reset(seed=list(seeds))
@@ -220,6 +231,7 @@ class NativeBatch:
         """Step all slots; what the inactive ones give is to be ignored."""
         try:
             observations, rewards, terminated, truncated, infos = self._vector.step(actions)
+            self.terminated |= active & np.asarray(terminated, dtype=bool)
             self._success.add_all(infos, active)
             if "unstable" in infos:
                 self.unstable |= active & np.asarray(infos["_unstable"], dtype=bool)
@@ -255,6 +267,7 @@ class SingleEnvironments:
         self.tasks_at_once = tasks_at_once
         self.task_space = task_space(environments[0])
         self.on_device: DeviceSlots | None = None
+        self.terminated: Bool[np.ndarray, " slot"] = np.zeros(len(environments), dtype=bool)
         self.unstable: Bool[np.ndarray, " slot"] = np.zeros(len(environments), dtype=bool)
         self._here = location.numbers
         self._environments = environments
@@ -274,6 +287,7 @@ class SingleEnvironments:
         """Start an episode in every slot, given a task and a seed for each."""
         self._slots, self._steps = len(tasks), 0
         self._success = EpisodeSuccess(len(tasks))
+        self.terminated = np.zeros(len(tasks), dtype=bool)
         self.unstable = np.zeros(len(tasks), dtype=bool)
         seen = []
         for slot, task in enumerate(tasks):
@@ -307,6 +321,7 @@ class SingleEnvironments:
                     self._success.add(slot, info)
                     if "unstable" in info:
                         self.unstable[slot] = True
+                self.terminated[slot] = bool(terminated)
                 earned.append(float(reward))
             except Exception as error:
                 raise self._failure(slot, where, error) from error

@@ -85,7 +85,7 @@ class DeviceEpisodes:
         self._chosen = first.new_zeros(horizon, *first.shape)
         self._paid = seen.new_zeros(horizon, rows)
         self._over = like.new_zeros(horizon, rows, dtype=torch.bool)
-        self._unstable, self._active = self._over[0].clone(), self._over[0].clone()
+        self._terminated, self._unstable, self._active = (self._over[0].clone() for _ in range(3))
         self._time = like.new_zeros(1, dtype=torch.int64)
         self._act = GraphedCall(self._choose, like.device)
         self._learn = GraphedCall(self._take_in, like.device)
@@ -98,6 +98,7 @@ class DeviceEpisodes:
         shard.environments.reset(owners, seeds)
         self._draws.copy_(torch.from_numpy(noise))
         self._active.fill_(True)
+        self._terminated.zero_()
         self._unstable.zero_()
         self._time.zero_()
         # Without waiting for the device, what policy and physics take cannot be told apart.
@@ -116,6 +117,7 @@ class DeviceEpisodes:
                 self._chosen.cpu().numpy(),
                 self._paid.double().cpu().numpy(),
                 self._over.cpu().numpy(),
+                self._terminated.cpu().numpy(),
                 self._unstable.cpu().numpy(),
             )
 
@@ -138,6 +140,7 @@ class DeviceEpisodes:
         slots, now = self._slots, self._time
         self._paid.index_copy_(0, now, slots.rewards.unsqueeze(0))
         self._over.index_copy_(0, now, slots.ended.unsqueeze(0))
+        self._terminated |= self._active & slots.terminated
         self._unstable |= self._active & slots.unstable
         learned = self._actor.observe_there(self._thought, slots.rewards.double(), slots.ended)
         for own, new in zip(self._memory, learned, strict=True):
@@ -156,6 +159,7 @@ class ToldEpisode:
         chosen: actions.
         paid: rewards.
         over: whether the episode had ended after a step.
+        terminated: whether it ended by itself.
         unstable: whether the simulation broke it off.
 
     """
@@ -170,11 +174,12 @@ class ToldEpisode:
         chosen: Shaped[np.ndarray, "time row *act"],
         paid: Float[np.ndarray, "time row"],
         over: Bool[np.ndarray, "time row"],
+        terminated: Bool[np.ndarray, " row"],
         unstable: Bool[np.ndarray, " row"],
     ) -> None:
         self.tasks_at_once, self.task_space = environments.tasks_at_once, environments.task_space
         self.physics_of = environments.physics_of
-        self.unstable = unstable
+        self.terminated, self.unstable = terminated, unstable
         self._seen, self._chosen, self._paid, self._over = seen, chosen, paid, over
         self._time = 0
 

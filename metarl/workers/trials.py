@@ -4,7 +4,7 @@ Duan et al. 2016 (RL²) call it a trial. The memory begins anew with a trial and
 episode; the step after an episode's last still sees what that paid, and that it was the last.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -243,7 +243,8 @@ def _play_episode(
             ended = over | (time == shard.config.horizon - 1)
             last = f"the observation after step {time}, the last of its episode,"
             require_finite(environments, following, active & ended, last)
-            record.observe(active, following, reward, ended, episode)
+            terminated = over & environments.terminated
+            record.observe(active, following, reward, ended, terminated, episode)
             with shard.stopwatch.phase("policy"):
                 learned = actor.observe(thought, reward, ended)
             memory = learned if active.all() else _where(active, learned, memory)
@@ -265,6 +266,7 @@ class _Record:
         self._shape = (episodes * horizon, rows)
         self._rewards = np.zeros(self._shape)
         self._ended = np.zeros(self._shape, dtype=bool)
+        self._terminated = self._ended.copy()
         self._observations: np.ndarray | None = None
         self._last_observations: np.ndarray | None = None
         self._actions: np.ndarray | None = None
@@ -304,6 +306,7 @@ class _Record:
         following: Float[np.ndarray, "row obs"],
         rewards: Float[np.ndarray, " row"],
         ended: Bool[np.ndarray, " row"],
+        terminated: Bool[np.ndarray, " row"],
         episode: int,
     ) -> None:
         """Record what it brought them; what they saw then only where an episode ended."""
@@ -312,6 +315,7 @@ class _Record:
         place = self._steps[active], np.flatnonzero(active)
         self._rewards[place] = rewards[active]
         self._ended[place] = ended[active]
+        self._terminated[place] = terminated[active]
         self._returns[episode, active] += rewards[active]
         self._steps[active] += 1
         self._chosen = False
@@ -346,6 +350,7 @@ class _Record:
             self._actions[:longest],
             self._rewards[:longest],
             self._ended[:longest],
+            self._terminated[:longest],
             mask,
             self._last_observations,
         )
@@ -382,9 +387,7 @@ def _side_by_side(parts: list[Trials]) -> Trials:
         ]
         return np.concatenate(filled, axis=1)
 
-    return Trials(
-        *map(joined, ("observations", "actions", "rewards", "ended", "mask", "last_observations"))
-    )
+    return Trials(*(joined(field.name) for field in fields(Trials)))
 
 
 def _rows_of(memory: Memory, rows: np.ndarray) -> Memory:

@@ -33,7 +33,7 @@ def experiment_of(agent, **changes):
     config = tiny_config(
         agent=agent, **{**small, "env_id": "degenerate_environments:Degenerate-v0", **changes}
     )
-    return build_experiment(dataclasses.replace(config, **load_agent(agent).fixes))
+    return build_experiment(config)
 
 
 def play(experiment, iterations=2):

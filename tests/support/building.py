@@ -31,7 +31,7 @@ def tiny_config(preset: str = "navigation-2d", **changes: Any) -> Config:
     if before.settings is after.settings:  # as `metarl train` does
         settings = {**config.agent_settings, **settings}
     return dataclasses.replace(
-        config, **{**small, "iterations": 3, **changes}, agent_settings=settings
+        config, **{**small, "iterations": 3, **after.fixes, **changes}, agent_settings=settings
     )
 
 
