@@ -43,7 +43,7 @@ def train(
         resume: go on with the run in the run folder, from its newest checkpoint.
         progress: a function that is called with each iteration's metrics; False: nothing is shown.
             None: a bar on a terminal and a line in a notebook; True: lines elsewhere as well.
-        agent: who learns, of `metarl.agents()`; None: as the preset says.
+        agent: who learns, of `metarl.agents()`; None: as the preset says, or the run to resume.
         env_id: the environment, as package:namespace/Name-v0.
         tensorboard: write TensorBoard events beside metrics.jsonl.
         wandb: a project of Weights & Biases to log to as well; empty: none.
