@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 from metarl.workers.shards import starts_anew
@@ -36,6 +37,11 @@ def add_and_die_once(shard, amount, marker):
         Path(marker).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return add(shard, amount)
+
+
+def start_a_program(shard):
+    program = subprocess.Popen(["sleep", "600"])
+    return [program.pid for _ in shard.task_indices]
 
 
 def die(shard):
