@@ -32,6 +32,7 @@ FIRST_PATIENCE_SECONDS = 300.0
 LEAST_PATIENCE_SECONDS = 60.0
 PATIENCE_FACTOR = 20
 """A worker is silent for too long after so many times the median duration of such jobs."""
+_CONSTRUCTION = "the construction of its environments"
 _REMEMBERED = 50
 _POLL_SECONDS = 0.5
 _CLOSE_SECONDS = 2.0
@@ -101,7 +102,7 @@ class ProcessPool:
         try:
             for name, spec in zip(names, specs, strict=True):
                 self._workers.append(self._start(name, spec))
-            self._gather("the construction of its environments", [])
+            self._gather(_CONSTRUCTION, [])
         except BaseException:
             self._end()
             raise
@@ -194,7 +195,9 @@ class ProcessPool:
 
     def _require_life(self, number: int, job: str, calls: list[bytes]) -> None:
         """Replace a worker that has been silent for too long."""
-        worker, patience = self._workers[number], self._patience(job)
+        worker = self._workers[number]
+        # One that was replaced is built, and repeats what came before the job.
+        patience = self._patience(job if worker.ready and not worker.jobs else _CONSTRUCTION)
         if worker.silent_for() > patience:
             worker.stack()
             self._replace(number, job, calls, f"gave no sign of life for {patience:.0f} s")

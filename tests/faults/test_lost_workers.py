@@ -19,6 +19,8 @@ from shard_functions import add, ask_for_pid, begin, die, start_a_program
 
 from metarl.foundation.errors import WorkerError
 from metarl.tasks.single_environments import resident_bytes
+from metarl.workers import process_pool
+from metarl.workers.process_handle import ProcessHandle
 from metarl.workers.process_pool import Supervision
 
 pytestmark = pytest.mark.whole_runs
@@ -105,6 +107,17 @@ def test_a_new_worker_repeats_what_was_mapped_since_the_last_fresh_start():
         assert workers.map(add, 100) == [(111, index) for index in range(4)]
         with pytest.raises(WorkerError, match="was killed by SIGKILL"):
             workers.map(die)
+
+
+def test_a_new_worker_has_as_long_to_build_as_the_first_had(monkeypatch):
+    heard, supervision = listening()
+    monkeypatch.setattr(process_pool, "_POLL_SECONDS", 0.01)
+    with pool(build_experiment(config_of()), 2, supervision) as workers:
+        os.kill(workers.map(ask_for_pid)[0], signal.SIGKILL)
+        monkeypatch.setattr(ProcessHandle, "silent_for", lambda self: 0.0 if self.ready else 100.0)
+        assert len(workers.map(ask_for_pid)) == 4
+    (event,) = heard
+    assert "was killed by SIGKILL" in event
 
 
 @pytest.mark.fault(
