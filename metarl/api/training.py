@@ -48,8 +48,9 @@ def train(
         tensorboard: write TensorBoard events beside metrics.jsonl.
         wandb: a project of Weights & Biases to log to as well; empty: none.
         worker_timeout: seconds without a sign of life after which a worker is replaced; 0: at
-            least 60, and more where an iteration takes long.
+            least 60, and more where an iteration takes long. On Ray, without a reply.
         worker_memory: MiB above which a worker is replaced between two iterations; 0: no limit.
+            Not on Ray, which has its own.
         fields: fields of the preset and settings of the agent, by name, as `iterations=40`.
 
     Raises:
