@@ -138,3 +138,13 @@ def reason(error: OSError, file: Path) -> str:
     if file.is_symlink():
         return "it is a symbolic link, and none is followed inside a run folder"
     return error.strerror or str(error)
+
+
+def readable_size(size: int) -> str:
+    """Say bytes in the unit that suits them."""
+    number, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if number < 1000:
+            break
+        number, unit = number / 1000, larger
+    return f"{number:.3g} {unit}"

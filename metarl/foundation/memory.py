@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 from metarl.foundation.errors import ConfigError
+from metarl.foundation.files import readable_size
 
 _MEMINFO = Path("/proc/meminfo")
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
@@ -71,7 +72,7 @@ def require_room(needed: int, what: str, advice: str, device: str = "") -> None:
     free = free_on_card(device) if device else available_bytes()
     if free is None or needed <= free:
         return
-    size, left = _readable(needed), _readable(free)
+    size, left = readable_size(needed), readable_size(free)
     if device:
         raise ConfigError(
             f"{what} would take about {size} of the memory of device {device}, and {left} are free "
@@ -80,12 +81,3 @@ def require_room(needed: int, what: str, advice: str, device: str = "") -> None:
     raise ConfigError(
         f"{what} would take about {size} of memory, and {left} are free here; {advice}"
     )
-
-
-def _readable(count: int) -> str:
-    size, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB", "PB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.3g} {unit}"

@@ -10,11 +10,12 @@ from metarl.config.base import ExperimentConfig
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig, read_either
 from metarl.foundation.errors import ConfigError, RunFolderError
-from metarl.foundation.files import PARTIAL, read_json, write_whole
+from metarl.foundation.files import MEBIBYTE, PARTIAL, read_json, write_whole
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 EVALUATION_FILE = "evaluation.json"
+LARGEST_EVALUATION = 256 * MEBIBYTE
 LOCK_FILE = ".lock"
 CHECKPOINTS_FOLDER = "checkpoints"
 _CHECKPOINT = re.compile(r"iteration-(\d{6,16})")

@@ -12,9 +12,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def checked_workers(
-    wanted: int | str, tasks: int, memory: int = 0
-) -> tuple[int | str, str | None]:
+def checked_workers(wanted: int | str, tasks: int, memory: int = 0) -> tuple[int | str, str | None]:
     """Give the number of workers to start, and a note where it is not the number wanted.
 
     "ray" and the addresses of Ray clusters are given back as they are.

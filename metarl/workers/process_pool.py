@@ -7,7 +7,6 @@ since the last function that starts anew, from the same random streams: the numb
 import contextlib
 import multiprocessing
 import statistics
-import sys
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection
@@ -17,6 +16,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, Literal, TypeVar
 
 from metarl.foundation.errors import WorkerError
+from metarl.foundation.messages import say
 from metarl.foundation.stopwatch import PhaseSeconds, Profile
 from metarl.tasks.failed_episodes import FailedEpisode
 from metarl.tasks.single_environments import resident_bytes
@@ -39,11 +39,6 @@ _POLL_SECONDS = 0.5
 _CLOSE_SECONDS = 2.0
 
 
-def say(text: str) -> None:
-    """Tell the user of an event, on standard error."""
-    print(f"metarl: {text}", file=sys.stderr)
-
-
 @dataclass(frozen=True)
 class Supervision:
     """How a pool deals with the workers it loses."""
@@ -55,7 +50,7 @@ class Supervision:
     """The most workers to be replaced in the life of a pool."""
     memory: int = 0
     """Bytes above which a worker is replaced between two iterations; 0: no limit."""
-    report: Callable[[str], None] = say
+    report: Callable[[str], None] = lambda text: say(f"metarl: {text}")
     """Told of every worker replaced, and of every task left out."""
     report_episode: Callable[[FailedEpisode], None] = lambda episode: None
     """Told of every episode that failed and was left out."""
