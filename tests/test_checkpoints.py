@@ -9,9 +9,11 @@ import torch
 from safetensors.numpy import load_file
 
 from metarl.agent.protocol import AgentState, TrainingState
+from metarl.foundation import files
 from metarl.foundation.errors import RunFolderError
 from metarl.runs.checkpoints import KEPT, Checkpoints
 from metarl.runs.metrics import MetricsFile, read_metrics
+from metarl.runs.run_folder import CONFIG_FILE, require_no_run, sweep
 
 TEMPLATE = {"mean.weight": torch.zeros(2, 3), "log_std": torch.zeros(2)}
 
@@ -173,3 +175,33 @@ def test_a_damaged_record_in_the_middle_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     with pytest.raises(RunFolderError, match="line 2 is damaged"):
         read_metrics(tmp_path)
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path, monkeypatch):
+    file, write_new = tmp_path / "evaluation.json", files.write_new
+
+    def write_beside_another(partial, data):
+        write_new(partial, data)
+        if data == b"mine":
+            files.write_whole(file, b"theirs")
+            assert file.read_bytes() == b"theirs"
+
+    monkeypatch.setattr(files, "write_new", write_beside_another)
+    files.write_whole(file, b"mine")
+    assert file.read_bytes() == b"mine"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_a_killed_start_left_is_no_run_and_is_swept(tmp_path, monkeypatch):
+    def be_killed(partial, data):
+        partial.write_bytes(data[:2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "write_new", be_killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            files.write_whole(tmp_path / CONFIG_FILE, b"whole")
+    assert list(tmp_path.iterdir()) != []
+    require_no_run(tmp_path)
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []

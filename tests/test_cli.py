@@ -296,6 +296,7 @@ def test_a_resumed_run_keeps_its_configuration(capsys):
         (["--max-kl", "0.5"], "max_kl was 0.01 and is now 0.5"),
         (["--seed", "9"], "seed was 1 and is now 9"),
         (["--horizon", "9"], "horizon was 5 and is now 9"),
+        (["--agent", "reptile"], "agent was 'maml-trpo' and is now 'reptile'; start a new run"),
     ):
         resume = ["train", "navigation-2d", "--run-dir", "r", "--resume", *change]
         assert main(resume) == 2

@@ -131,3 +131,31 @@ def test_an_evaluation_that_a_card_cannot_hold_is_refused(tmp_path, monkeypatch,
         "horizon = 100 × 4 phases in 2 workers would take about 1."
     )
     assert "GB of the memory of device cpu, and 1 MB are free there; take fewer tasks" in line
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "statistics", "cache"),
+    [
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_inactive_file",
+        ),
+    ],
+)
+def test_what_a_container_keeps_of_files_is_free(
+    limit, used, statistics, cache, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_CONTROL_GROUPS", tmp_path)
+    (tmp_path / "memory").mkdir()
+    assert memory.available_bytes() is None
+    (tmp_path / limit).write_text("10000\n")
+    (tmp_path / used).write_text("9000\n")
+    assert memory.available_bytes() == 1000
+    (tmp_path / statistics).write_text(f"anon 2500\nactive_file 500\n{cache} 6000\n")
+    assert memory.available_bytes() == 7000
+    (tmp_path / limit).write_text("max\n")
+    assert memory.available_bytes() is None

@@ -5,12 +5,24 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
 from building import first_state, pool, run, tiny_config, without_times
-from shard_functions import add, add_and_die_once, ask_for_pid, begin, die, fail_everywhere
+from faulty_runs import listening
+from shard_functions import (
+    add,
+    add_and_die_once,
+    ask_for_pid,
+    begin,
+    die,
+    fail_everywhere,
+    give_what_cannot_travel,
+    hang_once,
+)
 
 from metarl.cli import main
 from metarl.experiments.build import build_experiment
@@ -137,6 +149,24 @@ def test_an_actor_that_dies_again_and_again_ends_the_run(connected, monkeypatch)
 
 
 @pytest.mark.fault(
+    39,
+    "an environment hangs in an actor of a Ray cluster",
+    "replaced after `--worker-timeout`, work repeated, same numbers",
+    group="cluster",
+)
+def test_an_actor_that_hangs_is_replaced_and_what_cannot_travel_is_named(connected, tmp_path):
+    heard, supervision = listening(timeout=1.0)
+    one = build_experiment(replace(CONFIG, tasks_per_batch=1))
+    with pool(one, connected.address, supervision) as workers:
+        assert workers.map(hang_once, str(tmp_path / "hung")) == [0]
+        assert "was lost (no reply to hang_once for 1 s)" in heard[0]
+        with pytest.raises(WorkerError, match=r"add or its arguments cannot be sent .*pickle"):
+            workers.map(add, threading.Lock())
+        with pytest.raises(WorkerError, match=r"Ray failed during give_what.*TypeError: .*pickle"):
+            workers.map(give_what_cannot_travel)
+
+
+@pytest.mark.fault(
     40,
     "a machine of a Ray cluster is lost",
     "the run goes on with those left; same numbers",
@@ -224,3 +254,10 @@ def test_other_versions_on_a_machine_are_refused(connected, monkeypatch):
 def test_other_words_are_no_workers():
     with pytest.raises(ConfigError, match="must be a number, ray, or the address"):
         checked_workers("many", 5)
+
+
+def test_ray_watches_over_memory_itself():
+    assert checked_workers("ray", 5, 0) == ("ray", None)
+    assert checked_workers(2, 5, 2**30) == (2, None)
+    with pytest.raises(ConfigError, match="worker_memory means nothing for workers on Ray"):
+        checked_workers("ray", 5, 2**30)

@@ -16,9 +16,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from metarl.cli import main
+from metarl.foundation.stopwatch import duration
 from metarl.reports.clip_returns import ClipReturns, write_clip_returns
 from metarl.reports.inline_figures import inline_svg
-from metarl.reports.summary import duration
 from metarl.reports.tables import most_rows, series_of, table_by_iteration
 from metarl.reports.video import write_clip
 
@@ -262,7 +262,8 @@ def test_long_tables_keep_their_ends(count):
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (0, "0.0 s"),
+        (0, "0 ms"),
+        (0.25, "250 ms"),
         (9.94, "9.9 s"),
         (59.6, "1 min 0 s"),
         (65, "1 min 5 s"),

@@ -3,8 +3,8 @@
 import pytest
 
 from metarl.foundation.errors import ConfigError, RunFolderError
-from metarl.foundation.files import MEBIBYTE
-from metarl.runs.shared_files import files_of_folder, is_shared, readable_size, select
+from metarl.foundation.files import MEBIBYTE, readable_size
+from metarl.runs.shared_files import files_of_folder, is_shared, select
 from metarl.runs.without_machine import (
     command_without_machine,
     config_without_machine,

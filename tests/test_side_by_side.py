@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -53,6 +55,34 @@ def test_one_that_fails_says_why_and_stops_no_other(tmp_path):
     assert found["c"] == f"its process ended by exit code 3; what it said: {jobs[2].log}"
     assert jobs[2].log.read_text() == "a traceback\n"
     assert found["d"] == ""
+
+
+def test_a_long_reason_is_cut_and_holds_up_nobody(tmp_path):
+    program = (
+        "import sys\n"
+        "from metarl.api.job_process import do_job\n"
+        "def work(line, interruptions): raise ValueError('é' * 2**17)\n"
+        "sys.exit(do_job(work))"
+    )
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        ) as process,
+    ):
+        try:
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            assert process.wait(timeout=60) == 1  # nobody reads until it has ended
+        finally:
+            process.kill()
+        said = process.stdout.read().decode()
+    assert said.startswith("ValueError: éé")
+    assert said.endswith("é …")
+    assert "é" * 2**17 in (tmp_path / "log").read_text()
 
 
 def test_an_interruption_lets_all_of_them_save_and_begins_no_other(tmp_path):

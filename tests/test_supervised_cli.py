@@ -144,6 +144,10 @@ def test_a_finished_run_goes_on_to_more_iterations(capsys):
         (["export", "r", "--task", "1"], "not of an environment"),
         (["check", "--preset", "sinusoid"], "sinusoid"),
         (["train", "--run-dir", "r", "--resume", "--seed", "9"], "seed was 1 and is now 9"),
+        (
+            ["train", "--run-dir", "r", "--resume", "--agent", "pretrained", "--iterations", "4"],
+            "agent was 'maml' and is now 'pretrained'",
+        ),
         (["train", "sinusoid", "--run-dir", "r"], "r exists already"),
     ],
 )

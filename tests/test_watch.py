@@ -70,7 +70,7 @@ def test_a_run_is_followed_from_before_its_first_record_to_its_end(tmp_path):
             "return before adaptation -37, return after adaptation -10",
             "1,500 env steps, 2,000 env steps/s, 250 ms an iteration",
             "newest checkpoint: iteration 2",
-            "time left: 9.25 s",
+            "time left: 9.2 s",
         ):
             assert part in words
     look = watcher.look()

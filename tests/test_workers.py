@@ -17,6 +17,7 @@ from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import WorkerError
 from metarl.training import train
 from metarl.workers.partition import partition
+from metarl.workers.process_pool import Supervision
 
 FAULTY = {"env_id": "faulty_environments:Faulty-v0", "horizon": 5}
 
@@ -188,3 +189,9 @@ def test_workers_die_with_their_parent(method, tmp_path):
     assert shared_memory() == before
     if method == "spawn":
         assert list(tmp_path.iterdir()) == []
+
+
+def test_an_event_that_nobody_can_be_told_ends_no_run(monkeypatch):
+    with open(os.devnull, "w") as gone:
+        monkeypatch.setattr(sys, "stderr", gone)
+    Supervision().report("worker 0 was killed")

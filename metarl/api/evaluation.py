@@ -165,8 +165,9 @@ def evaluate(
         output: the folder to write into; None: the run folder, if there is only one.
         seed: of the held-out tasks and their episodes.
         workers: worker processes; 0: none but this one. None: one for each core.
-        worker_timeout: seconds without a sign of life after which a worker is replaced.
-        worker_memory: MiB above which a worker is replaced.
+        worker_timeout: seconds without a sign of life, or on Ray a reply, after which a worker is
+            replaced.
+        worker_memory: MiB above which a worker is replaced; not on Ray, which has its own.
         progress: a function that is told what is done, and how many of how many tasks are; False:
             nothing is shown. None: a line in a notebook.
 
@@ -197,10 +198,11 @@ def evaluate(
     if learning_rates is not None:
         contenders = _with_learning_rates(contenders, tuple(learning_rates))
     folder = output_folder(folders, output) if save else None
-    count, note = checked_workers(usable_cores() if workers is None else workers, config.test_tasks)
+    supervision = supervise("metarl evaluate", folders[0], worker_timeout, worker_memory)
+    wanted = usable_cores() if workers is None else workers
+    count, note = checked_workers(wanted, config.test_tasks, supervision.memory)
     if note:
         say(f"metarl evaluate: {note}")
-    supervision = supervise("metarl evaluate", folders[0], worker_timeout, worker_memory)
     with failures_kept(folders[0]):
         evaluations = evaluate_contenders(
             contenders,

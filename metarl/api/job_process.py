@@ -13,11 +13,14 @@ from collections.abc import Callable
 from metarl.foundation.errors import MetarlError
 from metarl.runs.interruptions import Interrupted, Interruptions
 
+_LONGEST_REASON = 16 * 1024
+"""In bytes; a pipe that nobody reads yet takes 64 KiB before it blocks."""
+
 
 def do_job(work: Callable[[bytes, Interruptions], None]) -> int:
     """Do what a line of standard input asks for; give the exit code.
 
-    Standard output gets the reason, if it fails.
+    Standard output gets the reason, if it fails; of a long one the beginning.
 
     Args:
         work: is given the line; signals raise Interrupted where it allows them to.
@@ -38,9 +41,17 @@ def do_job(work: Callable[[bytes, Interruptions], None]) -> int:
         except Exception as error:
             traceback.print_exc()
             known = isinstance(error, MetarlError)
-            os.write(answer, (str(error) if known else f"{type(error).__name__}: {error}").encode())
+            os.write(answer, _cut(str(error) if known else f"{type(error).__name__}: {error}"))
             return 1
     return 0
+
+
+def _cut(reason: str) -> bytes:
+    """Give what an unread pipe has room for; the log has all."""
+    data = reason.encode()
+    if len(data) <= _LONGEST_REASON:
+        return data
+    return f"{data[:_LONGEST_REASON].decode(errors='ignore')} …".encode()
 
 
 def _end_with_parent() -> None:

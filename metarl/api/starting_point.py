@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from metarl.config.base import ExperimentConfig, with_settings
+from metarl.config.base import ExperimentConfig, refuse_changes, with_settings
 from metarl.config.fields import read_fields
 from metarl.config.plugins import load_agent, load_preset, load_problem, preset_names
 from metarl.config.reinforcement import Config, environment_name
@@ -72,7 +72,8 @@ def starting_point(
         resume: whether a run is to go on.
 
     Raises:
-        ConfigError: nothing is named, or something that does not exist or does not fit.
+        ConfigError: nothing is named, or something that does not exist or does not fit, such as
+            another agent than that of the run to go on with.
 
     """
     guesses: list[Guess] = []
@@ -85,6 +86,7 @@ def starting_point(
     if resume:
         run_dir = run_dir or Path("runs") / _run_name(preset, env_id, agent)
         config = read_config(run_dir)
+        refuse_changes(config, changed(config, {"agent": agent or config.agent}))
     elif preset:
         config = load_preset(preset)
     elif env_id:

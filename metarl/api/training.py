@@ -43,13 +43,14 @@ def train(
         resume: go on with the run in the run folder, from its newest checkpoint.
         progress: a function that is called with each iteration's metrics; False: nothing is shown.
             None: a bar on a terminal and a line in a notebook; True: lines elsewhere as well.
-        agent: who learns, of `metarl.agents()`; None: as the preset says.
+        agent: who learns, of `metarl.agents()`; None: as the preset says, or the run to resume.
         env_id: the environment, as package:namespace/Name-v0.
         tensorboard: write TensorBoard events beside metrics.jsonl.
         wandb: a project of Weights & Biases to log to as well; empty: none.
         worker_timeout: seconds without a sign of life after which a worker is replaced; 0: at
-            least 60, and more where an iteration takes long.
+            least 60, and more where an iteration takes long. On Ray, without a reply.
         worker_memory: MiB above which a worker is replaced between two iterations; 0: no limit.
+            Not on Ray, which has its own.
         fields: fields of the preset and settings of the agent, by name, as `iterations=40`.
 
     Raises:

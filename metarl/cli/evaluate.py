@@ -86,9 +86,9 @@ class EvaluateArguments:
     depend on it, and a supervised problem needs none."""
     worker_timeout: float = 0.0
     """Seconds without a sign of life after which a worker is replaced; 0: at least 60, and more
-    where an iteration takes long."""
+    where an iteration takes long. On Ray the only sign is a reply, and the first is waited for."""
     worker_memory: int = 0
-    """MiB above which a worker is replaced between two iterations; 0: no limit."""
+    """MiB above which a worker is replaced between two iterations; 0: no limit. Ray has its own."""
     json: bool = False
     """Print JSON."""
 

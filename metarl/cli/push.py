@@ -82,7 +82,7 @@ def run(argv: list[str]) -> int:
 
 def _tell(upload: Any, are: str) -> None:
     """Say what is uploaded and what stays, with sizes."""
-    from metarl.runs.shared_files import readable_size
+    from metarl.foundation.files import readable_size
 
     print(f"{_total(upload.files)} {are} uploaded to {upload.address}:")
     for name, size in upload.files.items():
@@ -95,7 +95,7 @@ def _tell(upload: Any, are: str) -> None:
 
 
 def _total(files: Mapping[str, int]) -> str:
-    from metarl.runs.shared_files import readable_size
+    from metarl.foundation.files import readable_size
 
     count = len(files)
     return f"{count} file{'s' * (count != 1)} of {readable_size(sum(files.values()))}"

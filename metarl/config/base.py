@@ -122,6 +122,9 @@ class ExperimentConfig:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
 
+WORDS = frozenset({"description", "source", "published"})
+"""Fields of a run that only say something of it."""
+
 C = TypeVar("C", bound=ExperimentConfig)
 
 

@@ -143,8 +143,8 @@ class ProblemExperiment:
 
     @property
     def about(self) -> dict[str, str]:
-        """What a checkpoint says that it is of: nothing that is compared."""
-        return {}
+        """What a checkpoint says that it is of."""
+        return {"agent": self.config.agent, "problem": self.config.problem}
 
     @property
     def packages(self) -> list[str]:

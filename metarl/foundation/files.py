@@ -7,6 +7,7 @@ expects, and no symbolic link in a folder is followed, neither to read nor to wr
 import contextlib
 import json
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,9 +90,9 @@ def write_whole(file: Path, data: bytes) -> None:
         RunFolderError: it cannot be written; the old one is untouched.
 
     """
-    partial = file.with_name(file.name + PARTIAL)
+    # Another process may write the same file; each has a partial file of its own.
+    partial = file.with_name(f"{file.name}.{secrets.token_hex(8)}{PARTIAL}")
     try:
-        partial.unlink(missing_ok=True)
         try:
             write_new(partial, data)
             partial.replace(file)
@@ -137,3 +138,13 @@ def reason(error: OSError, file: Path) -> str:
     if file.is_symlink():
         return "it is a symbolic link, and none is followed inside a run folder"
     return error.strerror or str(error)
+
+
+def readable_size(size: int) -> str:
+    """Say bytes in the unit that suits them."""
+    number, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if number < 1000:
+            break
+        number, unit = number / 1000, larger
+    return f"{number:.3g} {unit}"

@@ -4,16 +4,21 @@ import contextlib
 from pathlib import Path
 
 from metarl.foundation.errors import ConfigError
+from metarl.foundation.files import readable_size
 
 _MEMINFO = Path("/proc/meminfo")
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _LIMITS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_inactive_file",
     ),
 )
-"""Of a container, and what is used of it: in the second version of control groups, in the first."""
+"""Of a container, what is used of it, and where stands what of that the kernel takes back at need:
+in the second version of control groups, in the first."""
 
 
 def available_bytes() -> int | None:
@@ -23,10 +28,21 @@ def available_bytes() -> int | None:
         lines = _MEMINFO.read_text().splitlines()
         line = next(line for line in lines if line.startswith("MemAvailable:"))
         found.append(int(line.split()[1]) * 1024)
-    for limit, used in _LIMITS:
+    for limit, used, statistics, cache in _LIMITS:
         with contextlib.suppress(OSError, ValueError):  # without a limit the file says max
-            found.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
+            found.append(_number(limit) - _number(used) + _statistic(statistics, cache))
     return min(found) if found else None
+
+
+def _number(file: str) -> int:
+    return int((_CONTROL_GROUPS / file).read_text())
+
+
+def _statistic(file: str, name: str) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        lines = (_CONTROL_GROUPS / file).read_text().splitlines()
+        return int(dict(line.split() for line in lines).get(name, 0))
+    return 0
 
 
 def free_on_card(device: str) -> int | None:
@@ -56,7 +72,7 @@ def require_room(needed: int, what: str, advice: str, device: str = "") -> None:
     free = free_on_card(device) if device else available_bytes()
     if free is None or needed <= free:
         return
-    size, left = _readable(needed), _readable(free)
+    size, left = readable_size(needed), readable_size(free)
     if device:
         raise ConfigError(
             f"{what} would take about {size} of the memory of device {device}, and {left} are free "
@@ -65,12 +81,3 @@ def require_room(needed: int, what: str, advice: str, device: str = "") -> None:
     raise ConfigError(
         f"{what} would take about {size} of memory, and {left} are free here; {advice}"
     )
-
-
-def _readable(count: int) -> str:
-    size, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB", "PB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.3g} {unit}"

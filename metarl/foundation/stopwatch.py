@@ -63,3 +63,26 @@ class Profile:
         """Give the seconds of each phase and start again from 0."""
         taken, self._seconds = self._seconds, defaultdict(float)
         return dict(taken)
+
+
+def duration(seconds: float) -> str:
+    """Give a time in its two largest units.
+
+    Less than ten seconds have a digit after the point, less than one are milliseconds.
+
+    Args:
+        seconds: not negative.
+
+    """
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days} d {hour} h"
+    if hours:
+        return f"{hours} h {minute} min"
+    return f"{minute} min {second} s" if minutes else f"{second} s"

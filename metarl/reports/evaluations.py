@@ -12,11 +12,11 @@ from metarl.config.supervised import SupervisedConfig
 from metarl.experiments.curves import GRADIENT_STEP, AdaptationCurve, SuccessCurve, TrialReturn
 from metarl.experiments.problem_evaluation import describe_shots
 from metarl.foundation.errors import RunFolderError
-from metarl.foundation.files import MEBIBYTE, read_json
+from metarl.foundation.files import read_json
 from metarl.reports.figures import Panel
+from metarl.runs.run_folder import LARGEST_EVALUATION
 from metarl.tasks.distribution import describe_range
 
-_LARGEST_EVALUATION = 256 * MEBIBYTE
 _RETURN = "mean return"
 
 
@@ -55,7 +55,7 @@ def read_evaluation(file: Path) -> Evaluation:
         RunFolderError: it cannot be read, or is no evaluation.
 
     """
-    found = read_json(file, _LARGEST_EVALUATION)
+    found = read_json(file, LARGEST_EVALUATION)
     try:
         return _of_measures(found) if "measure" in found else _of_returns(found, range_of(file))
     except Exception as error:  # what somebody else wrote may break its reader anywhere

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from metarl.config.comparability import unit_of
 from metarl.config.supervised import SupervisedConfig
+from metarl.foundation.stopwatch import duration
 from metarl.reports.text_curves import text_curve
 from metarl.runs.metrics import Record
 from metarl.runs.watched_run import Look
@@ -118,9 +119,9 @@ def _numbers(look: Look) -> list[str]:
     lines.append(f"newest checkpoint: {saved}")
     if look.stage in ("training", "elsewhere"):
         if look.silence is not None:
-            lines.append(f"newest record: {_duration(look.silence)} ago")
+            lines.append(f"newest record: {duration(look.silence)} ago")
         if look.records:
-            lines.append(f"time left: {_duration(_seconds_left(look))}")
+            lines.append(f"time left: {duration(_seconds_left(look))}")
     if look.stage == "stopped":
         lines.append(f"go on with: metarl train --run-dir {look.run_dir} --resume")
     if look.stage == "complete":
@@ -146,7 +147,7 @@ def _success(look: Look) -> list[tuple[str, str]]:
 
 def _speed(records: Sequence[Record]) -> str:
     """Say environment steps in all and per second, and seconds of an iteration."""
-    text = f"{_duration(_seconds(records))} an iteration"
+    text = f"{duration(_seconds(records))} an iteration"
     steps = [record["env_steps"] for record in records if "env_steps" in record]
     if not steps:
         return text
@@ -164,13 +165,3 @@ def _seconds(records: Sequence[Record]) -> float:
 
 def _seconds_left(look: Look) -> float:
     return _seconds(look.records) * max(0, (look.expected_iterations or 0) - look.iteration)
-
-
-def _duration(seconds: float) -> str:
-    """Say a time in the unit that suits it."""
-    if seconds < 1:
-        return f"{1000 * seconds:.0f} ms"
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

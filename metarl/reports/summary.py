@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from metarl.foundation.stopwatch import duration
 from metarl.reports.run_contents import Run
 from metarl.reports.sections import EvaluatedTasks, Row
 
@@ -92,22 +93,3 @@ def how_long(run: Run) -> HowLong:
     """Say what a run took."""
     steps = run.records[-1].get("env_steps") if run.records and not run.of_problem else None
     return HowLong(run, "" if steps is None else f"{steps:,}", duration(run.seconds))
-
-
-def duration(seconds: float) -> str:
-    """Give a time in its two largest units; less than ten seconds with a digit after the point.
-
-    Args:
-        seconds: not negative.
-
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    if days:
-        return f"{days} d {hour} h"
-    if hours:
-        return f"{hours} h {minute} min"
-    return f"{minute} min {second} s" if minutes else f"{second} s"

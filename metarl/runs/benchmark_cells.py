@@ -6,22 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from metarl.config.base import ExperimentConfig, forbidden_changes
+from metarl.config.base import WORDS, ExperimentConfig, forbidden_changes
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
 from metarl.experiments.environment_experiment import TRAINING_RANGE
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import MEBIBYTE, read_json
 from metarl.runs.metrics import read_metrics
-from metarl.runs.run_folder import CONFIG_FILE, METRICS_FILE, evaluation_file, read_config
+from metarl.runs.run_folder import (
+    CONFIG_FILE,
+    LARGEST_EVALUATION,
+    METRICS_FILE,
+    evaluation_file,
+    read_config,
+)
 
 PROTOCOL = "protocol"
 """Where the record of an evaluation says what the benchmark asked for."""
-_LARGEST_EVALUATION = 256 * MEBIBYTE
 _LONGEST_RECORD = MEBIBYTE
 _WAY_OUT = "give the agent another name, or choose another --output"
-_WORDS = ("description", "source", "published")
-"""Fields of a run that only say something of it."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +139,14 @@ def state_of(cell: Cell) -> CellState:
 
 def _as_recorded(wanted: Config, recorded: ExperimentConfig) -> Config:
     """Give a configuration as JSON gives it back, where lists are not tuples, in the same words."""
-    words = {name: getattr(recorded, name) for name in _WORDS}
+    words = {name: getattr(recorded, name) for name in WORDS}
     read: Config = read_fields(Config, {**json.loads(wanted.to_json()), **words}, "suite")
     return read
 
 
 def _is_evaluated(cell: Cell) -> bool:
     try:
-        found = read_json(cell.evaluation, _LARGEST_EVALUATION)
+        found = read_json(cell.evaluation, LARGEST_EVALUATION)
     except RunFolderError:  # it is made anew
         return False
     return isinstance(found, dict) and found.get(PROTOCOL) == cell.protocol

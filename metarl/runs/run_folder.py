@@ -10,16 +10,15 @@ from metarl.config.base import ExperimentConfig
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig, read_either
 from metarl.foundation.errors import ConfigError, RunFolderError
-from metarl.foundation.files import PARTIAL, read_json, write_whole
+from metarl.foundation.files import MEBIBYTE, PARTIAL, read_json, write_whole
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 EVALUATION_FILE = "evaluation.json"
+LARGEST_EVALUATION = 256 * MEBIBYTE
 LOCK_FILE = ".lock"
 CHECKPOINTS_FOLDER = "checkpoints"
-_PARTIAL_FILES = (CONFIG_FILE + PARTIAL, METRICS_FILE + PARTIAL)
 _CHECKPOINT = re.compile(r"iteration-(\d{6,16})")
-_LEFT_BEHIND = {LOCK_FILE, *_PARTIAL_FILES}
 
 
 def require_no_run(path: Path) -> None:
@@ -31,7 +30,8 @@ def require_no_run(path: Path) -> None:
     """
     try:
         taken = path.exists() and (
-            not path.is_dir() or any(it.name not in _LEFT_BEHIND for it in path.iterdir())
+            not path.is_dir()
+            or any(not (it.name == LOCK_FILE or _is_partial(it)) for it in path.iterdir())
         )
     except OSError as error:
         raise RunFolderError(f"cannot make the run folder {path}: {error.strerror}") from error
@@ -57,9 +57,14 @@ def make_run_folder(path: Path) -> None:
 
 def sweep(path: Path) -> None:
     """Remove what a killed process left half-written."""
-    for name in _PARTIAL_FILES:
+    for leftover in filter(_is_partial, path.glob(f"*{PARTIAL}")):
         with contextlib.suppress(OSError):  # a leftover does no harm
-            (path / name).unlink(missing_ok=True)
+            leftover.unlink(missing_ok=True)
+
+
+def _is_partial(file: Path) -> bool:
+    """Tell whether it is half of what the one process that trains writes."""
+    return file.name.startswith((CONFIG_FILE, METRICS_FILE)) and file.name.endswith(PARTIAL)
 
 
 def write_config(path: Path, config: ExperimentConfig) -> None:

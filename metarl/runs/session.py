@@ -87,7 +87,9 @@ def run_session(
         require_wandb()
     with interruptions.allowed():
         experiment = build_experiment(config)
-        workers, note = checked_workers(options.workers, config.tasks_per_batch)
+        workers, note = checked_workers(
+            options.workers, config.tasks_per_batch, options.supervision.memory
+        )
         experiment.require_memory(workers)
         beginning = experiment.first_state()
     if not experiment.agent.family.collects_in_shards:

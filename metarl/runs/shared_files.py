@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from metarl.foundation.errors import RunFolderError
-from metarl.foundation.files import MEBIBYTE
+from metarl.foundation.files import MEBIBYTE, readable_size
 from metarl.runs.run_folder import CHECKPOINTS_FOLDER, CONFIG_FILE
 
 PARTS_OF_CHECKPOINT = ("manifest.json", "state.json", "parameters.safetensors")
@@ -126,16 +126,6 @@ def select(
 def holds_run(names: Collection[str]) -> bool:
     """Say whether files are those of a run."""
     return CONFIG_FILE in names and any(_CHECKPOINT.fullmatch(name) for name in names)
-
-
-def readable_size(size: int) -> str:
-    """Say bytes in the unit that suits them."""
-    number, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB"):
-        if number < 1000:
-            break
-        number, unit = number / 1000, larger
-    return f"{number:.3g} {unit}"
 
 
 def _kind_of(name: str) -> _Kind | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from metarl.config.base import ExperimentConfig
+from metarl.config.base import WORDS, ExperimentConfig
 from metarl.config.search_space import Choices, Space, Span, Variation
 from metarl.config.supervised import SupervisedConfig, read_either
 from metarl.foundation.errors import ConfigError, RunFolderError
@@ -21,8 +21,6 @@ _FORMAT = 1
 _PROPOSES = "optuna"
 _MEASURES = {"maximise": "post_adaptation_return", "minimise": "post_adaptation_loss"}
 _BUDGET = {"iterations", "env_steps"}
-_WORDS = {"description", "source", "published"}
-"""Fields of a run that only say something of it."""
 _RULES = ("seeds", "prune", "score_window")
 
 
@@ -167,7 +165,7 @@ def _differences(recorded: TuningPlan, plan: TuningPlan) -> list[str]:
     before, now = ({name: getattr(it, name) for name in _RULES} for it in (recorded, plan))
     found += _changes("{} was {} and is now {}", before, now)
     as_recorded = read_either(json.loads(plan.config.to_json()), "plan")
-    free = (plan.config.may_change_on_resume - _BUDGET) | _WORDS | set(plan.space)
+    free = (plan.config.may_change_on_resume - _BUDGET) | WORDS | set(plan.space)
     before, now = (
         {name: value for name, value in config.flat().items() if name not in free}
         for config in (recorded.config, as_recorded)

@@ -12,19 +12,30 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def checked_workers(wanted: int | str, tasks: int) -> tuple[int | str, str | None]:
+def checked_workers(wanted: int | str, tasks: int, memory: int = 0) -> tuple[int | str, str | None]:
     """Give the number of workers to start, and a note where it is not the number wanted.
 
     "ray" and the addresses of Ray clusters are given back as they are.
 
+    Args:
+        wanted: processes, "ray", or the address of a Ray cluster.
+        tasks: that there are at a time.
+        memory: bytes above which a worker is to be replaced; 0: no limit.
+
     Raises:
-        ConfigError: fewer than none, or neither a number nor an address.
+        ConfigError: fewer than none, or neither a number nor an address; or a limit on memory that
+            nobody watches over.
 
     """
     if isinstance(wanted, str):
         if wanted not in ("ray", "auto") and ":" not in wanted:
             raise ConfigError(
                 f"workers = {wanted!r} must be a number, ray, or the address of a Ray cluster"
+            )
+        if memory:
+            raise ConfigError(
+                "worker_memory means nothing for workers on Ray, which watches over the memory of "
+                "its machines itself: leave it away, and see RAY_memory_usage_threshold"
             )
         return wanted, None
     if wanted < 0:

@@ -111,11 +111,12 @@ class ProcessHandle:
         return not self.process.is_alive() and not self.pipe.poll()
 
     def kill(self) -> None:
-        """End it, with the processes it started."""
-        if self.process.is_alive():
+        """End it, with the processes it started, which may outlive it."""
+        # A dead worker's number may be another's by now, but not while its group has a process.
+        if self.process.is_alive() or not _exists(self.pid):
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
-            self.process.kill()
+        self.process.kill()
         self.process.join(_CLOSE_SECONDS)
 
     def release(self) -> None:
@@ -151,6 +152,14 @@ class ProcessHandle:
         said = self.output.text()
         text = f" in {where}" if where else ""
         return text + (f"\n\nThe worker's last lines of output:\n{said}" if said else "")
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
+    return True
 
 
 def _bound_transfers(pipe: Connection) -> None:

@@ -7,16 +7,16 @@ since the last function that starts anew, from the same random streams: the numb
 import contextlib
 import multiprocessing
 import statistics
-import sys
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Literal, TypeVar
 
 from metarl.foundation.errors import WorkerError
+from metarl.foundation.messages import say
 from metarl.foundation.stopwatch import PhaseSeconds, Profile
 from metarl.tasks.failed_episodes import FailedEpisode
 from metarl.tasks.single_environments import resident_bytes
@@ -26,6 +26,8 @@ from metarl.workers.shards import Reply, ShardSpec
 
 R = TypeVar("R")
 
+CONSTRUCTION = "the construction of its environments"
+"""What the first job of every worker is called."""
 RETRIES = 2
 """How often one job is given to a new worker after the loss of the one before."""
 FIRST_PATIENCE_SECONDS = 300.0
@@ -35,11 +37,6 @@ PATIENCE_FACTOR = 20
 _REMEMBERED = 50
 _POLL_SECONDS = 0.5
 _CLOSE_SECONDS = 2.0
-
-
-def say(text: str) -> None:
-    """Tell the user of an event, on standard error."""
-    print(f"metarl: {text}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Supervision:
     """The most workers to be replaced in the life of a pool."""
     memory: int = 0
     """Bytes above which a worker is replaced between two iterations; 0: no limit."""
-    report: Callable[[str], None] = say
+    report: Callable[[str], None] = lambda text: say(f"metarl: {text}")
     """Told of every worker replaced, and of every task left out."""
     report_episode: Callable[[FailedEpisode], None] = lambda episode: None
     """Told of every episode that failed and was left out."""
@@ -62,11 +59,29 @@ class Supervision:
     preload: tuple[str, ...] = ()
     """Modules that a fork server imports besides torch, once for all workers of this process."""
 
+    def patience(self, durations: Collection[float]) -> float | None:
+        """Give the seconds after which a worker counts as hanging; None: nothing is known.
+
+        Args:
+            durations: what such jobs took so far, in seconds.
+
+        """
+        if self.timeout > 0:
+            return self.timeout
+        if not durations:
+            return None
+        return max(LEAST_PATIENCE_SECONDS, PATIENCE_FACTOR * statistics.median(durations))
+
     def tell(self, reply: Reply) -> None:
         """Report the tasks that a reply left out."""
         for episode in reply.left_out:
             self.report(f"left out {episode.reason}")
             self.report_episode(episode)
+
+
+def remembered_durations() -> defaultdict[str, deque[float]]:
+    """Give room for the seconds that the newest jobs took, by their name."""
+    return defaultdict(lambda: deque(maxlen=_REMEMBERED))
 
 
 class ProcessPool:
@@ -91,9 +106,7 @@ class ProcessPool:
         self.count = len(specs)
         self._specs, self._names, self._supervision = specs, names, supervision
         self._profile = Profile()
-        self._durations: defaultdict[str, deque[float]] = defaultdict(
-            lambda: deque(maxlen=_REMEMBERED)
-        )
+        self._durations = remembered_durations()
         self._restarts = 0
         self._calls: list[bytes] = []
         """What was mapped since the last function that starts anew."""
@@ -101,7 +114,7 @@ class ProcessPool:
         try:
             for name, spec in zip(names, specs, strict=True):
                 self._workers.append(self._start(name, spec))
-            self._gather("the construction of its environments", [])
+            self._gather(CONSTRUCTION, [])
         except BaseException:
             self._end()
             raise
@@ -194,19 +207,16 @@ class ProcessPool:
 
     def _require_life(self, number: int, job: str, calls: list[bytes]) -> None:
         """Replace a worker that has been silent for too long."""
-        worker, patience = self._workers[number], self._patience(job)
+        worker = self._workers[number]
+        # One that was replaced is built, and repeats what came before the job.
+        patience = self._patience(job if worker.ready and not worker.jobs else CONSTRUCTION)
         if worker.silent_for() > patience:
             worker.stack()
             self._replace(number, job, calls, f"gave no sign of life for {patience:.0f} s")
 
     def _patience(self, job: str) -> float:
-        if self._supervision.timeout > 0:
-            return self._supervision.timeout
-        if not self._durations[job]:
-            return FIRST_PATIENCE_SECONDS
-        return max(
-            LEAST_PATIENCE_SECONDS, PATIENCE_FACTOR * statistics.median(self._durations[job])
-        )
+        durations = self._durations[job]
+        return self._supervision.patience(durations) or FIRST_PATIENCE_SECONDS
 
     def _replace(self, number: int, job: str, calls: list[bytes], how: str) -> None:
         """Start a worker again and have it do `calls`.

@@ -18,7 +18,13 @@ from metarl.foundation.errors import ConfigError, WorkerError
 from metarl.foundation.stopwatch import PhaseSeconds, Profile
 from metarl.workers.partition import cut, worker_name
 from metarl.workers.process_main import CHILD_ENVIRONMENT, Failure
-from metarl.workers.process_pool import Supervision, failure_of
+from metarl.workers.process_pool import (
+    CONSTRUCTION,
+    FIRST_PATIENCE_SECONDS,
+    Supervision,
+    failure_of,
+    remembered_durations,
+)
 from metarl.workers.ray_resources import gpus_of_worker, on_own_card, room_for_workers
 from metarl.workers.shards import Reply, ShardSpec
 
@@ -27,7 +33,13 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 try:
     import ray
-    from ray.exceptions import ObjectLostError, RayActorError
+    from ray.exceptions import (
+        GetTimeoutError,
+        ObjectLostError,
+        RayActorError,
+        RayError,
+        RayTaskError,
+    )
 except ModuleNotFoundError as error:
     if error.name != "ray":
         raise
@@ -97,11 +109,12 @@ class RayWorkers:
     Args:
         spec: what all shards have in common, with the task indices of the whole meta-batch.
         address: "ray", or the address of a cluster ("10.0.0.1:6379", "ray://10.0.0.1:10001").
-        supervision: what to do about lost workers; Ray itself watches over memory and time.
+        supervision: what to do about lost workers; Ray itself watches over memory, and its actors
+            give no sign of life but their replies.
 
     Raises:
         ConfigError: there is no cluster at the address, or it has no GPU where one is wanted.
-        WorkerError: an actor could not build its shard.
+        WorkerError: an actor could not build its shard, or Ray failed.
 
     """
 
@@ -111,10 +124,11 @@ class RayWorkers:
         if self._connected_here:
             _connect(address)
         self._profile = Profile()
+        self._durations = remembered_durations()
         self._calls: list[Any] = []
         """What was mapped since the last function that starts anew, in Ray's object store."""
         self._actors: list[Any] = []
-        try:
+        with self._closed_by_errors(CONSTRUCTION):
             self._gpus = gpus_of_worker(spec.config)
             room = room_for_workers(ray.nodes(), self._gpus)
             if self._gpus and not room:
@@ -129,35 +143,37 @@ class RayWorkers:
             self._actors = [_start(spec, 1, self._gpus) for spec in self._specs]
             builds = [actor.build.remote() for actor in self._actors]
             for worker, build in enumerate(builds):
-                self._receive(worker, build, [])
-        except BaseException:
-            self.close()
-            raise
+                self._receive(worker, build, CONSTRUCTION, [])
 
     def map(self, function: Callable[..., list[R]], *args: Any) -> list[R]:
         """Run `function(shard, *args)` in every actor at once.
 
         Raises:
-            WorkerError: the function raised, or an actor was lost again and again. The pool cannot
-                be used any more.
+            WorkerError: the function raised, an actor was lost again and again, or Ray failed. The
+                pool cannot be used any more, unless what was to be sent cannot be pickled.
 
         """
         started = time.perf_counter()
+        job = function.__name__
         try:
-            if getattr(function, "starts_anew", False):
-                self._calls.clear()
             # A stored call reaches each machine once, however many actors it has.
             call = ray.put((function, args))
+        except TypeError as error:
+            raise WorkerError(
+                f"{job} or its arguments cannot be sent to workers: {error.__cause__ or error}"
+            ) from error
+        with self._closed_by_errors(job):
+            if getattr(function, "starts_anew", False):
+                self._calls.clear()
             replies = [actor.run.remote(call) for actor in self._actors]
             results: list[Reply] = [
-                self._receive(worker, reply, [*self._calls, call])
+                self._receive(worker, reply, job, [*self._calls, call])
                 for worker, reply in enumerate(replies)
             ]
             self._calls.append(call)
-        except BaseException:
-            self.close()
-            raise
-        self._profile.add(time.perf_counter() - started, [reply.phases for reply in results])
+        seconds = time.perf_counter() - started
+        self._durations[job].append(seconds)
+        self._profile.add(seconds, [reply.phases for reply in results])
         for reply in results:
             self._supervision.tell(reply)
         return [result for reply in results for result in reply.results]
@@ -176,26 +192,52 @@ class RayWorkers:
             ray.shutdown()
             self._connected_here = False
 
-    def _receive(self, worker: int, reply: Any, calls: list[Any]) -> Any:
-        """Wait for a worker's reply; replace the worker when it was lost and repeat its calls."""
+    @contextlib.contextmanager
+    def _closed_by_errors(self, job: str) -> Iterator[None]:
+        """End the actors after an error; tell Ray's own as one of ours."""
+        try:
+            yield
+        except RayError as error:
+            self.close()
+            raise WorkerError(
+                f"Ray failed during {job}: {_in_a_line(error)}; look after the cluster, then "
+                "continue the run with --resume"
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _receive(self, worker: int, reply: Any, job: str, calls: list[Any]) -> Any:
+        """Wait for a worker's reply to `job`; replace the worker when it was lost or hangs.
+
+        Args:
+            worker: its number.
+            reply: that is waited for.
+            job: what to call it.
+            calls: what a new worker has to do for that reply; empty: to be built.
+
+        """
+        patience = self._supervision.patience(self._durations[job])
+        for_new = patience and FIRST_PATIENCE_SECONDS + patience * len(calls)
+        if not calls:
+            patience = for_new
         for _ in range(_REPLACEMENTS + 1):
             try:
-                result = ray.get(reply)
-            except (RayActorError, ObjectLostError) as error:
-                lost = error
-                reason = str(error).partition("\n")[0]
+                result = ray.get(reply, timeout=patience)
+            except (RayActorError, ObjectLostError, GetTimeoutError) as error:
+                hangs = isinstance(error, GetTimeoutError)
+                reason = f"no reply to {job} for {patience:.0f} s" if hangs else _in_a_line(error)
                 self._supervision.report(
                     f"{self._name(worker)} was lost ({reason}); replaced, its work is repeated"
                 )
-                reply = self._replace(worker, calls)
+                reply, patience = self._replace(worker, calls), for_new
                 continue
             if isinstance(result, Failure):
                 raise failure_of(self._name(worker), result)
             return result
         raise WorkerError(
             f"{self._name(worker)} was lost {_REPLACEMENTS + 1} times in a row, the last time: "
-            f"{str(lost).partition(chr(10))[0]}; look after the cluster, then continue the run "
-            "with --resume"
+            f"{reason}; look after the cluster, then continue the run with --resume"
         )
 
     def _replace(self, worker: int, calls: list[Any]) -> Any:
@@ -216,6 +258,12 @@ class RayWorkers:
 
     def _name(self, worker: int) -> str:
         return worker_name(worker, self._specs[worker].task_indices)
+
+
+def _in_a_line(error: RayError) -> str:
+    if isinstance(error, RayTaskError):  # which tells a whole traceback
+        return f"{type(error.cause).__name__}: {error.cause}"
+    return str(error).partition("\n")[0]
 
 
 def package_versions() -> dict[str, str]:

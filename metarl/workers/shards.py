@@ -5,6 +5,7 @@ give one result for each of its tasks, in task order.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ Rate = float | Vector | Mapping[str, float]
 name of parameters that move."""
 
 ATTEMPTS = 3
-"""How often an environment that fails is tried, where it is to be tried again."""
+"""How often a task whose environment fails is tried, where it is to be tried again."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -368,17 +369,18 @@ def on_own_tasks(
 
     """
     shard.left_out = []
-    attempts = 0
+    attempts = Counter[int]()
     while True:
         shard.begin(tasks, key, [episode.task_index for episode in shard.left_out])
         try:
             return collect()
         except TaskFailed as failure:
-            attempts += 1
+            index = failure.episode.task_index
+            attempts[index] += 1
             how = shard.config.on_env_error
             if how == "skip-task" and key[0] == Split.TEST:
                 how = "stop"  # an evaluation says something of all its tasks, or nothing
-            if how == "stop" or (how == "retry" and attempts == ATTEMPTS):
+            if how == "stop" or (how == "retry" and attempts[index] == ATTEMPTS):
                 raise
             if how == "skip-task":
                 shard.left_out.append(failure.episode)

@@ -119,6 +119,12 @@ def test_an_environment_that_fails_once_is_tried_again(tmp_path, undisturbed):
         run(always, 2)
 
 
+def test_attempts_are_counted_for_each_task_whoever_has_it(tmp_path):
+    each_once = replace(config_of("step", marker=str(tmp_path / "{task}")), on_env_error="retry")
+    assert statistics_of(each_once) == statistics_of(config_of())
+    assert len(list(tmp_path.iterdir())) == 3  # one shard, and three tasks above 0
+
+
 @pytest.mark.fault(
     5, "environment fails, with `--on-env-error skip-task`",
     "the task is left out of the iteration, counted in the metrics and said; "

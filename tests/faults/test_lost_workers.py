@@ -14,10 +14,13 @@ import pytest
 import torch
 from building import FORKED, build_experiment, pool, run
 from faulty_runs import assert_same, config_of, listening, shared_memory
-from shard_functions import add, ask_for_pid, begin, die
+from sessions import wait_for
+from shard_functions import add, ask_for_pid, begin, die, start_a_program
 
 from metarl.foundation.errors import WorkerError
 from metarl.tasks.single_environments import resident_bytes
+from metarl.workers import process_pool
+from metarl.workers.process_handle import ProcessHandle
 from metarl.workers.process_pool import Supervision
 
 pytestmark = pytest.mark.whole_runs
@@ -104,6 +107,38 @@ def test_a_new_worker_repeats_what_was_mapped_since_the_last_fresh_start():
         assert workers.map(add, 100) == [(111, index) for index in range(4)]
         with pytest.raises(WorkerError, match="was killed by SIGKILL"):
             workers.map(die)
+
+
+def test_a_new_worker_has_as_long_to_build_as_the_first_had(monkeypatch):
+    heard, supervision = listening()
+    monkeypatch.setattr(process_pool, "_POLL_SECONDS", 0.01)
+    with pool(build_experiment(config_of()), 2, supervision) as workers:
+        os.kill(workers.map(ask_for_pid)[0], signal.SIGKILL)
+        monkeypatch.setattr(ProcessHandle, "silent_for", lambda self: 0.0 if self.ready else 100.0)
+        assert len(workers.map(ask_for_pid)) == 4
+    (event,) = heard
+    assert "was killed by SIGKILL" in event
+
+
+@pytest.mark.fault(
+    2,
+    "a worker that has started programs dies, or is done",
+    "what it started ends with it",
+    group="workers",
+)
+def test_what_a_worker_has_started_ends_with_it():
+    _, supervision = listening()
+    with pool(build_experiment(config_of()), 2, supervision) as workers:
+        lost, *_, kept = workers.map(start_a_program)
+        os.kill(workers.map(ask_for_pid)[0], signal.SIGKILL)
+        workers.map(ask_for_pid)
+        wait_for(lambda: has_ended(lost), "the end of what the lost worker started")
+        assert not has_ended(kept)
+    wait_for(lambda: has_ended(kept), "the end of what the last worker started")
+
+
+def has_ended(pid):
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.fault(

@@ -96,6 +96,19 @@ def test_other_damage_of_a_problems_run_is_told_in_one_line(problem_dir, capsys)
     assert "must give by shots, and by agent, steps and as many measures" in error
 
 
+@pytest.mark.parametrize(
+    ("field", "own", "other"),
+    [("agent", "maml", "pretrained"), ("problem", "sinusoid", "metarl_envs.sinusoid:Sinusoid")],
+)
+def test_a_checkpoint_of_another_agent_or_problem_is_refused(
+    problem_dir, field, own, other, capsys
+):
+    file = problem_dir / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), field: other}))
+    assert main(["evaluate", str(problem_dir)]) == 2
+    assert f"it is of {field} {own!r}, not of {other!r}" in capsys.readouterr().err
+
+
 def test_damage_of_a_problems_evaluation_is_read_and_drawn_or_refused(problem_dir):
     file, outcomes = problem_dir / "evaluation.json", set()
     content = file.read_bytes()

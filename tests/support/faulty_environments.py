@@ -16,7 +16,8 @@ from gymnasium import spaces
 class Faulty(gym.Env):
     """Moves on a line; fails in the way and at the place it is told, for tasks above 0.
 
-    With the path of a marker it fails only once: when there is no such file yet.
+    With the path of a marker it fails only once: when there is no such file yet; `{task}` in it
+    stands for the task, so each fails once.
     """
 
     def __init__(self, fault="none", step=2, marker=""):
@@ -63,7 +64,7 @@ class Faulty(gym.Env):
         if not self.marker:
             return True
         try:
-            Path(self.marker).touch(exist_ok=False)
+            Path(self.marker.format(task=self.task[0])).touch(exist_ok=False)
         except FileExistsError:
             return False
         return True

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import threading
+import time
 from pathlib import Path
 
 from metarl.workers.shards import starts_anew
@@ -36,6 +39,22 @@ def add_and_die_once(shard, amount, marker):
         Path(marker).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return add(shard, amount)
+
+
+def hang_once(shard, marker):
+    if not Path(marker).exists():
+        Path(marker).touch()
+        time.sleep(3600)
+    return list(shard.task_indices)
+
+
+def give_what_cannot_travel(shard):
+    return [threading.Lock() for _ in shard.task_indices]
+
+
+def start_a_program(shard):
+    program = subprocess.Popen(["sleep", "600"])
+    return [program.pid for _ in shard.task_indices]
 
 
 def die(shard):
