@@ -164,6 +164,12 @@ def test_gittins_indices_are_exact_where_they_can_be_worked_out() -> None:
     assert index(0, 0, 3) == pytest.approx(13 / 22, abs=1e-4)
 
 
+def test_past_the_planned_trial_gittins_goes_by_posterior_means() -> None:
+    paid, failed = np.array([[3, 0], [9, 30], [200, 1]]), np.array([[0, 0], [30, 0], [0, 0]])
+    assert bandits.gittins(paid[:2], failed[:2], None, pulls=10).tolist() == [0, 1]
+    assert bandits.gittins(paid, failed, None, pulls=10).tolist() == [0, 1, 0]
+
+
 def test_the_likeliest_of_one_draw_is_thompson_sampling() -> None:
     paid, failed = np.random.default_rng(1).integers(0, 5, (2, 50, 4))
     keys = np.random.default_rng(2).random(50)
