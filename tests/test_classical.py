@@ -381,6 +381,10 @@ def test_an_agent_asked_for_where_it_does_not_fit_says_what_it_fits() -> None:
         build_experiment(config_of("bayes-optimal", GRID, env_kwargs={"size": 8}))
     with pytest.raises(ConfigError, match="at most 500 pulls; a trial here has 501"):
         build_experiment(config_of("gittins", BANDIT, test_adaptation_steps=500))
+    rich = {"low": [0.5] * 5, "high": [1.0] * 5}
+    for changes in ({"train_range": rich}, {"test_ranges": {"rich": rich}}):
+        with pytest.raises(ConfigError, match="the environment's own distribution; train_range or"):
+            build_experiment(config_of("bayes-optimal", BANDIT, **changes))
 
 
 @pytest.mark.parametrize(

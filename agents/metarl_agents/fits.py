@@ -27,6 +27,11 @@ def not_solvable(config: Config) -> str:
     """Say why the best plan is not to be had; empty: it is."""
     from metarl_agents import grid_search, optimal_bandits
 
+    if config.train_range or config.test_ranges:
+        return (
+            "the best plan is for tasks of the environment's own distribution; train_range or "
+            "test_ranges has others"
+        )
     if config.env_id == BANDIT:
         arms, pulls = int(config.env_kwargs.get("arms", 5)), trial_pulls(config)
         if pulls > 1000 or (
