@@ -89,6 +89,11 @@ class StableBaselines:
                 f"on_env_error = {config.on_env_error!r}: agent {config.agent} trains by "
                 "stable-baselines3, which can only stop where an environment fails"
             )
+        if _steps_of_a_task(config) * config.tasks_per_batch < 2:
+            raise ConfigError(
+                f"agent {config.agent} would learn from a single environment step in an iteration, "
+                "of which stable-baselines3 takes 2 at least; take more tasks, episodes or steps"
+            )
         require_perceptron(config)
         self._settings = settings
         self._config = config
@@ -163,7 +168,8 @@ class StableBaselines:
         steps = _steps_of_a_task(config)
         arguments: dict[str, Any] = {
             "n_steps": steps,
-            "batch_size": ceil(steps * config.tasks_per_batch / settings.minibatches),
+            # PPO refuses minibatches of one step.
+            "batch_size": max(2, ceil(steps * config.tasks_per_batch / settings.minibatches)),
             "learning_rate": settings.learning_rate,
             "gamma": config.discount,
             "gae_lambda": config.gae_lambda,
