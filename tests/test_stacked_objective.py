@@ -241,7 +241,7 @@ of so few steps, the curvature is nearly singular."""
         ("meta-sgd-trpo", WELL_CONDITIONED),
         ("promp", {"outer_steps": 3}),
         ("reptile", {}),
-        ("reptile", {"optimiser": "adam"}),
+        ("reptile", {"optimiser": "adam", "outer_learning_rate": 0.01}),
     ],
 )
 @pytest.mark.parametrize(("discrete", "steps"), [(False, 2), (True, 1)])

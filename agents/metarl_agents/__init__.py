@@ -5,7 +5,15 @@ Nothing here imports torch, so that help and errors come at once.
 
 from metarl.config.plugins import AgentSpec
 from metarl.config.settings import NoSettings, TrustRegionSettings
-from metarl_agents.fits import BANDIT, GRID, MDP, not_solvable, too_long_for_gittins
+from metarl_agents.fits import (
+    BANDIT,
+    GRID,
+    MDP,
+    not_solvable,
+    nothing_to_compare,
+    too_long_for_gittins,
+    without_second_derivatives,
+)
 from metarl_agents.pearl_settings import PearlSettings
 from metarl_agents.settings import (
     BebSettings,
@@ -43,6 +51,7 @@ E_MAML_TRPO = AgentSpec(
     settings=TrustRegionSettings,
     description="MAML that gives the episodes before adaptation credit for what comes after",
     source="Stadie et al. 2018 (arXiv 1803.01118)",
+    misfit=nothing_to_compare,
 )
 
 META_SGD_TRPO = AgentSpec(
@@ -71,6 +80,7 @@ REPTILE = AgentSpec(
     settings=ReptileSettings,
     description="moves towards the adapted parameters, without an outer gradient",
     source="Nichol, Achiam, Schulman 2018 (arXiv 1803.02999)",
+    misfit=without_second_derivatives,
 )
 
 MULTITASK = AgentSpec(
@@ -88,6 +98,7 @@ RL2 = AgentSpec(
     source="Duan et al. 2016 (arXiv 1611.02779), Wang et al. 2016 (arXiv 1611.05763)",
     family="memory",
     unit="episode",
+    misfit=without_second_derivatives,
 )
 
 VARIBAD = AgentSpec(
@@ -97,6 +108,7 @@ VARIBAD = AgentSpec(
     settings=VariBADSettings,
     description="a policy that sees a belief about its task, which a variational encoder learns",
     source="Zintgraf et al. 2020 (arXiv 1910.08348)",
+    misfit=without_second_derivatives,
 )
 
 PEARL = AgentSpec(
@@ -107,6 +119,7 @@ PEARL = AgentSpec(
     description="a policy told a sample of what its task may be; off-policy, by soft actor-critic",
     source="Rakelly et al. 2019 (arXiv 1903.08254)",
     defaults={"training_tasks": 100},
+    misfit=without_second_derivatives,
 )
 
 _PAPER = "baseline of Finn, Abbeel, Levine 2017, section 5.3"

@@ -185,9 +185,7 @@ class FiniteNumbers(VecEnvWrapper):
             self._begin(over, seen)
         return seen, rewards, over, infos
 
-    def _begin(
-        self, slots: Bool[np.ndarray, " slot"], seen: Float[np.ndarray, "slot obs"]
-    ) -> None:
+    def _begin(self, slots: Bool[np.ndarray, " slot"], seen: Float[np.ndarray, "slot obs"]) -> None:
         self._tasks = self.venv.get_attr("task")
         self._steps[slots] = 0
         self._check(seen, lambda step: f"the observation after step {step}")
