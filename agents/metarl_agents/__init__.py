@@ -39,7 +39,7 @@ MAML_TRPO = AgentSpec(
 )
 
 FOMAML_TRPO = AgentSpec(
-    entry_point="metarl_agents.fomaml_trpo:FomamlTrpo",
+    entry_point="metarl_agents.maml_trpo:MamlTrpo",
     settings=TrustRegionSettings,
     description="first-order MAML: the same without second derivatives",
     source="Finn, Abbeel, Levine 2017 (arXiv 1703.03400), section 5.2",
