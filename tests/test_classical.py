@@ -114,7 +114,6 @@ def test_draws_have_their_distributions() -> None:
 @pytest.mark.parametrize(
     ("method", "arms", "pulls", "published", "error"),
     [
-        (bandits.uniform, 5, 10, 5.0, 0.08),
         (bandits.greedy, 5, 10, 6.6, 0.08),
         (bandits.thompson, 5, 10, 5.7, 0.08),
         (bandits.thompson, 10, 10, 5.5, 0.08),
@@ -122,7 +121,6 @@ def test_draws_have_their_distributions() -> None:
         (partial(bandits.optimistic_thompson, draws=20), 10, 10, 6.2, 0.08),
         (partial(bandits.ucb1, exploration=0.1), 5, 10, 6.7, 0.08),
         (partial(bandits.gittins, pulls=10), 5, 10, 6.6, 0.08),
-        (bandits.uniform, 5, 100, 49.9, 0.45),
         (bandits.greedy, 5, 100, 74.8, 0.45),
         (bandits.thompson, 5, 100, 74.7, 0.45),
         (partial(bandits.epsilon_greedy, epsilon=0.02), 5, 100, 75.4, 0.45),
@@ -142,12 +140,6 @@ def test_greedy_goes_by_posterior_means_and_ties_go_to_the_first() -> None:
     paid, failed = np.array([[3, 1, 0], [1, 1, 0]]), np.array([[3, 0, 0], [1, 1, 0]])
     assert bandits.means(paid, failed).tolist() == [[1 / 2, 2 / 3, 1 / 2], [1 / 2, 1 / 2, 1 / 2]]
     assert bandits.greedy(paid, failed, None).tolist() == [1, 0]
-
-
-def test_uniform_choices_are_even() -> None:
-    nothing = np.zeros((5000, 5), dtype=np.int64)
-    chosen = bandits.uniform(nothing, nothing, np.random.default_rng(1).random(5000))
-    assert np.abs(np.bincount(chosen, minlength=5) - 1000).max() < 4 * np.sqrt(800)
 
 
 def test_gittins_indices_are_exact_where_they_can_be_worked_out() -> None:

@@ -84,13 +84,6 @@ def best_of(scores: Scores) -> Choices:
     return best
 
 
-def uniform(paid: Counts, failed: Counts, keys: Keys | None) -> Choices:
-    """Pull at random; without chance, the first arm."""
-    if keys is None:
-        return np.zeros(len(paid), dtype=np.int64)
-    return any_of(paid.shape[1], uniforms(keys, 1)[:, 0])
-
-
 def greedy(paid: Counts, failed: Counts, keys: Keys | None) -> Choices:
     """Pull the arm of the largest posterior mean."""
     return best_of(means(paid, failed))
