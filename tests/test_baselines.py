@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from building import adapted_parameters, tiny_config, without_times
+from building import adapted_parameters, run, tiny_config, without_times
 
 from metarl.agent.stable_baselines import from_stable_baselines, read_policy, to_stable_baselines
 from metarl.cli import main
@@ -133,6 +133,16 @@ def test_an_iteration_takes_as_many_steps_as_meta_training_and_tells_its_update(
     per_iteration = 3 * 2 * 5 * (config["adaptation_steps"] + 1)
     assert (first["env_steps"], second["env_steps"]) == (per_iteration, 2 * per_iteration)
     assert first["kl"] <= config["agent_settings"]["max_kl"] * 1.5
+
+
+def test_ppo_learns_from_fewer_steps_than_minibatches_and_not_from_a_single_one():
+    short = {"horizon": 2, "tasks_per_batch": 1, "episodes_per_task": 1, "adaptation_steps": 0}
+    settings = {"algorithm": "ppo", "epochs": 1}
+    config = tiny_config(agent="pretrained", agent_settings=settings, iterations=1, **short)
+    _, (record,) = run(config)
+    assert np.isfinite(record["value_loss"])
+    with pytest.raises(ConfigError, match="would learn from a single environment step"):
+        build_experiment(dataclasses.replace(config, horizon=1))
 
 
 def test_every_reset_draws_a_task_of_the_training_range_and_the_seed_decides_them():

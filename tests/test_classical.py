@@ -114,7 +114,6 @@ def test_draws_have_their_distributions() -> None:
 @pytest.mark.parametrize(
     ("method", "arms", "pulls", "published", "error"),
     [
-        (bandits.uniform, 5, 10, 5.0, 0.08),
         (bandits.greedy, 5, 10, 6.6, 0.08),
         (bandits.thompson, 5, 10, 5.7, 0.08),
         (bandits.thompson, 10, 10, 5.5, 0.08),
@@ -122,7 +121,6 @@ def test_draws_have_their_distributions() -> None:
         (partial(bandits.optimistic_thompson, draws=20), 10, 10, 6.2, 0.08),
         (partial(bandits.ucb1, exploration=0.1), 5, 10, 6.7, 0.08),
         (partial(bandits.gittins, pulls=10), 5, 10, 6.6, 0.08),
-        (bandits.uniform, 5, 100, 49.9, 0.45),
         (bandits.greedy, 5, 100, 74.8, 0.45),
         (bandits.thompson, 5, 100, 74.7, 0.45),
         (partial(bandits.epsilon_greedy, epsilon=0.02), 5, 100, 75.4, 0.45),
@@ -144,12 +142,6 @@ def test_greedy_goes_by_posterior_means_and_ties_go_to_the_first() -> None:
     assert bandits.greedy(paid, failed, None).tolist() == [1, 0]
 
 
-def test_uniform_choices_are_even() -> None:
-    nothing = np.zeros((5000, 5), dtype=np.int64)
-    chosen = bandits.uniform(nothing, nothing, np.random.default_rng(1).random(5000))
-    assert np.abs(np.bincount(chosen, minlength=5) - 1000).max() < 4 * np.sqrt(800)
-
-
 def test_gittins_indices_are_exact_where_they_can_be_worked_out() -> None:
     indices = bandits.gittins_indices(3)
 
@@ -162,6 +154,12 @@ def test_gittins_indices_are_exact_where_they_can_be_worked_out() -> None:
     assert index(0, 0, 2) == pytest.approx(5 / 9, abs=1e-6)
     # Three: 1/2 − λ + 1/2 (2/3 − λ + 2/3 (3/4 − λ) + 1/3 (1/2 − λ)⁺) = 0 at λ = 13/22.
     assert index(0, 0, 3) == pytest.approx(13 / 22, abs=1e-4)
+
+
+def test_past_the_planned_trial_gittins_goes_by_posterior_means() -> None:
+    paid, failed = np.array([[3, 0], [9, 30], [200, 1]]), np.array([[0, 0], [30, 0], [0, 0]])
+    assert bandits.gittins(paid[:2], failed[:2], None, pulls=10).tolist() == [0, 1]
+    assert bandits.gittins(paid, failed, None, pulls=10).tolist() == [0, 1, 0]
 
 
 def test_the_likeliest_of_one_draw_is_thompson_sampling() -> None:
@@ -375,6 +373,10 @@ def test_an_agent_asked_for_where_it_does_not_fit_says_what_it_fits() -> None:
         build_experiment(config_of("bayes-optimal", GRID, env_kwargs={"size": 8}))
     with pytest.raises(ConfigError, match="at most 500 pulls; a trial here has 501"):
         build_experiment(config_of("gittins", BANDIT, test_adaptation_steps=500))
+    rich = {"low": [0.5] * 5, "high": [1.0] * 5}
+    for changes in ({"train_range": rich}, {"test_ranges": {"rich": rich}}):
+        with pytest.raises(ConfigError, match="the environment's own distribution; train_range or"):
+            build_experiment(config_of("bayes-optimal", BANDIT, **changes))
 
 
 @pytest.mark.parametrize(

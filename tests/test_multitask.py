@@ -6,7 +6,8 @@ import torch
 from building import ToldWorkers, first_state, run, tiny_config
 from experience import CASES, distribution, shard_with_experience
 
-from metarl.agent.meta_objective import meta_gradient
+from metarl.agent import meta_objective
+from metarl.agent.meta_objective import meta_gradient, plain_gradient
 from metarl.experiments.build import build_experiment
 from metarl.learning.adaptation import unflatten
 from metarl_agents import MULTITASK
@@ -19,7 +20,7 @@ def config_of(preset="navigation-2d", **settings):
 @CASES
 def test_the_gradient_is_that_of_the_mean_policy_gradient_loss(family, steps):
     shard, theta = shard_with_experience(family, 0)
-    found = np.mean([slope for slope, _, _ in meta_gradient(shard, (), True, 1.0)], axis=0)
+    found = np.mean([slope for slope, _, _ in plain_gradient(shard)], axis=0)
 
     def loss(at):
         of_tasks = []
@@ -31,6 +32,22 @@ def test_the_gradient_is_that_of_the_mean_policy_gradient_loss(family, steps):
 
     expected = torch.autograd.functional.jacobian(loss, torch.as_tensor(theta)).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("in_one_call", [False, True])
+def test_the_gradient_alone_has_the_bits_of_the_one_with_the_curvature(in_one_call):
+    shard, _ = shard_with_experience("gaussian", 0)
+    shard.tasks_in_one_call = in_one_call
+    pairs = zip(plain_gradient(shard), meta_gradient(shard, (), True, 1.0), strict=True)
+    for (alone, *numbers), (beside, *others) in pairs:
+        np.testing.assert_array_equal(alone, beside)
+        assert numbers == others
+
+
+def test_adam_asks_for_no_curvature(monkeypatch):
+    monkeypatch.delattr(meta_objective, "stack_tasks")
+    _, records = run(config_of())
+    assert all(record["step_accepted"] for record in records)
 
 
 def test_within_a_trust_region_it_is_maml_trpo_without_an_inner_step():

@@ -528,6 +528,11 @@ def test_images_are_read_by_the_torso():
         ({}, {"epochs": 0}, "epochs = 0 must be at least 1"),
         ({}, {"clip_ratio": 0.0}, "clip_ratio = 0.0 must be positive"),
         ({}, {"truncation": -1}, "truncation = -1 must be 0 or more"),
+        (
+            {"env_id": "strange_spaces:strange/PictureAndPlace-v0", "env_kwargs": {}},
+            {"normalise_observations": True},
+            "normalise_observations = True: observations are images",
+        ),
     ],
 )
 def test_nonsense_is_refused(changes, settings, message):

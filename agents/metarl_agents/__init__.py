@@ -5,7 +5,15 @@ Nothing here imports torch, so that help and errors come at once.
 
 from metarl.config.plugins import AgentSpec
 from metarl.config.settings import NoSettings, TrustRegionSettings
-from metarl_agents.fits import BANDIT, GRID, MDP, not_solvable, too_long_for_gittins
+from metarl_agents.fits import (
+    BANDIT,
+    GRID,
+    MDP,
+    not_solvable,
+    nothing_to_compare,
+    too_long_for_gittins,
+    without_second_derivatives,
+)
 from metarl_agents.pearl_settings import PearlSettings
 from metarl_agents.settings import (
     BebSettings,
@@ -31,7 +39,7 @@ MAML_TRPO = AgentSpec(
 )
 
 FOMAML_TRPO = AgentSpec(
-    entry_point="metarl_agents.fomaml_trpo:FomamlTrpo",
+    entry_point="metarl_agents.maml_trpo:MamlTrpo",
     settings=TrustRegionSettings,
     description="first-order MAML: the same without second derivatives",
     source="Finn, Abbeel, Levine 2017 (arXiv 1703.03400), section 5.2",
@@ -43,6 +51,7 @@ E_MAML_TRPO = AgentSpec(
     settings=TrustRegionSettings,
     description="MAML that gives the episodes before adaptation credit for what comes after",
     source="Stadie et al. 2018 (arXiv 1803.01118)",
+    misfit=nothing_to_compare,
 )
 
 META_SGD_TRPO = AgentSpec(
@@ -72,6 +81,7 @@ REPTILE = AgentSpec(
     settings=ReptileSettings,
     description="moves towards the adapted parameters, without an outer gradient",
     source="Nichol, Achiam, Schulman 2018 (arXiv 1803.02999)",
+    misfit=without_second_derivatives,
 )
 
 MULTITASK = AgentSpec(
@@ -89,6 +99,7 @@ RL2 = AgentSpec(
     source="Duan et al. 2016 (arXiv 1611.02779), Wang et al. 2016 (arXiv 1611.05763)",
     family="memory",
     unit="episode",
+    misfit=without_second_derivatives,
 )
 
 VARIBAD = AgentSpec(
@@ -98,6 +109,7 @@ VARIBAD = AgentSpec(
     settings=VariBADSettings,
     description="a policy that sees a belief about its task, which a variational encoder learns",
     source="Zintgraf et al. 2020 (arXiv 1910.08348)",
+    misfit=without_second_derivatives,
 )
 
 PEARL = AgentSpec(
@@ -109,6 +121,7 @@ PEARL = AgentSpec(
     source="Rakelly et al. 2019 (arXiv 1903.08254)",
     fixes={"action_scale": 1.0},  # its actions are hyperbolic tangents
     defaults={"training_tasks": 100},
+    misfit=without_second_derivatives,
 )
 
 _PAPER = "baseline of Finn, Abbeel, Levine 2017, section 5.3"

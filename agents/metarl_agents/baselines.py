@@ -84,6 +84,16 @@ class StableBaselines:
     def __init__(self, settings: StableBaselinesSettings, config: Config) -> None:
         if config.dtype != "float32":
             raise ConfigError(f"dtype = {config.dtype!r}: agent {config.agent} works in float32")
+        if config.on_env_error != "stop":
+            raise ConfigError(
+                f"on_env_error = {config.on_env_error!r}: agent {config.agent} trains by "
+                "stable-baselines3, which can only stop where an environment fails"
+            )
+        if _steps_of_a_task(config) * config.tasks_per_batch < 2:
+            raise ConfigError(
+                f"agent {config.agent} would learn from a single environment step in an iteration, "
+                "of which stable-baselines3 takes 2 at least; take more tasks, episodes or steps"
+            )
         require_perceptron(config)
         self._settings = settings
         self._config = config
@@ -121,12 +131,15 @@ class StableBaselines:
         There is no new state where the update made numbers that are not finite.
 
         Raises:
-            TaskError: anything failed; with the traceback.
+            TaskError: numbers of an environment are not finite; or anything failed, with the
+                traceback.
 
         """
         rejected: Record = {"step_accepted": False, "rejection": NOT_FINITE}
         try:
             model.learn(model.n_steps * model.n_envs)  # resets all environments
+        except TaskError as error:
+            raise TaskError(f"agent {self._config.agent}: {error}") from error
         except Exception as error:
             # torch's distributions refuse parameters that are not finite.
             if isinstance(error, ValueError) and not _is_finite(_state(model, initial)):
@@ -145,17 +158,18 @@ class StableBaselines:
             from stable_baselines3 import PPO
             from stable_baselines3.common.logger import Logger
 
-            from metarl_agents.native_vec_env import environments_of_tasks
+            from metarl_agents.native_vec_env import FiniteNumbers, environments_of_tasks
         except ImportError as error:
             raise ConfigError(
                 f"agent {self._config.agent} needs stable-baselines3 and sb3-contrib: {INSTALL}"
             ) from error
         config, settings = self._config, self._settings
-        environments = environments_of_tasks(config, config.tasks_per_batch)
+        environments = FiniteNumbers(environments_of_tasks(config, config.tasks_per_batch))
         steps = _steps_of_a_task(config)
         arguments: dict[str, Any] = {
             "n_steps": steps,
-            "batch_size": ceil(steps * config.tasks_per_batch / settings.minibatches),
+            # PPO refuses minibatches of one step.
+            "batch_size": max(2, ceil(steps * config.tasks_per_batch / settings.minibatches)),
             "learning_rate": settings.learning_rate,
             "gamma": config.discount,
             "gae_lambda": config.gae_lambda,

@@ -301,56 +301,19 @@ class Classical:
         return state, {}
 
 
-def uniform(settings: Any, config: Config) -> Classical:
-    """Build the agent `uniform`."""
-    return Classical("uniform")
+def _build(method: str, settings: Any, config: Config) -> Classical:
+    """Build the agent of a method."""
+    return Classical(method)
 
 
-def greedy(settings: Any, config: Config) -> Classical:
-    """Build the agent `greedy`."""
-    return Classical("greedy")
-
-
-def epsilon_greedy(settings: Any, config: Config) -> Classical:
-    """Build the agent `epsilon-greedy`."""
-    return Classical("epsilon-greedy")
-
-
-def thompson(settings: Any, config: Config) -> Classical:
-    """Build the agent `thompson`."""
-    return Classical("thompson")
-
-
-def ots(settings: Any, config: Config) -> Classical:
-    """Build the agent `ots`."""
-    return Classical("ots")
-
-
-def ucb1(settings: Any, config: Config) -> Classical:
-    """Build the agent `ucb1`."""
-    return Classical("ucb1")
-
-
-def gittins(settings: Any, config: Config) -> Classical:
-    """Build the agent `gittins`."""
-    return Classical("gittins")
-
-
-def bayes_optimal(settings: Any, config: Config) -> Classical:
-    """Build the agent `bayes-optimal`."""
-    return Classical("bayes-optimal")
-
-
-def opsrl(settings: Any, config: Config) -> Classical:
-    """Build the agent `opsrl`."""
-    return Classical("opsrl")
-
-
-def ucrl2(settings: Any, config: Config) -> Classical:
-    """Build the agent `ucrl2`."""
-    return Classical("ucrl2")
-
-
-def beb(settings: Any, config: Config) -> Classical:
-    """Build the agent `beb`."""
-    return Classical("beb")
+uniform = partial(_build, "uniform")
+greedy = partial(_build, "greedy")
+epsilon_greedy = partial(_build, "epsilon-greedy")
+thompson = partial(_build, "thompson")
+ots = partial(_build, "ots")
+ucb1 = partial(_build, "ucb1")
+gittins = partial(_build, "gittins")
+bayes_optimal = partial(_build, "bayes-optimal")
+opsrl = partial(_build, "opsrl")
+ucrl2 = partial(_build, "ucrl2")
+beb = partial(_build, "beb")

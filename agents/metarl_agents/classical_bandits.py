@@ -84,13 +84,6 @@ def best_of(scores: Scores) -> Choices:
     return best
 
 
-def uniform(paid: Counts, failed: Counts, keys: Keys | None) -> Choices:
-    """Pull at random; without chance, the first arm."""
-    if keys is None:
-        return np.zeros(len(paid), dtype=np.int64)
-    return any_of(paid.shape[1], uniforms(keys, 1)[:, 0])
-
-
 def greedy(paid: Counts, failed: Counts, keys: Keys | None) -> Choices:
     """Pull the arm of the largest posterior mean."""
     return best_of(means(paid, failed))
@@ -142,10 +135,16 @@ def optimistic_thompson(paid: Counts, failed: Counts, keys: Keys | None, *, draw
 
 
 def gittins(paid: Counts, failed: Counts, keys: Keys | None, *, pulls: int) -> Choices:
-    """Pull the arm of the largest finite-horizon Gittins index (see `gittins_indices`)."""
+    """Pull the arm of the largest finite-horizon Gittins index (see `gittins_indices`).
+
+    From `pulls` pulls on, the posterior mean is the index: that of one pull left.
+    """
     indices = gittins_indices(pulls)
-    done = np.minimum((paid + failed).sum(axis=1, keepdims=True), pulls - 1)
-    return best_of(indices.of(paid, failed, pulls - done))
+    left = pulls - (paid + failed).sum(axis=1, keepdims=True)
+    scores = means(paid, failed)
+    planned = np.flatnonzero(left > 0)
+    scores[planned] = indices.of(paid[planned], failed[planned], left[planned])
+    return best_of(scores)
 
 
 def optimal(paid: Counts, failed: Counts, keys: Keys | None, *, pulls: int) -> Choices:

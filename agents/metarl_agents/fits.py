@@ -1,4 +1,4 @@
-"""Which runs the methods fit that are not learned; light, so that errors come without torch."""
+"""Which runs agents fit; light, so that errors come without torch."""
 
 from metarl.config.reinforcement import Config
 
@@ -8,6 +8,21 @@ GRID = "metarl_envs:metarl/GridNavi-v0"
 
 MOST_GITTINS_PULLS = 500
 """Indices for so many pulls need about a gigabyte while they are computed."""
+
+
+def without_second_derivatives(config: Config) -> str:
+    """Say that there is nothing for `first_order` to leave out; empty: nobody asks for it."""
+    return "it takes no second derivatives; leave first_order away" if config.first_order else ""
+
+
+def nothing_to_compare(config: Config) -> str:
+    """Say why no task's return can be compared with others'; empty: it can."""
+    if config.tasks_per_batch > 1:
+        return ""
+    return (
+        "tasks_per_batch = 1: its credit is what a task returns beyond the meta-batch's mean, and "
+        "of a single task that is 0"
+    )
 
 
 def trial_pulls(config: Config) -> int:
@@ -27,6 +42,11 @@ def not_solvable(config: Config) -> str:
     """Say why the best plan is not to be had; empty: it is."""
     from metarl_agents import grid_search, optimal_bandits
 
+    if config.train_range or config.test_ranges:
+        return (
+            "the best plan is for tasks of the environment's own distribution; train_range or "
+            "test_ranges has others"
+        )
     if config.env_id == BANDIT:
         arms, pulls = int(config.env_kwargs.get("arms", 5)), trial_pulls(config)
         if pulls > 1000 or (

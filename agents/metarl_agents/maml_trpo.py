@@ -4,6 +4,10 @@ The step descends the mean over tasks of the adapted policies' surrogate loss, b
 and the exact curvature of `metarl.agent.meta_objective`. With `curvature_fraction` the curvature
 comes from a sample of the steps: that changes the metric in which the step is taken, never the
 gradient, nor the loss and KL divergence that the line search holds the step to.
+
+With `first_order`, as `fomaml-trpo` has it, the Jacobian of the inner loop is taken for the
+identity (section 5.2): the outer gradient is the mean over tasks of ∇L(θ') itself, and the
+curvature that of the adapted policies. The line search still adapts anew at every candidate θ.
 """
 
 from metarl.agent.device_memory import Need, Sizes

@@ -9,7 +9,12 @@ code trains it; by a trust region it is MAML-TRPO with no inner step.
 from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.gradient import GRADIENT
 from metarl.agent.gradient_memory import plain_gradient_need, trust_region_need
-from metarl.agent.meta_objective import curvature_product, meta_gradient, surrogate
+from metarl.agent.meta_objective import (
+    curvature_product,
+    meta_gradient,
+    plain_gradient,
+    surrogate,
+)
 from metarl.agent.outer_steps import (
     adam_step,
     is_finite,
@@ -44,17 +49,16 @@ class Multitask:
     def improve(self, workers: Workers, state: AgentState) -> tuple[AgentState, Metrics]:
         """Take one step on the episodes in the shards."""
         settings = self._settings
-        contributions = workers.map(meta_gradient, (), True, settings.curvature_fraction)
         if settings.optimiser == "trust-region":
             theta, metrics = trust_region_outer_step(
                 state.theta,
                 settings,
-                contributions,
+                workers.map(meta_gradient, (), True, settings.curvature_fraction),
                 product=lambda vector: workers.map(curvature_product, vector),
                 evaluate=lambda candidate: workers.map(surrogate, candidate, ()),
             )
             return AgentState(theta), metrics
-        gradient = mean_over_tasks([slope for slope, _, _ in contributions])
+        gradient = mean_over_tasks([slope for slope, _, _ in workers.map(plain_gradient)])
         metrics = {"gradient_norm": float(gradient.norm())}
         size = settings.outer_learning_rate
         moved = AgentState(*adam_step(state.theta, gradient, state.optimiser, size))

@@ -1,7 +1,7 @@
 """A native batch as stable-baselines3 steps environments: episodes restart, each on a new task."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -9,13 +9,14 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from jaxtyping import Bool, Float, Shaped
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from metarl.config.reinforcement import Config
+from metarl.foundation.errors import TaskError
 from metarl.foundation.seeding import Split
 from metarl.tasks.action_map import ActionMap
-from metarl.tasks.distribution import sample_tasks, task_features
+from metarl.tasks.distribution import describe_task, sample_tasks, task_features
 from metarl.tasks.environment_batches import make_task_vector
 from metarl.tasks.policy_environment import DrawTasks, policy_environment
 
@@ -148,3 +149,52 @@ class NativeVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
         """Say that nothing is wrapped, but that returns are told as `Monitor` tells them."""
         return [wrapper_class is Monitor] * len(list(self._get_indices(indices)))
+
+
+class FiniteNumbers(VecEnvWrapper):
+    """Environments of tasks whose numbers are refused where they are not finite.
+
+    `reset` and `step_wait` raise TaskError, which names the task, the step and the numbers.
+    """
+
+    def __init__(self, environments: VecEnv) -> None:
+        super().__init__(environments)
+        self._tasks: list[Any] = []
+        self._steps = np.zeros(self.num_envs, dtype=np.int64)
+
+    def reset(self) -> Float[np.ndarray, "slot obs"]:
+        """Start an episode in every slot."""
+        seen = self.venv.reset()
+        assert isinstance(seen, np.ndarray)  # as `observed_environment` has them
+        self._begin(np.ones(self.num_envs, dtype=bool), seen)
+        return seen
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step every slot."""
+        seen, rewards, over, infos = self.venv.step_wait()
+        assert isinstance(seen, np.ndarray)
+        self._steps += 1
+        self._check(rewards, lambda step: f"the reward of step {step}")
+        reached = seen
+        if over.any():
+            reached = seen.copy()
+            for slot in np.flatnonzero(over).tolist():
+                reached[slot] = infos[slot]["terminal_observation"]
+        self._check(reached, lambda step: f"the observation after step {step}")
+        if over.any():
+            self._begin(over, seen)
+        return seen, rewards, over, infos
+
+    def _begin(self, slots: Bool[np.ndarray, " slot"], seen: Float[np.ndarray, "slot obs"]) -> None:
+        self._tasks = self.venv.get_attr("task")
+        self._steps[slots] = 0
+        self._check(seen, lambda step: f"the observation after step {step}")
+
+    def _check(self, values: Float[np.ndarray, "slot ..."], what: Callable[[int], str]) -> None:
+        if np.isfinite(values).all():
+            return
+        slot = int(np.argwhere(~np.isfinite(values))[0, 0])
+        raise TaskError(
+            f"task {slot} ({describe_task(self._tasks[slot])}): {what(self._steps[slot])} "
+            f"is not finite: {values[slot]}"
+        )

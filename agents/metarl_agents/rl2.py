@@ -18,6 +18,7 @@ from metarl.agent.memory import UNIT, TensorMemoryActor, meet_in_trials, states_
 from metarl.agent.protocol import AgentState, Family, Memory, Metrics
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
 from metarl.learning.adaptation import Parameters
 from metarl.learning.memory_policy import (
     MemoryPolicy,
@@ -53,8 +54,18 @@ def settings_in(config: Config) -> RL2Settings:
 
 
 def network_of(spec: PolicySpec, config: Config) -> MemoryPolicy:
-    """Build the network of policy and value, its weights drawn from the run's seed."""
+    """Build the network of policy and value, its weights drawn from the run's seed.
+
+    Raises:
+        ConfigError: pixels would be scaled twice.
+
+    """
     settings = settings_in(config)
+    if settings.normalise_observations and spec.layout and spec.layout.has_images:
+        raise ConfigError(
+            "normalise_observations = True: observations are images, which are divided by "
+            "image_scale already, and twice would leave nothing to see; leave it at False"
+        )
     with torch.random.fork_rng(devices=[]):  # what torch draws by itself is drawn over
         network = MemoryPolicy(spec, settings)
     initialise(network, config.seed, settings.remembered_steps)

@@ -1,13 +1,26 @@
 """Settings of the agents; light, so that help and errors come without torch."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from metarl.config.fields import require
 from metarl.config.settings import TrustRegionSettings
 
 _OF_TRANSFORMERS = ("layers", "heads", "window")
+_OF_SB3_TRPO = ("max_kl", "cg_iterations", "cg_damping")
+
+
+def require_default(settings: object, names: Iterable[str], reason: str) -> None:
+    """Refuse values that somebody chose, and that would be ignored.
+
+    Raises:
+        ConfigError: a field is not at its default.
+
+    """
+    for name in names:
+        require(settings, name, getattr(settings, name) == getattr(type(settings), name), reason)
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,9 @@ class StableBaselinesSettings:
         require(self, "cg_damping", 0 <= self.cg_damping < math.inf, "must be 0 or more, finite")
         for name in ("cg_iterations", "epochs", "minibatches"):
             require(self, name, getattr(self, name) >= 1, "must be at least 1")
+        if self.algorithm != "trpo":
+            reason = 'is of TRPO; leave it away, or set algorithm = "trpo"'
+            require_default(self, _OF_SB3_TRPO, reason)
 
 
 @dataclass(frozen=True)
@@ -62,13 +78,19 @@ class ReptileSettings:
     """The outer step of Reptile."""
 
     outer_learning_rate: float = 1.0
-    """ε: how far towards the adapted parameters; or Adam's step size."""
+    """ε: how far towards the adapted parameters; or Adam's step size, which is to be said."""
     optimiser: Literal["sgd", "adam"] = "sgd"
     """Plain steps, or Adam's."""
 
     def __post_init__(self) -> None:
         name = "outer_learning_rate"
         require(self, name, 0 < self.outer_learning_rate < math.inf, "must be positive and finite")
+        if self.optimiser == "adam":
+            said = self.outer_learning_rate != type(self).outer_learning_rate
+            reason = (
+                "is of plain steps; Adam would move every parameter by as much: take 0.001, say"
+            )
+            require(self, name, said, reason)
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,12 @@ class MultitaskSettings(TrustRegionSettings):
         super().__post_init__()
         name = "outer_learning_rate"
         require(self, name, 0 < self.outer_learning_rate < math.inf, "must be positive and finite")
+        if self.optimiser == "adam":
+            reason = 'is of a trust region; leave it away, or set optimiser = "trust-region"'
+            require_default(self, (field.name for field in fields(TrustRegionSettings)), reason)
+        else:
+            reason = 'is of Adam; leave it away, or set optimiser = "adam"'
+            require_default(self, [name], reason)
 
 
 @dataclass(frozen=True)
@@ -158,6 +186,20 @@ class PPOSettings:
         require(self, "decay_iterations", self.decay_iterations >= 0, "must be 0 or more")
         for name in ("epochs", "minibatches", "gradient_parts"):
             require(self, name, getattr(self, name) >= 1, "must be at least 1")
+        self.require_decay("learning_rate", "entropy_weight")
+
+    def require_decay(self, *names: str) -> None:
+        """Refuse another final value that somebody chose, where nothing falls to it.
+
+        Raises:
+            ConfigError: there is one.
+
+        """
+        for name in names:
+            final = f"final_{name}"
+            if not self.decay_iterations and getattr(self, final) != getattr(self, name):
+                reason = "is never reached: decay_iterations is 0"
+                require_default(self, [final], reason)
 
     def at(self, iteration: int) -> tuple[float, float]:
         """Give step size and entropy weight of an iteration."""
@@ -223,9 +265,8 @@ class RL2Settings(PPOSettings):
         if self.memory == "transformer":
             self._require_transformer()
             return
-        for name in _OF_TRANSFORMERS:
-            unset = getattr(self, name) == getattr(type(self), name)
-            require(self, name, unset, 'is of a transformer; set memory = "transformer" as well')
+        reason = 'is of a transformer; set memory = "transformer" as well'
+        require_default(self, _OF_TRANSFORMERS, reason)
 
     def _require_transformer(self) -> None:
         good = self.memory_size % (4 * self.heads) == 0
@@ -384,6 +425,10 @@ class VariBADSettings(PPOSettings):
         require(self, "model_learning_rate", good, "must be positive and finite")
         good = 0 <= self.final_model_learning_rate < math.inf
         require(self, "final_model_learning_rate", good, "must be 0 or more, finite")
+        self.require_decay("model_learning_rate")
+        if not self.decode_observations:
+            reason = "weighs nothing: decode_observations is False"
+            require_default(self, ["observation_weight"], reason)
 
     def model_rate_at(self, iteration: int) -> float:
         """Give the step size of encoder and decoder in an iteration."""

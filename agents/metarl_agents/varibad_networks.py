@@ -173,6 +173,3 @@ def belief_scales(settings: VariBADSettings, state: AgentState) -> Scales:
     if moments is None or not settings.normalise_beliefs:
         return Scales(np.zeros(1), np.ones(1), 1.0)
     return Scales(moments[1], standard_deviation(moments), 1.0)
-
-
-# How it acts

@@ -50,6 +50,18 @@ def outer_slope(shard: Shard, data: Experience) -> tuple[Parameters, float, floa
     return dict(zip(adapted, slope, strict=True)), outer.item(), kl.item()
 
 
+def plain_gradient(shard: Shard) -> list[tuple[Vector, float, float]]:
+    """Give each task's ∇L(θ'), outer loss and KL divergence; `meta_gradient` says when."""
+    if shard.tasks_in_one_call:
+        return stacked_gradients(shard, (), True)
+    contributions = []
+    for position, data in enumerate(shard.experience):
+        with shard.blame(position):
+            slope, outer, kl = outer_slope(shard, data)
+            contributions.append((to_vector(slope), outer, kl))
+    return contributions
+
+
 def meta_gradient(
     shard: Shard, learning_rates: Sequence[Rate], first_order: bool, curvature_fraction: float
 ) -> list[tuple[Vector, float, float]]:

@@ -128,6 +128,8 @@ class Config(ExperimentConfig):
         for name in ("inner_learning_rate", "initial_std", "minimum_std", "action_scale"):
             value = getattr(self, name)
             require(self, name, 0 < value < math.inf, "must be positive and finite")
+        reason = f"is below minimum_std = {self.minimum_std}, where no gradient could move it"
+        require(self, "initial_std", self.initial_std >= self.minimum_std, reason)
         image_scale_is_good = 0 <= self.image_scale < math.inf
         require(self, "image_scale", image_scale_is_good, "must be 0 or positive, and finite")
         for name in ("discount", "gae_lambda", "gpus_per_worker"):

@@ -12,7 +12,7 @@ from faulty_runs import assert_same, config_of, listening
 
 from metarl.agent.gradient import collect_with_rates
 from metarl.cli import main
-from metarl.foundation.errors import RunFolderError, TaskError, WorkerError
+from metarl.foundation.errors import ConfigError, RunFolderError, TaskError, WorkerError
 from metarl.foundation.seeding import Split
 from metarl.tasks.distribution import sample_tasks
 from metarl.tasks.failed_episodes import FailedEpisode, read_episode
@@ -66,6 +66,32 @@ def test_a_failed_episode_is_named_and_can_be_repeated(fault, in_folder, capsys)
     file = failure.value.episode.write(Path("failures"))
     assert main(["repro", str(file)]) == 0
     assert "failed again" in capsys.readouterr().out
+
+
+@pytest.mark.fault(
+    8,
+    "NaN or infinity in an observation or a reward, while `pretrained` or `oracle` train",
+    "task, step and number are named; the run stops, since stable-baselines3 can neither try again "
+    "nor leave a task out: another `--on-env-error` is refused",
+    group="environments",
+)
+@pytest.mark.parametrize(
+    ("fault", "step", "named"),
+    [
+        ("nan-reward", 1, "the reward of step 1 is not finite: nan"),
+        ("nan-reward", 5, "the reward of step 5 is not finite: nan"),
+        ("infinite-observation", 2, r"the observation after step 2 is not finite: \[inf\]"),
+        ("nan-observation", 5, r"the observation after step 5 is not finite: \[nan\]"),
+    ],
+)
+def test_a_baselines_number_that_is_not_finite_is_named(fault, step, named):
+    pytest.importorskip("sb3_contrib")
+    settings = {"minibatches": 2}
+    config = replace(config_of(fault, step=step), agent="pretrained", agent_settings=settings)
+    with pytest.raises(TaskError, match=rf"^agent pretrained: task \d \(\[0\.\d+\]\): {named}$"):
+        run(config)
+    with pytest.raises(ConfigError, match="on_env_error = 'retry': agent pretrained trains by st"):
+        build_experiment(replace(config, on_env_error="retry"))
 
 
 def test_the_record_of_a_failed_episode_survives_the_file(tmp_path):

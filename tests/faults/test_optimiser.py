@@ -59,6 +59,7 @@ DEGENERATE = {
     "one episode for each task": {"episodes_per_task": 1, "env_kwargs": {"of_action": True}},
 }
 EVERY_AGENT = [(agent, batch) for agent in AGENTS for batch in list(DEGENERATE)[:2]]
+EVERY_AGENT.remove(("e-maml-trpo", "one task with one episode of one step"))  # is refused
 EVERY_BATCH = [("maml-trpo", batch) for batch in list(DEGENERATE)[2:]]
 
 
@@ -140,7 +141,8 @@ def test_a_step_that_breaks_down_is_rejected(gradient, loss, kl, curvature, outc
 @pytest.mark.parametrize("broken", [NAN, INFINITE, 1e300, 1e25])
 def test_adam_keeps_its_memory_of_good_steps(agent, where, broken):
     spec, config = load_agent(agent), tiny_config(agent=agent)
-    settings = {"optimiser": "adam"} if agent == "reptile" else {"outer_steps": 3}
+    by_adam = {"optimiser": "adam", "outer_learning_rate": 0.5}
+    settings = by_adam if agent == "reptile" else {"outer_steps": 3}
     built = spec.build(spec.settings(**settings), config)
     answers = []
 

@@ -18,7 +18,7 @@ from pathlib import Path
 SMALL = ["--tasks-per-batch", "1", "--episodes-per-task", "1", "--horizon", "2"]
 SMALL += ["--hidden-sizes", "2", "--workers", "0", "--no-tensorboard"]
 # The cheapest agent, whose optimiser has a memory that checkpoints must keep.
-SMALL += ["--agent", "reptile", "--optimiser", "adam"]
+SMALL += ["--agent", "reptile", "--optimiser", "adam", "--outer-learning-rate", "0.1"]
 _LONGEST_SECONDS = 120
 _WATCHED = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "os.link"}
 
