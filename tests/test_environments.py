@@ -216,6 +216,27 @@ def test_what_is_no_task_distributed_environment_is_refused_with_the_reason(env_
         make_environment(env_id, {})
 
 
+def test_a_task_space_that_is_no_space_is_refused():
+    class Listed(Reach):
+        def __init__(self):
+            super().__init__()
+            self.task_space = [0, 1]
+
+    gym.register("tests/Listed-v0", entry_point=Listed)
+    try:
+        with pytest.raises(ConfigError, match=r"task_space = \[0, 1\] is no space of Gymnasium's"):
+            make_environment("tests/Listed-v0", {})
+    finally:
+        del gym.registry["tests/Listed-v0"]
+
+
+def test_a_module_that_lies_in_this_folder_is_pointed_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_reach.py").touch()
+    with pytest.raises(ConfigError, match=r"it lies in this folder: set PYTHONPATH=\."):
+        make_environment("my_reach:my/Reach-v0", {})
+
+
 def test_an_unknown_constructor_argument_is_refused():
     with pytest.raises(ConfigError, match=r"does not take env_kwargs.*legs"):
         make_environment("metarl_envs:metarl/BernoulliBandit-v0", {"legs": 3})

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import multiprocessing
 import re
 import subprocess
 import sys
@@ -91,6 +92,7 @@ def test_it_trains_what_the_command_line_trains():
         ("navigation-2d", {"iterations": "3"}, "iterations = '3' must be of type int"),
         ("navigation-2d", {"max_kl": -1.0}, "max_kl = -1.0 must be positive"),
         ("navigation-3d", {}, "unknown preset 'navigation-3d'; did you mean 'navigation-2d'"),
+        ("mine:Mine-v0", {}, "unknown preset 'mine:Mine-v0'; an environment is named by --env-id"),
         ("sinusoid", {"horizon": 3}, "there is no field 'horizon'"),
         ("", {}, "name a preset first"),
     ],
@@ -186,10 +188,32 @@ def test_only_an_environment_of_the_same_spaces_is_adapted_to(run):
     env = gym.make("Pendulum-v1")
     with pytest.raises(metarl.MetarlError, match=r"observation space is .* only an environment of"):
         run.adapt(env=env)
+    strong = gym.Wrapper(gym.make("metarl_envs:metarl/Navigation2D-v0"))
+    strong.action_space = gym.spaces.Box(-5.0, 5.0, (2,), np.float32)
+    with pytest.raises(metarl.MetarlError, match=r"action space is .* only an environment of"):
+        run.adapt(env=strong)
     with pytest.raises(metarl.MetarlError, match="not both"):
         run.adapt(task=[0.1, 0.1], env=env)
     with pytest.raises(metarl.MetarlError, match="is not in the task space"):
         run.adapt(task=[7.0, 7.0])
+
+
+def test_what_fails_in_the_first_step_of_ones_own_environment_is_told(run):
+    class Broken(gym.Wrapper):
+        def step(self, action):
+            raise ValueError("the arm is off")
+
+    with pytest.raises(
+        metarl.MetarlError, match=r"failed in step 0 .*: ValueError: the arm is off"
+    ):
+        run.adapt(env=Broken(gym.make("metarl_envs:metarl/Navigation2D-v0")))
+
+
+def test_a_script_that_workers_import_makes_no_run_folder(monkeypatch):
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(metarl.MetarlError, match="every worker imports it again"):
+        metarl.train("navigation-2d", run_dir="imported", **TINY)
+    assert not Path("imported").exists()
 
 
 def test_stable_baselines_evaluates_a_policy_and_takes_a_saved_one(run):

@@ -1,6 +1,7 @@
 """Work on very many tasks shows that it goes on, can be interrupted, or is refused beforehand."""
 
 import contextlib
+import io
 import os
 import re
 import signal
@@ -12,12 +13,19 @@ from pathlib import Path
 import pytest
 
 from metarl.cli import main
-from metarl.cli.output import TaskProgress, new_console
+from metarl.cli.output import TaskProgress, new_console, print_line
 from metarl.runs.interruptions import Interrupted
 
 pytestmark = pytest.mark.whole_runs
 
 RUN = str(Path(__file__).parent.parent / "results" / "navigation-2d")
+
+
+@pytest.mark.parametrize("name", ["runs/reach[lr=0.1]/report.html", "runs/a:smile:b [red]"])
+def test_paths_are_printed_as_they_are(name):
+    written = io.StringIO()
+    print_line(new_console(written), f"written to {name}")
+    assert written.getvalue() == f"written to {name}\n"
 
 
 def test_rendering_without_end_shows_progress_and_is_interrupted(tmp_path):

@@ -132,7 +132,7 @@ def test_evaluate_render_report_and_export_take_it(capsys):
     task = ["--task", "[0.9, 0.1, 0.1, 0.1, 0.1]"]
     assert main(["export", "run", *task]) == 2
     assert "carries a memory" in capsys.readouterr().err
-    assert main(["export", "run", *task, "--format", "metarl"]) == 0
+    assert main(["export", "run", *task, "--output", "run/policy-metarl.safetensors"]) == 0
     policy = metarl.load_policy("run/policy-metarl.safetensors")
     adapted = metarl.load("run").adapt(task=[0.9, 0.1, 0.1, 0.1, 0.1])
     assert np.array_equal(policy.state.others["hidden"], adapted.state.others["hidden"])

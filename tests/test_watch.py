@@ -88,7 +88,7 @@ def test_a_budget_of_env_steps_says_when_a_run_is_complete_and_how_it_goes_on(tm
         append(folder, line(1))
         assert RunWatcher(folder).look().stage == "training"
         assert "iteration 1 of 8: training" in shown(folder)
-        assert "time left: 1.75 s" in shown(folder)
+        assert "time left: 1.8 s" in shown(folder)
     assert read_run(folder).next_command.endswith("--resume")
     append(folder, "".join(map(line, range(2, 9))))
     assert "iteration 8 of 8: complete" in shown(folder)

@@ -29,6 +29,7 @@ from jaxtyping import Float, Shaped
 
 from metarl.agent.device_memory import Sizes
 from metarl.config.reinforcement import Config
+from metarl.foundation.errors import TaskError
 from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics
@@ -64,6 +65,30 @@ class AgentState:
     def travelling(self) -> "AgentState":
         """What workers are sent: all but the optimiser's memory and the experience."""
         return replace(self, optimiser={}, experience={})
+
+
+def require_usable(new: AgentState, old: AgentState) -> None:
+    """Refuse a state that no checkpoint could give back.
+
+    Args:
+        new: what an outer step has made.
+        old: what it began with.
+
+    Raises:
+        TaskError: θ has another shape or type, or numbers are not finite.
+
+    """
+    if new.theta.shape != old.theta.shape or new.theta.dtype != old.theta.dtype:
+        raise TaskError(
+            f"the agent's outer step has made θ of shape {new.theta.shape} and type "
+            f"{new.theta.dtype} from one of shape {old.theta.shape} and type {old.theta.dtype}"
+        )
+    for name, array in {"θ": new.theta, **new.optimiser, **new.others}.items():
+        if not np.isfinite(array).all():
+            raise TaskError(
+                f"the agent's outer step has made numbers in {name} that are not finite; "
+                "it should give back the state that it began with"
+            )
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,8 @@ class AdaptedPolicy:
             if parameters is None:
                 raise ConfigError(
                     f"agent {self.config.agent} carries a memory, which no model of "
-                    f"stable-baselines3 holds; save it as {target.with_suffix('.safetensors')}"
+                    "stable-baselines3 holds; save it as .safetensors "
+                    "(metarl export --format metarl)"
                 )
             require_perceptron(self.config)
             export_policy(target, policy_environment(self.config), self.config, parameters)

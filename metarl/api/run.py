@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from metarl.agent.protocol import Record, TrainingState
 from metarl.api.evaluation import Evaluation, evaluate
@@ -234,7 +235,7 @@ def _shard_around(
         ("observation", experiment.environment.observation_space, seen.observation_space),
         ("action", experiment.environment.action_space, env.action_space),
     ):
-        if own.shape != theirs.shape or type(own) is not type(theirs):
+        if not _alike(own, theirs, bounds=name == "action"):
             raise ConfigError(
                 f"the environment's {name} space is {theirs}, the run's is {own}; only an "
                 "environment of the same spaces can be adapted to"
@@ -242,6 +243,14 @@ def _shard_around(
     location = RolloutLocation()
     batch = SingleEnvironments([OneTask(seen)], str(env), 1, location)
     return Shard(spec, location, batch)
+
+
+def _alike(own: gym.Space[Any], theirs: gym.Space[Any], bounds: bool) -> bool:
+    """Say whether a policy of one space serves the other; numbers may be stored otherwise."""
+    if isinstance(own, gym.spaces.Box) and isinstance(theirs, gym.spaces.Box):
+        same = np.array_equal(own.low, theirs.low) and np.array_equal(own.high, theirs.high)
+        return own.shape == theirs.shape and (same or not bounds)
+    return own == theirs
 
 
 def report(runs: Folder | Sequence[Folder], output: Folder | None = None) -> Path:

@@ -35,7 +35,7 @@ import tyro
 from rich.progress import Progress
 from rich.table import Table
 
-from metarl.cli.output import new_console
+from metarl.cli.output import new_console, print_line
 from metarl.cli.parsing import parse
 from metarl.runs.interruptions import Interruptions
 
@@ -78,9 +78,9 @@ def run(argv: list[str]) -> int:
     console.print(_table(found))
     if arguments.dry_run:
         return 0
-    console.print(f"written to {found.folder / 'README.md'}", soft_wrap=True)
+    print_line(console, f"written to {found.folder / 'README.md'}")
     for name, reason in found.failed.items():
-        console.print(f"failed: {name}: {reason}", soft_wrap=True, markup=False, highlight=False)
+        print_line(console, f"failed: {name}: {reason}")
     return 1 if found.failed else 0
 
 

@@ -22,6 +22,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from metarl.cli.output import print_line
 from metarl.cli.parsing import parse
 
 
@@ -49,7 +50,7 @@ def run(argv: list[str]) -> int:
     verdicts = check(**dataclasses.asdict(arguments))
     subject = arguments.subject or arguments.agent
     failed = sum(not verdict.passed for verdict in verdicts)
-    console = Console()
+    console = Console(emoji=False)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -60,7 +61,7 @@ def run(argv: list[str]) -> int:
         table.add_row(mark, verdict.name, verdict.explanation.replace("[", r"\["))
     console.print(table)
     if failed:
-        console.print(f"{subject}: {failed} of {len(verdicts)} checks failed")
+        print_line(console, f"{subject}: {failed} of {len(verdicts)} checks failed")
         return 1
-    console.print(f"{subject} passes all {len(verdicts)} checks")
+    print_line(console, f"{subject} passes all {len(verdicts)} checks")
     return 0

@@ -41,7 +41,7 @@ from typing import Annotated
 
 import tyro
 
-from metarl.cli.output import TaskProgress, new_console
+from metarl.cli.output import TaskProgress, new_console, print_line
 from metarl.cli.parsing import parse
 from metarl.foundation.errors import ConfigError
 from metarl.workers.cores import usable_cores
@@ -120,5 +120,5 @@ def run(argv: list[str]) -> int:
         for table in tables_of(evaluation):
             console.print(table)
         files = ", ".join(map(str, evaluation.files))
-        console.print(f"written to {files}", soft_wrap=True)
+        print_line(console, f"written to {files}")
     return 0

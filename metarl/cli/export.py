@@ -38,8 +38,9 @@ class ExportArguments:
     """The task to adapt to, as JSON. Empty: the policy as it is before adaptation."""
     adaptation_steps: int | None = None
     """Steps of adaptation. None: the preset's number for evaluation."""
-    format: Literal["sb3", "metarl"] = "sb3"
-    """The library to write for: sb3 is stable-baselines3."""
+    format: Literal["sb3", "metarl"] | None = None
+    """The library to write for: sb3 is stable-baselines3. None: metarl if the output ends in
+    .safetensors, else sb3."""
     output: Path | None = None
     """The file, which ends in .zip (sb3) or .safetensors (metarl). None: RUN_DIR/policy-FORMAT."""
     seed: int = 1
@@ -56,11 +57,13 @@ def run(argv: list[str]) -> int:
     from metarl.api.policy import FORMATS
     from metarl.api.run import Run
 
-    ending = FORMATS[arguments.format]
+    named = arguments.output is not None and arguments.output.suffix == FORMATS["metarl"]
+    library = arguments.format or ("metarl" if named else "sb3")
+    ending = FORMATS[library]
     if arguments.output is not None and arguments.output.suffix != ending:
         raise ConfigError(f"output = {arguments.output} must end in {ending}")
     trained = Run(arguments.run_dir)
-    output = arguments.output or trained.run_dir / f"policy-{arguments.format}{ending}"
+    output = arguments.output or trained.run_dir / f"policy-{library}{ending}"
     policy = trained.adapt(task, steps=0 if task is None else steps, seed=arguments.seed)
     print(f"written to {policy.save(output)}")
     return 0

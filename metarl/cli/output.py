@@ -18,10 +18,15 @@ WIDTH_WITHOUT_TERMINAL = 120
 
 def new_console(stream: Any = None) -> Console:
     """Make a console; without a terminal its width does not depend on where it runs."""
-    console = Console(file=cast(Any, stream))
+    console = Console(file=cast(Any, stream), emoji=False)
     if console.is_terminal:
         return console
-    return Console(file=cast(Any, stream), width=WIDTH_WITHOUT_TERMINAL)
+    return Console(file=cast(Any, stream), width=WIDTH_WITHOUT_TERMINAL, emoji=False)
+
+
+def print_line(console: Console, text: str) -> None:
+    """Print a line as it is: names and paths may have what rich would read as markup."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 class Forgiving:

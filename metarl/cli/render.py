@@ -17,7 +17,7 @@ from typing import Annotated
 
 import tyro
 
-from metarl.cli.output import TaskProgress, new_console
+from metarl.cli.output import TaskProgress, new_console, print_line
 from metarl.cli.parsing import parse, parse_task
 
 
@@ -62,5 +62,5 @@ def run(argv: list[str]) -> int:
             progress=progress,
         )
     for file in files:
-        console.print(f"written to {file}", soft_wrap=True)
+        print_line(console, f"written to {file}")
     return 0

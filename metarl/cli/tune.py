@@ -37,7 +37,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from metarl.cli.output import new_console
+from metarl.cli.output import new_console, print_line
 from metarl.cli.parsing import parse
 from metarl.cli.run_flags import find_start, given_fields, require_first
 from metarl.config.base import with_settings
@@ -148,8 +148,8 @@ def _print(console: Console, found: Any) -> None:
         say("metarl tune: no trial is complete; why stands in the folder's README.md")
     else:
         console.print("the best values:")
-        console.print(found.command, soft_wrap=True, markup=False, highlight=False)
-    console.print(f"written to {found.folder / 'README.md'}", soft_wrap=True)
+        print_line(console, found.command)
+    print_line(console, f"written to {found.folder / 'README.md'}")
 
 
 def _read(vary: tuple[str, ...]) -> dict[str, str]:

@@ -258,7 +258,8 @@ def load_preset(name: str) -> Config | SupervisedConfig:
         return _read_preset(path.stem, path)
     files = _preset_files()
     if name not in files:
-        raise ConfigError(f"unknown preset {name!r}; {_nearest(name, list(files))}")
+        hint = f"an environment is named by --env-id {name}" if ":" in name else ""
+        raise ConfigError(f"unknown preset {name!r}; {hint or _nearest(name, list(files))}")
     return _read_preset(name, files[name][1])
 
 

@@ -32,7 +32,13 @@ from metarl.foundation.seeding import Split
 from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics
-from metarl.tasks.distribution import Task, describe_range, sample_tasks, task_space
+from metarl.tasks.distribution import (
+    Task,
+    describe_range,
+    from_json,
+    sample_tasks,
+    task_space,
+)
 from metarl.tasks.environment_packages import environment_packages
 from metarl.tasks.observations import observation_layout, unflattened
 from metarl.tasks.physics import PHYSICS_PACKAGES, require_physics
@@ -297,9 +303,9 @@ class EnvironmentExperiment:
         """
         space = task_space(self.environment)
         try:
-            (read,) = space.from_jsonable([json.loads(json.dumps(task, default=_plain))])
+            read = from_json(space, json.loads(json.dumps(task, default=_plain)))
             inside = space.contains(read)
-        except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
             raise ConfigError(f"task = {task!r} is not a task: {error}") from error
         if not inside:
             raise ConfigError(f"task = {task!r} is not in the task space {space}")

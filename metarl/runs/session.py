@@ -26,7 +26,7 @@ from metarl.runs.run_lock import locked
 from metarl.runs.trackers import require_wandb, start_trackers
 from metarl.training import train
 from metarl.workers.cores import checked_workers
-from metarl.workers.process_pool import Supervision
+from metarl.workers.process_pool import Supervision, refuse_imported_script
 
 
 @runtime_checkable
@@ -83,6 +83,7 @@ def run_session(
         Interrupted, KeyboardInterrupt: likewise.
 
     """
+    refuse_imported_script()
     if options.wandb_project:
         require_wandb()
     with interruptions.allowed():

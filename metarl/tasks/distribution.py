@@ -19,6 +19,7 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -86,6 +87,13 @@ def make_environment(
                 f"{attribute!r}; declare task_space and task, and read options['task'] in reset, "
                 "or wrap somebody else's environment: see docs/environments.md"
             )
+    space = environment.get_wrapper_attr("task_space")
+    if not isinstance(space, gym.Space):
+        environment.close()
+        raise ConfigError(
+            f"environment {env_id!r}: task_space = {space!r} is no space of Gymnasium's, such as "
+            "gymnasium.spaces.Box(-1.0, 1.0, (2,))"
+        )
     return flat_observations(environment, env_id)
 
 
@@ -104,7 +112,7 @@ def registered(env_id: str) -> EnvSpec:
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"environment {env_id!r} needs the module {error.name!r}, which cannot be imported; "
-            "install it, or correct the part before the colon"
+            f"{_where_to_find(error.name)}"
         ) from error
     except gym.error.Error as error:
         near = get_close_matches(name, gym.registry, n=1)
@@ -114,6 +122,15 @@ def registered(env_id: str) -> EnvSpec:
             else "write module:EnvId-v0, so that the module that registers it is imported first"
         )
         raise ConfigError(f"no environment {env_id!r} is registered; {hint}") from error
+
+
+def _where_to_find(module: str | None) -> str:
+    here = Path(module or "").with_suffix(".py").is_file()
+    return (
+        "it lies in this folder: set PYTHONPATH=. for Python to look here"
+        if here
+        else "install it, or correct the part before the colon"
+    )
 
 
 def task_space(environment: gym.Env[Any, Any]) -> gym.Space[Any]:
@@ -241,6 +258,35 @@ def task_features(space: gym.Space[Any], task: Task) -> Float[np.ndarray, " feat
 def to_json(space: gym.Space[Any], tasks: Sequence[Task]) -> Any:
     """Give tasks as what `json` writes and `space.from_jsonable` reads."""
     return _without_numpy(space.to_jsonable(tasks))
+
+
+def from_json(space: gym.Space[Any], task: Any) -> Task:
+    """Read one task; of a space with parts it has a value for each of them.
+
+    Args:
+        space: of the tasks.
+        task: as `json` reads it, such as `{"mass": [1.0], "speed": 2}`.
+
+    Raises:
+        ValueError: it has other parts than the space, or a fraction where a choice is wanted.
+
+    """
+    if isinstance(space, gym.spaces.Dict):
+        if not isinstance(task, Mapping) or set(task) != set(space):
+            raise ValueError(f"it must have {', '.join(map(repr, space))} and nothing else")
+        return {name: from_json(part, task[name]) for name, part in space.items()}
+    if isinstance(space, gym.spaces.Tuple):
+        return tuple(map(from_json, space.spaces, _list_of(task, len(space.spaces))))
+    if isinstance(space, gym.spaces.Discrete) and type(task) is not int:
+        raise ValueError("a choice is a whole number")
+    (read,) = space.from_jsonable([task])
+    return read
+
+
+def _list_of(task: Any, count: int) -> list[Any]:
+    if not isinstance(task, list) or len(task) != count:
+        raise ValueError(f"it must be a list of {count} values")
+    return task
 
 
 def _without_numpy(value: Any) -> Any:

@@ -84,6 +84,20 @@ def remembered_durations() -> defaultdict[str, deque[float]]:
     return defaultdict(lambda: deque(maxlen=_REMEMBERED))
 
 
+def refuse_imported_script() -> None:
+    """Refuse to work in a worker that imports the script which started it.
+
+    Raises:
+        WorkerError: that is what is happening.
+
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise WorkerError(
+            "this script starts workers as it is imported, and every worker imports it again; "
+            'put what the script does under `if __name__ == "__main__":`'
+        )
+
+
 class ProcessPool:
     """A shard in each of several processes, one duplex pipe to each.
 
@@ -98,11 +112,7 @@ class ProcessPool:
     """
 
     def __init__(self, specs: list[ShardSpec], names: list[str], supervision: Supervision) -> None:
-        if getattr(multiprocessing.current_process(), "_inheriting", False):
-            raise WorkerError(
-                "this script starts workers as it is imported, and every worker imports it again; "
-                'put what the script does under `if __name__ == "__main__":`'
-            )
+        refuse_imported_script()
         self.count = len(specs)
         self._specs, self._names, self._supervision = specs, names, supervision
         self._profile = Profile()

@@ -167,10 +167,10 @@ def run_on_host(
             if not active.any():
                 break
     except EpisodeError as error:
-        taken = record.actions_of(error.slot)
+        taken = [*record.actions_of(error.slot)]
         if chosen is not None:
-            taken = np.concatenate([taken, chosen[error.slot : error.slot + 1]])
-        error.actions = action_map(taken).tolist()
+            taken.append(chosen[error.slot])
+        error.actions = action_map(np.array(taken)).tolist() if taken else []
         raise
     return trajectories_of(
         record.columns,
@@ -220,7 +220,7 @@ class _Record:
     def actions_of(self, slot: int) -> Shaped[np.ndarray, "step *act"]:
         """Give what the policy chose in one slot so far."""
         if self._actions is None:
-            return np.zeros((0, 1))
+            return np.zeros(0)
         chosen: np.ndarray = self._actions[self._mask[:, slot], slot]
         return chosen
 

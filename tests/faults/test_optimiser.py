@@ -10,14 +10,20 @@ from building import ToldWorkers, first_state, pool, tiny_config
 from rich.console import Console
 
 from metarl.agent.outer_steps import adam_step, trust_region_outer_step
-from metarl.agent.protocol import AgentState
+from metarl.agent.protocol import AgentState, require_usable
 from metarl.agent.rejections import NO_STEP, NOT_FINITE, NOTHING_TO_LEARN, Rejections
 from metarl.api.training_session import run_training
 from metarl.config.base import with_settings
 from metarl.config.plugins import load_agent
 from metarl.config.settings import TrustRegionSettings
 from metarl.experiments.build import build_experiment
-from metarl.foundation.errors import MetarlError, RunFolderError, TrainingError, WorkerError
+from metarl.foundation.errors import (
+    MetarlError,
+    RunFolderError,
+    TaskError,
+    TrainingError,
+    WorkerError,
+)
 from metarl.reports.progress import ConsoleDisplay
 from metarl.runs.metrics import read_metrics
 from metarl.training import train
@@ -285,3 +291,28 @@ def test_a_memory_of_another_optimiser_is_refused():
         pytest.raises(MetarlError, match="the checkpoint is not of this model"),
     ):
         next(train(experiment, workers, state))
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda theta: theta * np.nan, "numbers in θ that are not finite"),
+        (lambda theta: theta[:-1], r"θ of shape \(3,\) and type float32 from one of shape \(4,\)"),
+        (lambda theta: theta.astype(np.float64), "type float64 from one of shape"),
+    ],
+)
+def test_a_state_that_no_checkpoint_could_give_back_ends_the_run(monkeypatch, made, words):
+    old = AgentState(np.ones(4, dtype=np.float32))
+    require_usable(AgentState(old.theta * 2), old)
+    with pytest.raises(TaskError, match=words):
+        require_usable(AgentState(made(old.theta)), old)
+    experiment = build_experiment(tiny_config())
+    improve = experiment.agent.improve
+
+    def broken(workers, state):
+        found, metrics = improve(workers, state)
+        return dataclasses.replace(found, theta=made(found.theta)), metrics
+
+    monkeypatch.setattr(experiment.agent, "improve", broken)
+    with pool(experiment) as workers, pytest.raises(TaskError, match="the agent's outer step"):
+        next(train(experiment, workers, first_state(experiment)))
