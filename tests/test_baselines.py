@@ -102,8 +102,20 @@ def test_baselines_that_are_not_trained_are_named_with_the_command(capsys):
     capsys.readouterr()
     assert evaluate("runs/mine", "--baselines") == 2
     error = one_line_error(capsys)
-    assert "`metarl train navigation-2d --agent pretrained --run-dir " in error
+    assert "`metarl train navigation-2d --horizon 5 --agent pretrained --run-dir " in error
     assert "--agent oracle" in error
+    config = read_run("runs/mine")
+    foreign = dataclasses.replace(config, env_id="mine:Mine-v0")
+    without = dataclasses.replace(config, preset="")
+    own = dataclasses.replace(config, preset="my-own")
+    for changed, start in (
+        (foreign, "navigation-2d --env-id mine:Mine-v0 --horizon 5"),
+        (without, f"--env-id {config.env_id} --horizon 5"),
+        (own, "my-own.toml"),
+    ):
+        Path("runs/mine/config.json").write_text(changed.to_json())
+        assert evaluate("runs/mine", "--baselines") == 2
+        assert f"`metarl train {start} --agent pretrained --run-dir " in one_line_error(capsys)
 
 
 def test_baselines_of_other_tasks_are_refused(capsys):

@@ -122,6 +122,12 @@ def test_a_guess_is_said_once_and_what_was_given_is_none(capsys):
     assert error.endswith("); set by --inner-learning-rate\n")
 
 
+@pytest.mark.parametrize(("agent", "said"), [("reptile", True), ("rl2", False), ("pearl", False)])
+def test_a_step_size_is_a_guess_for_agents_that_take_steps(agent, said):
+    start = starting_point(env_id=identify(Line), agent=agent)
+    assert any("inner_learning_rate" in guess.fields for guess in start.guesses) == said
+
+
 def test_a_preset_on_another_environment_stays_as_it_was(capsys):
     arguments = ["train", "navigation-2d", "--env-id", identify(Line), *SMALL, "--iterations", "1"]
     assert main([*arguments, "--horizon", "4"]) == 0

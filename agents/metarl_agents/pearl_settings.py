@@ -25,8 +25,8 @@ class PearlSettings:
     held_episodes: int = 0
     """Episodes of a training trial, after those by the prior, that hold one action from beginning
     to end, drawn evenly from all actions. The paper has none. Where rewards are sparse, they reach
-    what no policy goes to yet; with infer_from_posterior the encoder learns from them. z must
-    have as many numbers as an action."""
+    what no policy goes to yet; with infer_from_posterior the encoder learns from them. A
+    sample z must have as many numbers as an action."""
     test_prior_episodes: int = 1
     """Episodes of a trial in evaluations that act by the prior."""
     first_passes: int = 2

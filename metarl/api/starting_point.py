@@ -97,6 +97,8 @@ def starting_point(
         raise ConfigError(f"{run_dir} is a run of {config.trained_on}, not of preset {preset!r}")
     run_dir = run_dir or Path("runs") / _run_name(preset, env_id, agent)
     config, settings = _with_settings(config, agent or config.agent)
+    if isinstance(config, Config) and load_agent(config.agent).family != "gradient":
+        guesses = [guess for guess in guesses if guess.fields != ("inner_learning_rate",)]
     return StartingPoint(preset, config, settings, run_dir, tuple(guesses))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from metarl.config.base import ExperimentConfig, with_settings
 from metarl.config.comparability import baselines_of
 from metarl.config.fields import read_fields
-from metarl.config.plugins import load_agent, load_problem
+from metarl.config.plugins import load_agent, load_preset, load_problem, preset_names
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
@@ -103,9 +103,8 @@ def with_baselines(
                 raise ConfigError(f"{folder} is not a run of agent {baseline.agent!r}")
             added.append(found)
         elif baseline.trained:
-            missing.append(
-                f"`metarl train {first.config.start} --agent {baseline.agent} --run-dir {folder}`"
-            )
+            start = _start(first.config)
+            missing.append(f"`metarl train {start} --agent {baseline.agent} --run-dir {folder}`")
         else:
             config = dataclasses.replace(first.config, agent=baseline.agent, **baseline.changes)
             added.append(Contender(config, (None,) * len(first.seeds), first.seeds))
@@ -113,6 +112,21 @@ def with_baselines(
         raise ConfigError(f"baselines are not trained yet; first: {' and '.join(missing)}")
     _require_same_tasks([*contenders, *added])
     return [*contenders, *added]
+
+
+def _start(config: ExperimentConfig) -> str:
+    """Give the preset and the flags by which another agent is trained on a run's tasks."""
+    if config.preset not in ("", *(origin.name for origin in preset_names())):
+        return f"{config.preset}.toml"
+    if not isinstance(config, Config):
+        return config.start
+    plain = load_preset(config.preset) if config.preset else None
+    words = [config.start]
+    for name, flag in (("env_id", "--env-id"), ("horizon", "--horizon")):
+        value = getattr(config, name)
+        if f"{flag} {value}" != config.start and value != getattr(plain, name, None):
+            words.append(f"{flag} {value}")
+    return " ".join(words)
 
 
 def _with_all_settings(config: Config | SupervisedConfig) -> Config | SupervisedConfig:
