@@ -134,6 +134,11 @@ def test_a_preset_on_another_environment_stays_as_it_was(capsys):
     assert capsys.readouterr().err == ""
     config = read("runs/navigation-2d/config.json")
     assert (config["preset"], config["hidden_sizes"]) == ("navigation-2d", [100, 100])
+    assert config["description"] == "Line-v0, by the values of preset navigation-2d"
+    assert "which has another environment" in config["source"]
+    assert config["published"] == {}
+    again = ["--resume", "--run-dir", "runs/navigation-2d", "--iterations", "2", *SMALL[-3:]]
+    assert main(["train", *again]) == 0
 
 
 def test_any_run_is_gone_on_with_by_its_folder_alone(capsys):

@@ -167,6 +167,18 @@ def with_fields(
     return with_settings(config, dataclasses.asdict(changed_settings))
 
 
+def in_its_words(start: StartingPoint, config: Any) -> Any:
+    """Give the configuration with other words where its environment is not the preset's."""
+    if not isinstance(config, Config) or config.env_id == start.config.env_id:
+        return config
+    return dataclasses.replace(
+        config,
+        description=f"{environment_name(config.env_id)}, by the values of preset {config.preset}",
+        source=f"values of preset {config.preset}, which has another environment",
+        published={},
+    )
+
+
 def _only(fields: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name in names}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from metarl.agent.protocol import Record
 from metarl.api.run import Run
-from metarl.api.starting_point import starting_point, with_fields
+from metarl.api.starting_point import in_its_words, starting_point, with_fields
 from metarl.api.training_session import run_training
 from metarl.config.base import refuse_changes
 from metarl.reports.progress import display_for
@@ -65,6 +65,7 @@ def train(
     config = with_fields(start, fields)
     if resume:
         refuse_changes(start.config, config)
+    config = in_its_words(start, config)
     given = {*fields, *(["agent"] if agent else [])}
     notes = start.notes(config, given)
     said = [repr(preset)] * bool(preset) + [f"{name}={value!r}" for name, value in fields.items()]

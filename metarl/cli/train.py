@@ -26,6 +26,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
+from metarl.api.starting_point import in_its_words
 from metarl.cli.output import Forgiving
 from metarl.cli.parsing import parse
 from metarl.cli.run_flags import find_start, given_fields, require_first
@@ -87,6 +88,7 @@ def run(argv: list[str]) -> int:
     config = with_settings(arguments.config, dataclasses.asdict(arguments.settings))
     if arguments.resume:
         refuse_changes(start.config, config)
+    config = in_its_words(start, config)
     notes = start.notes(config, given_fields(argv))
     return _train(config, arguments, notes, shlex.join(["metarl", "train", *argv]))
 
@@ -104,7 +106,7 @@ def _train(config: Any, arguments: TrainArguments[Any, Any], notes: list[str], c
             run_training(
                 config,
                 arguments.run_dir,
-                display=ConsoleDisplay(Console(file=stream)),
+                display=ConsoleDisplay(Console(file=stream, emoji=False)),
                 workers=arguments.workers,
                 resume=arguments.resume,
                 tensorboard=arguments.tensorboard,
