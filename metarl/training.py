@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from metarl.agent.protocol import Record, TrainingState, require_usable
+from metarl.agent.protocol import Record, TrainingState
 from metarl.experiments.interface import Experiment
 from metarl.workers.shards import Workers
 
@@ -19,8 +19,7 @@ def train(
         state: where to start.
 
     Raises:
-        TaskError: no task of a meta-batch could be met, or the agent's new state is none to go on
-            from.
+        TaskError: no task of a meta-batch could be met, or numbers are no longer finite.
 
     """
     agent, config = experiment.agent, experiment.config
@@ -33,7 +32,6 @@ def train(
         met = workers.map(agent.family.meet, state.agent.travelling, tasks, key)
         summary = experiment.summarise(tasks, met)
         agent_state, metrics = agent.improve(workers, state.agent)
-        require_usable(agent_state, state.agent)
 
         env_steps = state.env_steps + sum(task.env_steps for task in met)
         state = TrainingState(agent_state, iteration, env_steps)

@@ -191,7 +191,7 @@ def test_baselines_lie_beside_and_are_named_with_the_command(capsys):
     with pytest.raises(ConfigError) as raised:
         with_baselines(groups, Path("runs/Line-v0"))
     expected = (
-        "`metarl train --env-id strange_spaces:strange/Line-v0 --agent pretrained "
+        "`metarl train --env-id strange_spaces:strange/Line-v0 --horizon 8 --agent pretrained "
         "--run-dir runs/Line-v0-pretrained`"
     )
     assert expected in str(raised.value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from metarl.agent.protocol import Record, TrainingState
+from metarl.agent.protocol import Record, TrainingState, require_usable
 from metarl.agent.rejections import Rejections
 from metarl.config.base import ExperimentConfig
 from metarl.experiments.build import build_experiment
@@ -178,6 +178,7 @@ def _train(
                         step = next(outer_loop, None)
                     if step is None:
                         break
+                    require_usable(step[0].agent, state.agent)
                     state, record = step
                     recorder.record(state, record)
                     display.update(record)

@@ -27,6 +27,7 @@ from metarl.foundation.errors import (
 from metarl.reports.progress import ConsoleDisplay
 from metarl.runs.metrics import read_metrics
 from metarl.training import train
+from metarl_agents.maml_trpo import MamlTrpo
 
 pytestmark = pytest.mark.whole_runs
 
@@ -301,18 +302,25 @@ def test_a_memory_of_another_optimiser_is_refused():
         (lambda theta: theta.astype(np.float64), "type float64 from one of shape"),
     ],
 )
-def test_a_state_that_no_checkpoint_could_give_back_ends_the_run(monkeypatch, made, words):
+def test_a_state_that_no_checkpoint_could_give_back_is_refused(made, words):
     old = AgentState(np.ones(4, dtype=np.float32))
     require_usable(AgentState(old.theta * 2), old)
     with pytest.raises(TaskError, match=words):
         require_usable(AgentState(made(old.theta)), old)
-    experiment = build_experiment(tiny_config())
-    improve = experiment.agent.improve
 
-    def broken(workers, state):
-        found, metrics = improve(workers, state)
-        return dataclasses.replace(found, theta=made(found.theta)), metrics
 
-    monkeypatch.setattr(experiment.agent, "improve", broken)
-    with pool(experiment) as workers, pytest.raises(TaskError, match="the agent's outer step"):
-        next(train(experiment, workers, first_state(experiment)))
+def test_a_run_whose_agent_breaks_down_keeps_the_state_before(tmp_path, monkeypatch):
+    improve, improved = MamlTrpo.improve, []
+
+    def broken(agent, workers, state):
+        found, metrics = improve(agent, workers, state)
+        improved.append(found.theta * (np.nan if improved else 1))
+        return dataclasses.replace(found, theta=improved[-1]), metrics
+
+    monkeypatch.setattr(MamlTrpo, "improve", broken)
+    config = dataclasses.replace(tiny_config(), iterations=3)
+    display = ConsoleDisplay(Console())
+    with pytest.raises(MetarlError, match="numbers in θ that are not finite"):
+        run_training(config, tmp_path / "r", display=display, workers=0, tensorboard=False)
+    assert [record["iteration"] for record in read_metrics(tmp_path / "r")] == [1]
+    assert (tmp_path / "r/checkpoints/iteration-000001").is_dir()
