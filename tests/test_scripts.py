@@ -90,6 +90,13 @@ CASES = {
         Case("--output priors --small", ("priors/summary.json", "priors/README.md"), "ucrl2")
     ],
     "compare_outer_steps": [Case("run --output .", ("README.md", "outer_steps.json"))],
+    "compare_soft_actor_critic": [
+        Case(
+            "--output . --small",
+            ("README.md", "returns.json", "training.png"),
+            needs=("stable_baselines3",),
+        )
+    ],
     "draw_concepts": [Case("--output .", ("concept-task.svg", "concept-posterior.svg"))],
     "draw_maml": [Case("--iterations 20 -o maml.png", ("maml.png",), "in closed form")],
     "evaluate_by_transitions": [Case("run --output counted.json", ("counted.json",))],
