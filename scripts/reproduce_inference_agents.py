@@ -22,6 +22,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from reproduce_memory_agents import forget_trials
 from reproduce_paper import Experiment, keep, smaller, train
@@ -29,6 +30,7 @@ from reproduce_supervised import SMALL_TRAINING as SMALL_REGRESSION
 from shared import ROOT, SMALL_EVALUATION, metarl, parse, parser
 
 import metarl as front_door
+from metarl.config.comparability import unit_of
 from metarl.config.plugins import load_preset
 from metarl.runs.metrics import read_metrics
 from metarl.runs.run_folder import read_config
@@ -74,6 +76,8 @@ SINUSOID = {
 }
 RATES = {"cavia": "1.0", "maml": "0.1"}
 """α of each, in training and evaluation."""
+FEW_EPISODES = (1, 2, 5, 10)
+"""Of a task and gradient step, fewer than in training: what is left where experience is dear."""
 
 
 def of_preset(name: str) -> Experiment:
@@ -127,6 +131,26 @@ def evaluate(name: str, folder: Path, workers: int, small: bool) -> None:
         return
     flags = SMALL_EVALUATION if small else ["--tasks", COMPARISONS[name].tasks]
     metarl("evaluate", *compared(name, folder), *flags, "--output", folder, "--workers", workers)
+    by_agent: dict[str, list[Path]] = defaultdict(list)
+    for run in compared(name, folder):
+        agent = read_config(run).agent
+        if unit_of(agent) == "gradient step":
+            by_agent[agent].append(run)
+    tasks = 2 if small else COMPARISONS[name].tasks
+    with_few = {agent: with_few_episodes(runs, tasks, workers) for agent, runs in by_agent.items()}
+    (folder / "few_episodes.json").write_text(json.dumps(with_few, indent=1) + "\n")
+
+
+def with_few_episodes(runs: list[Path], tasks: int, workers: int) -> dict[int, Any]:
+    """Evaluate gradient steps on few episodes each; give returns by the number of them."""
+    curves = {}
+    for episodes in FEW_EPISODES:
+        (found,) = front_door.evaluate(
+            runs, tasks=tasks, episodes_per_task=episodes, query_episodes=20, workers=workers
+        )
+        mean, interval = found.mean_return.tolist(), found.ci95.tolist()
+        curves[episodes] = {"mean_return": mean, "ci95": interval}
+    return curves
 
 
 def compared(name: str, folder: Path) -> list[Path]:
@@ -180,7 +204,7 @@ def table(results: Path) -> str:
             )
             said = ", ".join(seeds)
             lines.append(f"| {agent} | {len(seeds)} | {said} | {points[0]} | {later} |")
-        lines += ["", f"![{name}]({name}/evaluation.png)"]
+        lines += ["", f"![{name}]({name}/evaluation.png)", *rows_with_few_episodes(results / name)]
     lines += ["", "## sinusoid", ""]
     lines += [
         "Mean squared error after one step on 10 points, 600 held-out waves, one seed of 50,000",
@@ -204,6 +228,28 @@ def table(results: Path) -> str:
             cells += [said, str(published[size])]
         lines.append(f"| {size} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def rows_with_few_episodes(folder: Path) -> list[str]:
+    """Give the table of gradient steps on few episodes each."""
+    file = folder / "few_episodes.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    lines = []
+    for agent, curves in found.items():
+        steps = len(next(iter(curves.values()))["mean_return"])
+        after = " | ".join(f"step {step}" for step in range(1, steps))
+        lines += [
+            "",
+            f"{agent} with fewer episodes for a gradient step:",
+            "",
+            f"| episodes | {after} |",
+            "|---" * steps + "|",
+        ]
+        for episodes, curve in curves.items():
+            pairs = zip(curve["mean_return"], curve["ci95"], strict=True)
+            cells = [f"{mean:.2f} [{low:.2f}, {high:.2f}]" for mean, (low, high) in pairs]
+            lines.append(f"| {episodes} | {' | '.join(cells[1:])} |")
+    return lines
 
 
 def main() -> None:

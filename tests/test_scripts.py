@@ -117,6 +117,7 @@ CASES = {
             (
                 "README.md",
                 *(f"semicircle-dense/{file}" for file in EVALUATION),
+                "semicircle-dense/few_episodes.json",
                 "semicircle-dense/semicircle-dense-pearl/seed-1/metrics.jsonl",
                 "sinusoid/summary.json",
             ),
