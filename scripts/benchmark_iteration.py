@@ -5,6 +5,10 @@ before and after one adaptation step (320,000 env steps), policy 2×100, second-
 10 conjugate-gradient iterations. After each iteration the same worker processes replay its very
 controls from its start states in bare `mujoco.batch` loops, which observe and reward nothing.
 
+What an iteration computes beside its physics is mostly matrix products. Torch counts their floating
+point operations; so many of them, in bare products of the policy's hidden layer, say how near to
+bare physics an iteration could come at best.
+
     python scripts/benchmark_iteration.py [--rounds 9]
 
 Writes benchmarks/iteration.json and a table beside it. Iterations and replays alternate, with one
@@ -23,8 +27,10 @@ from typing import Any
 import gymnasium as gym
 import mujoco
 import numpy as np
+import torch
 from mujoco.batch import Batch
-from shared import BENCHMARKS, command, parse, parser, ran_on, write
+from shared import BENCHMARKS, command, parse, parser, processor_seconds, ran_on, write
+from torch.utils.flop_counter import FlopCounterMode
 
 from metarl.agent.protocol import Record
 from metarl.config.plugins import load_preset
@@ -46,6 +52,8 @@ W: dict[str, Any] = {
 NAVIGATION: dict[str, Any] = {"tasks_per_batch": 20, "episodes_per_task": 20, "horizon": 100}
 SMALL: dict[str, Any] = {"tasks_per_batch": 2, "episodes_per_task": 2, "horizon": 10}
 PACKAGES = ("torch", "mujoco", "gymnasium", "numpy")
+PRODUCTS = 200
+"""Bare products to time at once."""
 
 
 class BareLoop:
@@ -190,6 +198,26 @@ def work_unit(rounds: int, sizes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def bare_products(rounds: int, sizes: dict[str, Any]) -> dict[str, float]:
+    """Count the floating point operations of an iteration's products; time as many, bare."""
+    with runner("half-cheetah-dir", 0, sizes) as one:
+        one.iteration()
+        with FlopCounterMode(display=False) as counter:
+            one.iteration()
+    rows, width = sizes["episodes_per_task"] * sizes["horizon"], sizes["hidden_sizes"][0]
+    left, right = torch.randn(rows, width), torch.randn(width, width)
+
+    def multiply() -> None:
+        for _ in range(PRODUCTS):
+            torch.mm(left, right)
+
+    multiply()  # warms up
+    spent = statistics.median(processor_seconds(multiply) for _ in range(rounds))
+    rate = PRODUCTS * 2 * rows * width * width / spent
+    operations = counter.get_total_flops()
+    return {"operations": operations, "per second": rate, "seconds": operations / rate}
+
+
 def navigation(rounds: int, sizes: dict[str, Any]) -> dict[str, Any]:
     with runner("navigation-2d", 2, sizes) as one:
         records = [one.iteration() for _ in range(3 * rounds + 1)][1:]
@@ -199,6 +227,7 @@ def navigation(rounds: int, sizes: dict[str, Any]) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> str:
     unit, nav = results["W"], results["navigation-2d"]
     columns = [unit["1 worker"], unit["2 workers"], nav]
+    products, physics = results["bare products"], unit["1 worker"]["bare physics seconds"]
     lines = [
         "Seconds of a meta-iteration and of its phases (means over the workers); medians.",
         "W is an iteration of half-cheetah direction: 40 tasks × 20 episodes × 200 steps before",
@@ -230,6 +259,11 @@ def table(results: dict[str, Any]) -> str:
         "",
         "Peak memory of a worker process in W: "
         f"{unit['peak memory of a worker process, MB']:.0f} MB.",
+        "",
+        f"The matrix products of W are {products['operations'] / 1e9:.0f} · 10⁹ floating point "
+        f"operations. Bare products do {products['per second'] / 1e9:.0f} · 10⁹ in a second, so "
+        f"they alone take one worker {products['seconds']:.2f} s: with nothing beside them and the "
+        f"physics, iteration / bare physics would be {1 + products['seconds'] / physics:.2f}.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -238,10 +272,12 @@ def main() -> None:
     made = parser(__doc__, BENCHMARKS)
     made.add_argument("--rounds", type=int, default=9)
     options = parse(made)
+    torch.set_num_threads(1)
     smaller = SMALL if options.small else {}
     results = {
         "command": command(options, "rounds"),
         **ran_on(*PACKAGES),
+        "bare products": bare_products(options.rounds, W | smaller),
         "W": work_unit(options.rounds, W | smaller),
         "navigation-2d": navigation(options.rounds, NAVIGATION | smaller),
     }
