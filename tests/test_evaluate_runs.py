@@ -136,6 +136,7 @@ def test_a_figure_of_different_units_has_experience_on_its_axis():
     }
     (axes,) = adaptation_figure([Panel("", curves, {})], "title").axes
     assert "environment steps" in axes.get_xlabel()
+    assert "adapts within its first episode" in axes.get_xlabel()
     drawn = {line.get_label(): line.get_xdata().tolist() for line in axes.lines}
     assert drawn["one"] == [0, 40, 80]
     assert drawn["other"] == [0, 3, 6]

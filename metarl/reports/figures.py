@@ -125,7 +125,10 @@ def adaptation_curves(
     if by_experience:
         used = [step for _, curve in drawn for step in curve.experience if step > 0]
         axes.set_xscale("symlog", linthresh=min(used, default=1.0))
-        axes.set_xlabel("environment steps in the task, used for adaptation")
+        axes.set_xlabel(
+            "environment steps in the task, used for adaptation\n"
+            "(at 0 an agent with a memory adapts within its first episode)"
+        )
         return
     of_steps = unit == "gradient step"
     axes.set_xlabel("adaptation steps (gradient updates)" if of_steps else f"{unit}s of adaptation")
