@@ -309,6 +309,11 @@ def describe_task(task: Task) -> str:
     return f"{task:.4g}" if isinstance(task, float | np.floating) else str(task)
 
 
+def name_task(index: int, task: Task) -> str:
+    """Call a task of the meta-batch by its number and what it is, for messages."""
+    return f"task {index} ({describe_task(task)})"
+
+
 def describe_range(range_name: str, task_range: Mapping[str, Any], tasks: int) -> str:
     """Say which tasks an evaluation met.
 

@@ -1,12 +1,14 @@
 """An episode that failed, with all that it takes to repeat it."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import current_env_id
@@ -35,6 +37,21 @@ class EpisodeError(TaskError):
         """What the environment was given since its reset, the step that failed included."""
         self.state: dict[str, Any] = {}
         """Positions and velocities of its physics, where it shows them."""
+
+
+def first_not_finite(
+    values: Float[np.ndarray, "slot ..."], active: Bool[np.ndarray, " slot"]
+) -> int | None:
+    """Give the first of the active slots whose numbers are not all finite; None: all are."""
+    if math.isfinite(np.vdot(values, values)):  # one call, where isfinite and all are two
+        return None
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(-1) & active
+    return int(np.flatnonzero(bad)[0]) if bad.any() else None
+
+
+def not_finite(slot: int, what: str, values: object) -> EpisodeError:
+    """Say that what a slot gave is not finite."""
+    return EpisodeError(slot, what, f"is not finite: {values}")
 
 
 @dataclass(frozen=True)

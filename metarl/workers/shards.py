@@ -41,7 +41,7 @@ from metarl.learning.trajectories import (
     joined,
 )
 from metarl.tasks.action_map import ActionMap
-from metarl.tasks.distribution import Task, Tasks, describe_task
+from metarl.tasks.distribution import Task, Tasks, name_task
 from metarl.tasks.environment_batches import EnvironmentBatch, make_batch
 from metarl.tasks.failed_episodes import EpisodeError, FailedEpisode
 from metarl.tasks.observations import flat_layout
@@ -243,10 +243,8 @@ class Shard:
         try:
             yield
         except Exception as error:
-            task = describe_task(self.tasks[position])
-            raise TaskError(
-                f"task {self.task_indices[position]} ({task}): {type(error).__name__}: {error}"
-            ) from error
+            name = name_task(self.task_indices[position], self.tasks[position])
+            raise TaskError(f"{name}: {type(error).__name__}: {error}") from error
 
     def collect(
         self, parameters: Sequence[Parameters], key: tuple[int, ...], *, query: bool = False
@@ -292,7 +290,7 @@ class Shard:
         """Say which task an environment failed with, and how to repeat its episode."""
         position = error.slot // self.slots_per_task
         index, task = self.task_indices[position], self.tasks[position]
-        text = f"task {index} ({describe_task(task)}): {error} (reset seed {error.seed})"
+        text = f"{name_task(index, task)}: {error} (reset seed {error.seed})"
         episode = FailedEpisode(
             env_id=self.config.env_id,
             env_kwargs=self.config.env_kwargs,

@@ -15,7 +15,7 @@ from metarl.foundation.many_streams import integer_seeds, streams
 from metarl.foundation.rollout_location import SLOT, STEP
 from metarl.foundation.seeding import Purpose
 from metarl.learning.trajectories import TaskStatistics, Trials
-from metarl.tasks.distribution import describe_task
+from metarl.tasks.distribution import name_task
 from metarl.tasks.environment_batches import EnvironmentBatch, NativeBatch
 from metarl.tasks.failed_episodes import EpisodeError
 from metarl.tasks.success import success_rates
@@ -107,8 +107,7 @@ def _play(
     names = []
     if not isinstance(shard.environments, NativeBatch):  # which steps no slot by itself
         names = [
-            f"task {shard.task_indices[position]} ({describe_task(shard.tasks[position])})"
-            for position in part
+            name_task(shard.task_indices[position], shard.tasks[position]) for position in part
         ]
     play = _player(shard, actor, rows)
     first_trials = np.arange(0, rows, slots)
