@@ -90,15 +90,13 @@ def starting_point(
     elif preset:
         config = load_preset(preset)
     elif env_id:
-        config, guesses = environment_defaults(env_id)
+        config, guesses = environment_defaults(env_id, agent or Config.agent)
     else:
         raise nothing_named()
     if preset and config.preset != Path(preset).stem:
         raise ConfigError(f"{run_dir} is a run of {config.trained_on}, not of preset {preset!r}")
     run_dir = run_dir or Path("runs") / _run_name(preset, env_id, agent)
     config, settings = _with_settings(config, agent or config.agent)
-    if isinstance(config, Config) and load_agent(config.agent).family != "gradient":
-        guesses = [guess for guess in guesses if guess.fields != ("inner_learning_rate",)]
     return StartingPoint(preset, config, settings, run_dir, tuple(guesses))
 
 
