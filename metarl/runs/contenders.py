@@ -103,8 +103,8 @@ def with_baselines(
                 raise ConfigError(f"{folder} is not a run of agent {baseline.agent!r}")
             added.append(found)
         elif baseline.trained:
-            start = _start(first.config)
-            missing.append(f"`metarl train {start} --agent {baseline.agent} --run-dir {folder}`")
+            of_tasks = _flags_of_tasks(first.config)
+            missing.append(f"`metarl train {of_tasks} --agent {baseline.agent} --run-dir {folder}`")
         else:
             config = dataclasses.replace(first.config, agent=baseline.agent, **baseline.changes)
             added.append(Contender(config, (None,) * len(first.seeds), first.seeds))
@@ -114,17 +114,17 @@ def with_baselines(
     return [*contenders, *added]
 
 
-def _start(config: ExperimentConfig) -> str:
-    """Give the preset and the flags by which another agent is trained on a run's tasks."""
+def _flags_of_tasks(config: ExperimentConfig) -> str:
+    """Give what `metarl train` is given to train another agent on a run's tasks."""
     if config.preset not in ("", *(origin.name for origin in preset_names())):
         return f"{config.preset}.toml"
     if not isinstance(config, Config):
-        return config.start
+        return config.preset
+    words = [config.preset] if config.preset else []
     plain = load_preset(config.preset) if config.preset else None
-    words = [config.start]
     for name, flag in (("env_id", "--env-id"), ("horizon", "--horizon")):
         value = getattr(config, name)
-        if f"{flag} {value}" != config.start and value != getattr(plain, name, None):
+        if value != getattr(plain, name, None):
             words.append(f"{flag} {value}")
     return " ".join(words)
 
