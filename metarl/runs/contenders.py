@@ -2,15 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from metarl.config.base import ExperimentConfig, with_settings
 from metarl.config.comparability import baselines_of
-from metarl.config.fields import read_fields
-from metarl.config.plugins import load_agent, load_preset, load_problem, preset_names
+from metarl.config.plugins import load_preset, preset_names, settings_of
 from metarl.config.reinforcement import Config
-from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
 from metarl.runs.run_folder import read_config
 
@@ -52,7 +50,9 @@ def group_runs(run_dirs: Sequence[Path]) -> list[Contender]:
         RunFolderError: a folder is missing or holds no readable configuration.
 
     """
-    configs = [(run_dir, _with_all_settings(read_config(run_dir))) for run_dir in run_dirs]
+    recorded = [(run_dir, read_config(run_dir)) for run_dir in run_dirs]
+    # Settings that did not exist yet when a run was made are at their defaults.
+    configs = [(it, with_settings(config, asdict(settings_of(config)))) for it, config in recorded]
     contenders: list[Contender] = []
     for agent in dict.fromkeys(config.agent for _, config in configs):
         runs = [(run_dir, config) for run_dir, config in configs if config.agent == agent]
@@ -127,16 +127,6 @@ def _flags_of_tasks(config: ExperimentConfig) -> str:
         if value != getattr(plain, name, None):
             words.append(f"{flag} {value}")
     return " ".join(words)
-
-
-def _with_all_settings(config: Config | SupervisedConfig) -> Config | SupervisedConfig:
-    """Fill in the settings that did not exist yet when the run was made, at their defaults."""
-    if isinstance(config, SupervisedConfig):
-        kind, recorded = load_problem(config.problem), config.problem_settings
-    else:
-        kind, recorded = load_agent(config.agent).settings, config.agent_settings
-    settings = read_fields(kind, recorded, f"the settings of {config.agent}")
-    return with_settings(config, dataclasses.asdict(settings))
 
 
 def _require_same_tasks(contenders: Sequence[Contender]) -> None:
