@@ -15,6 +15,7 @@ and `metarl evaluate` reports each kind beside the mean.
 Ids travel with their module, `package:namespace/Name-v0`, so that a fresh process can make them.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -281,6 +282,28 @@ def from_json(space: gym.Space[Any], task: Any) -> Task:
         raise ValueError("a choice is a whole number")
     (read,) = space.from_jsonable([task])
     return read
+
+
+def read_task(space: gym.Space[Any], task: Any) -> Task:
+    """Read a task that a person gave, as a value of its space or as JSON has it.
+
+    Raises:
+        ConfigError: it is not in the space.
+
+    """
+    try:
+        read = from_json(space, json.loads(json.dumps(task, default=plain)))
+        inside = space.contains(read)
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+        raise ConfigError(f"task = {task!r} is not a task: {error}") from error
+    if not inside:
+        raise ConfigError(f"task = {task!r} is not in the task space {space}")
+    return read
+
+
+def plain(value: Any) -> Any:
+    """Give what `json` writes for a value that it does not know: numbers of numpy, or words."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
 def _list_of(task: Any, count: int) -> list[Any]:

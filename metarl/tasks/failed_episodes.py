@@ -14,6 +14,7 @@ from metarl.config.fields import read_fields
 from metarl.config.reinforcement import current_env_id
 from metarl.foundation.errors import ConfigError, RunFolderError, TaskError
 from metarl.foundation.files import MEBIBYTE, make_folder, read_json, write_whole
+from metarl.tasks.distribution import plain
 
 LARGEST_FILE = 256 * MEBIBYTE
 
@@ -85,7 +86,7 @@ class FailedEpisode:
         make_folder(folder)
         if folder.is_symlink():
             raise RunFolderError(f"cannot write {file}: {folder} is a symbolic link")
-        write_whole(file, (json.dumps(asdict(self), default=_plain) + "\n").encode())
+        write_whole(file, (json.dumps(asdict(self), default=plain) + "\n").encode())
         return file
 
 
@@ -104,7 +105,3 @@ def read_episode(file: Path) -> FailedEpisode:
     except (ValueError, ConfigError, RunFolderError) as error:
         raise RunFolderError(f"{file} is no failed episode: {error}") from error
     return replace(episode, env_id=current_env_id(episode.env_id))
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
