@@ -6,21 +6,9 @@ import sys
 import pytest
 from hub_server import TOKEN, running_hub
 from huggingface_hub import constants
-from runs_on_hub import ask
+from runs_on_hub import TINY, ask
 
 import metarl
-
-TINY = {
-    "tasks_per_batch": 3,
-    "episodes_per_task": 2,
-    "horizon": 5,
-    "hidden_sizes": (4,),
-    "test_tasks": 3,
-    "test_episodes_per_task": 2,
-    "test_adaptation_steps": 1,
-    "workers": 0,
-    "progress": False,
-}
 
 
 @pytest.fixture(scope="session")

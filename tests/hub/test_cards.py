@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
-from runs_on_hub import RUN
+from runs_on_hub import RUN, TINY
 
 import metarl
 

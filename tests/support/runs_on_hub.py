@@ -5,6 +5,17 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
+TINY = {
+    "tasks_per_batch": 3,
+    "episodes_per_task": 2,
+    "horizon": 5,
+    "hidden_sizes": (4,),
+    "test_tasks": 3,
+    "test_episodes_per_task": 2,
+    "test_adaptation_steps": 1,
+    "workers": 0,
+    "progress": False,
+}
 RUN = "alice/nav"
 
 
