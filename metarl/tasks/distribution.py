@@ -258,7 +258,7 @@ def task_features(space: gym.Space[Any], task: Task) -> Float[np.ndarray, " feat
 
 def to_json(space: gym.Space[Any], tasks: Sequence[Task]) -> Any:
     """Give tasks as what `json` writes and `space.from_jsonable` reads."""
-    return _without_numpy(space.to_jsonable(tasks))
+    return json.loads(json.dumps(space.to_jsonable(tasks), default=plain))
 
 
 def from_json(space: gym.Space[Any], task: Any) -> Task:
@@ -310,16 +310,6 @@ def _list_of(task: Any, count: int) -> list[Any]:
     if not isinstance(task, list) or len(task) != count:
         raise ValueError(f"it must be a list of {count} values")
     return task
-
-
-def _without_numpy(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, list | tuple):
-        return [_without_numpy(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _without_numpy(item) for key, item in value.items()}
-    return value
 
 
 def describe_task(task: Task) -> str:
