@@ -10,11 +10,10 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
 from shared import ROOT
 
-from metarl.config.reinforcement import Config
 from metarl.experiments.build import build_experiment
+from metarl.reports.interactive import PlainPolicy, plain_policy
 from metarl.runs.run_folder import read_config
 from metarl.runs.session import load_newest_state
 from metarl_envs.goal_page import whole_page
@@ -24,11 +23,11 @@ META_TRAINED = RESULTS / "navigation-2d"
 MULTITASK = RESULTS / "multitask" / "seed-1"
 
 
-def policy(run_dir: Path, *, trained: bool = True) -> tuple[Config, np.ndarray]:
-    """Give a run's configuration and θ."""
+def policy(run_dir: Path, *, trained: bool = True) -> PlainPolicy:
+    """Give a run's policy."""
     experiment = build_experiment(read_config(run_dir))
     state = load_newest_state(run_dir, experiment) if trained else experiment.first_state()
-    return experiment.config, state.agent.theta
+    return plain_policy(experiment, state.agent.theta)
 
 
 def notes() -> dict[str, str]:

@@ -23,8 +23,8 @@ from metarl.learning.beliefs import (
 )
 from metarl.learning.memory_policy import initialise
 from metarl.learning.policies import PolicySpec
-from metarl_agents.settings import VariBADSettings
 from metarl_agents.trial_buffer import Rows
+from metarl_agents.trial_settings import VariBADSettings
 from metarl_agents.varibad_cells import Cells, cells_of
 from metarl_agents.varibad_evidence import draw_terms, model_loss, whole_trials
 from metarl_agents.varibad_networks import BeliefModel

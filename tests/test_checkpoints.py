@@ -192,16 +192,22 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_what_a_killed_start_left_is_no_run_and_is_swept(tmp_path, monkeypatch):
-    def be_killed(partial, data):
+def test_a_file_that_is_not_written_whole_leaves_nothing(tmp_path, monkeypatch):
+    def be_interrupted(partial, data):
         partial.write_bytes(data[:2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files, "write_new", be_killed)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            files.write_whole(tmp_path / CONFIG_FILE, b"whole")
-    assert list(tmp_path.iterdir()) != []
+    monkeypatch.setattr(files, "write_new", be_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_whole(tmp_path / CONFIG_FILE, b"whole")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_start_left_is_no_run_and_is_swept(tmp_path):
+    writers = [files.put_in_place(tmp_path / CONFIG_FILE) for _ in range(2)]
+    for writer in writers:  # that are never left, as a process is killed
+        writer.__enter__().write_bytes(b"wh")
+    assert len(list(tmp_path.iterdir())) == 2
     require_no_run(tmp_path)
     sweep(tmp_path)
     assert list(tmp_path.iterdir()) == []

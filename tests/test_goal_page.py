@@ -301,8 +301,9 @@ def test_the_page_asks_for_nothing():
 def test_policies_that_the_page_cannot_compute_are_left_out():
     config = read_config(ROOT / "results/navigation-2d")
     curved = dataclasses.replace(config, activation="tanh")
-    theta = np.zeros(10604)
-    assert page_part({"curved": (curved, theta)}) == ""
-    part = page_part({"curved": (curved, theta), "</script>": (config, theta)})
+    sizes = [(100, 2), (100, 100), (2, 100)]
+    network = np.zeros(2), [(np.zeros(size), np.zeros(size[0])) for size in sizes]
+    assert page_part({"curved": (curved, *network)}) == ""
+    part = page_part({"curved": (curved, *network), "</script>": (config, *network)})
     assert "curved" not in part
     assert part.count("</script>") == 2

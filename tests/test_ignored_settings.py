@@ -5,13 +5,8 @@ from building import tiny_config
 
 from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError
-from metarl_agents.settings import (
-    MultitaskSettings,
-    PPOSettings,
-    ReptileSettings,
-    StableBaselinesSettings,
-    VariBADSettings,
-)
+from metarl_agents.settings import MultitaskSettings, ReptileSettings, StableBaselinesSettings
+from metarl_agents.trial_settings import PPOSettings, VariBADSettings
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from metarl.learning.stacking import BLOCK
 from metarl.runs.checkpoints import Checkpoints
 from metarl.training import train
 from metarl_agents import varibad, varibad_networks
-from metarl_agents.settings import VariBADSettings
 from metarl_agents.trial_ppo import Weights as PPOWeights
 from metarl_agents.trial_ppo import estimate, gradient, loaded, prepare
+from metarl_agents.trial_settings import VariBADSettings
 
 KINDS = pytest.mark.parametrize("discrete", [False, True], ids=["box", "discrete"])
 

@@ -134,7 +134,7 @@ def test_a_clip_that_is_not_written_whole_is_none_and_leaves_nothing(tmp_path, m
         assert partial.suffix not in VIDEO_TYPES
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(video, "_mp4", stopped)
+    monkeypatch.setattr(video, "_video", stopped)
     monkeypatch.setattr(video, "_animation", stopped)
     clip.write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt):

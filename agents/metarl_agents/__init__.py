@@ -24,12 +24,11 @@ from metarl_agents.settings import (
     OtsSettings,
     ProMPSettings,
     ReptileSettings,
-    RL2Settings,
     StableBaselinesSettings,
     Ucb1Settings,
     Ucrl2Settings,
-    VariBADSettings,
 )
+from metarl_agents.trial_settings import RL2Settings, VariBADSettings
 
 MAML_TRPO = AgentSpec(
     entry_point="metarl_agents.maml_trpo:MamlTrpo",

@@ -14,8 +14,8 @@ from metarl.foundation.files import MEBIBYTE
 from metarl.learning.layers import even
 from metarl.learning.memory_policy import action_numbers
 from metarl_agents.pearl_settings import PearlSettings
-from metarl_agents.settings import PPOSettings, RL2Settings, VariBADSettings
 from metarl_agents.trial_ppo import tasks_of_a_part
+from metarl_agents.trial_settings import PPOSettings, RL2Settings, VariBADSettings
 from metarl_agents.varibad_cells import cells_of
 
 _RECURRENT = 15

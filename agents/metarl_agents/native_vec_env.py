@@ -1,7 +1,7 @@
 """A native batch as stable-baselines3 steps environments: episodes restart, each on a new task."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -16,8 +16,9 @@ from metarl.config.reinforcement import Config
 from metarl.foundation.errors import TaskError
 from metarl.foundation.seeding import Split
 from metarl.tasks.action_map import ActionMap
-from metarl.tasks.distribution import describe_task, sample_tasks, task_features
+from metarl.tasks.distribution import name_task, sample_tasks, task_features
 from metarl.tasks.environment_batches import make_task_vector
+from metarl.tasks.failed_episodes import first_not_finite, not_finite
 from metarl.tasks.policy_environment import DrawTasks, policy_environment
 
 
@@ -161,6 +162,7 @@ class FiniteNumbers(VecEnvWrapper):
         super().__init__(environments)
         self._tasks: list[Any] = []
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
+        """Taken in each slot's episode."""
 
     def reset(self) -> Float[np.ndarray, "slot obs"]:
         """Start an episode in every slot."""
@@ -173,14 +175,14 @@ class FiniteNumbers(VecEnvWrapper):
         """Step every slot."""
         seen, rewards, over, infos = self.venv.step_wait()
         assert isinstance(seen, np.ndarray)
+        self._require_finite(rewards, "the reward of step")
         self._steps += 1
-        self._check(rewards, lambda step: f"the reward of step {step}")
         reached = seen
         if over.any():
             reached = seen.copy()
             for slot in np.flatnonzero(over).tolist():
                 reached[slot] = infos[slot]["terminal_observation"]
-        self._check(reached, lambda step: f"the observation after step {step}")
+        self._require_finite(reached, "an observation before step")
         if over.any():
             self._begin(over, seen)
         return seen, rewards, over, infos
@@ -188,13 +190,10 @@ class FiniteNumbers(VecEnvWrapper):
     def _begin(self, slots: Bool[np.ndarray, " slot"], seen: Float[np.ndarray, "slot obs"]) -> None:
         self._tasks = self.venv.get_attr("task")
         self._steps[slots] = 0
-        self._check(seen, lambda step: f"the observation after step {step}")
+        self._require_finite(seen, "an observation before step")
 
-    def _check(self, values: Float[np.ndarray, "slot ..."], what: Callable[[int], str]) -> None:
-        if np.isfinite(values).all():
-            return
-        slot = int(np.argwhere(~np.isfinite(values))[0, 0])
-        raise TaskError(
-            f"task {slot} ({describe_task(self._tasks[slot])}): {what(self._steps[slot])} "
-            f"is not finite: {values[slot]}"
-        )
+    def _require_finite(self, values: Float[np.ndarray, "slot ..."], what: str) -> None:
+        slot = first_not_finite(values, np.ones(self.num_envs, dtype=bool))
+        if slot is not None:
+            error = not_finite(slot, f"{what} {self._steps[slot]}", values[slot])
+            raise TaskError(f"{name_task(slot, self._tasks[slot])}: {error}")

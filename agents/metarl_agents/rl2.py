@@ -35,7 +35,6 @@ from metarl.tasks.observations import flat_layout
 from metarl.workers.device_trials import MemoryThere
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
 from metarl_agents.device_memory import rl2_bytes_to_meet, rl2_need
-from metarl_agents.settings import RL2Settings
 from metarl_agents.trial_ppo import (
     Array,
     Learner,
@@ -45,6 +44,7 @@ from metarl_agents.trial_ppo import (
     tasks_of_a_part,
 )
 from metarl_agents.trial_ppo_update import update
+from metarl_agents.trial_settings import RL2Settings
 
 
 def settings_in(config: Config) -> RL2Settings:

@@ -38,7 +38,7 @@ from metarl.learning.returns import discounted_returns, generalised_advantages
 from metarl.learning.running_moments import Moments, moments_of, standard_deviation
 from metarl.learning.trajectories import Trials
 from metarl.workers.shards import Shard, Vector
-from metarl_agents.settings import PPOSettings
+from metarl_agents.trial_settings import PPOSettings
 
 R = TypeVar("R")
 

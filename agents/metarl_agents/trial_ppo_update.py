@@ -13,7 +13,6 @@ from metarl.agent.protocol import AgentState, Metrics
 from metarl.agent.rejections import NOT_FINITE
 from metarl.learning.running_moments import Moments, merged, no_moments, standard_deviation
 from metarl.workers.shards import Vector, Workers
-from metarl_agents.settings import PPOSettings
 from metarl_agents.trial_ppo import (
     OBSERVATIONS,
     RETURNS,
@@ -24,6 +23,7 @@ from metarl_agents.trial_ppo import (
     gradient,
     prepare,
 )
+from metarl_agents.trial_settings import PPOSettings
 
 R = TypeVar("R")
 

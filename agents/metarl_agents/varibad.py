@@ -59,7 +59,6 @@ from metarl.tasks.distribution import Tasks
 from metarl.workers.device_trials import MemoryThere
 from metarl.workers.shards import Shard, Vector, Workers, starts_anew
 from metarl_agents.device_memory import varibad_bytes_to_meet, varibad_need
-from metarl_agents.settings import VariBADSettings
 from metarl_agents.trial_buffer import Buffer, Rows, compact, draw, with_trials
 from metarl_agents.trial_ppo import (
     Learner,
@@ -69,6 +68,7 @@ from metarl_agents.trial_ppo import (
     tasks_of_a_part,
 )
 from metarl_agents.trial_ppo_update import update
+from metarl_agents.trial_settings import VariBADSettings
 from metarl_agents.varibad_evidence import draw_terms, model_loss, whole_trials
 from metarl_agents.varibad_networks import (
     BELIEFS,

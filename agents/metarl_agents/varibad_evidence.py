@@ -17,8 +17,8 @@ from metarl.learning.beliefs import (
 )
 from metarl.learning.memory_policy import told_actions, what_came_before
 from metarl.learning.policies import PolicySpec
-from metarl_agents.settings import VariBADSettings
 from metarl_agents.trial_buffer import Rows, reached, time_first
+from metarl_agents.trial_settings import VariBADSettings
 from metarl_agents.varibad_networks import BeliefModel, Steps
 
 

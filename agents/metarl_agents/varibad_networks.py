@@ -24,8 +24,8 @@ from metarl.learning.memory_policy import ActorCritic, action_numbers, initialis
 from metarl.learning.policies import Distribution, Policy, PolicySpec
 from metarl.learning.running_moments import standard_deviation
 from metarl.tasks.observations import flat_layout
-from metarl_agents.settings import VariBADSettings
 from metarl_agents.trial_ppo import Scales
+from metarl_agents.trial_settings import VariBADSettings
 from metarl_agents.varibad_cells import Cells, cells_of
 
 BELIEFS = "belief_moments"

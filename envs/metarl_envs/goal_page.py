@@ -5,7 +5,7 @@ the page needs no server and no network.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,10 @@ MOST_EPISODES = 40
 GOAL = (0.4, 0.3)
 """Where the goal is at first."""
 
-Policies = Mapping[str, tuple[Config, Float[np.ndarray, " parameter"]]]
-"""By label: the configuration, and θ with log σ first, then weights and biases of each layer."""
+Layers = Sequence[tuple[Float[np.ndarray, "_ _"], Float[np.ndarray, " _"]]]
+"""Weights, by outputs and inputs, and biases of each layer."""
+Policies = Mapping[str, tuple[Config, Float[np.ndarray, " act"], Layers]]
+"""By label: the configuration, log σ, and the layers of the network."""
 
 
 def page_part(policies: Policies, notes: Mapping[str, str] | None = None) -> str:
@@ -46,7 +48,7 @@ def whole_page(policies: Policies, notes: Mapping[str, str]) -> str:
 
 
 def _content(policies: Policies, notes: Mapping[str, str]) -> dict[str, Any]:
-    first, _ = next(iter(policies.values()))
+    first, *_ = next(iter(policies.values()))
     rates = first.learning_rates_at_test(MOST_STEPS)
     alpha = first.inner_learning_rate
     proportions = [rate / rates[0] for rate in rates]
@@ -56,7 +58,7 @@ def _content(policies: Policies, notes: Mapping[str, str]) -> dict[str, Any]:
     ]
     halved = proportions[1:] == [0.5] * (MOST_STEPS - 1)
     return {
-        "horizon": max(config.horizon for config, _ in policies.values()),
+        "horizon": max(config.horizon for config, *_ in policies.values()),
         "most_episodes": MOST_EPISODES,
         "later_steps": ", the second and third with half of α" if halved else "",
         "data": {
@@ -71,7 +73,9 @@ def _content(policies: Policies, notes: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _policy(config: Config, theta: Float[np.ndarray, " parameter"]) -> dict[str, Any]:
+def _policy(config: Config, log_std: Float[np.ndarray, " act"], layers: Layers) -> dict[str, Any]:
+    # In the order in which `layersOf` of `choose_goal/adaptation.js` finds them.
+    numbers = np.concatenate([log_std, *(part.ravel() for layer in layers for part in layer)])
     return {
         "hiddenSizes": config.hidden_sizes,
         "minimumStd": config.minimum_std,
@@ -79,7 +83,7 @@ def _policy(config: Config, theta: Float[np.ndarray, " parameter"]) -> dict[str,
         "horizon": config.horizon,
         "discount": config.discount,
         "gaeLambda": config.gae_lambda,
-        "theta": base64.b64encode(theta.astype("<f4").tobytes()).decode(),
+        "theta": base64.b64encode(numbers.astype("<f4").tobytes()).decode(),
     }
 
 

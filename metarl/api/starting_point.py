@@ -9,7 +9,7 @@ from typing import Any
 
 from metarl.config.base import ExperimentConfig, refuse_changes, with_settings
 from metarl.config.fields import read_fields
-from metarl.config.plugins import load_agent, load_preset, load_problem, preset_names
+from metarl.config.plugins import load_agent, load_preset, preset_names, settings_of
 from metarl.config.reinforcement import Config, environment_name
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
@@ -77,7 +77,7 @@ def starting_point(
 
     """
     guesses: list[Guess] = []
-    config: ExperimentConfig
+    config: Config | SupervisedConfig
     if run_dir is not None and is_hub_address(run_dir):
         raise ConfigError(
             f"training writes into a folder of yours: metarl pull {read_address(run_dir)} "
@@ -90,34 +90,27 @@ def starting_point(
     elif preset:
         config = load_preset(preset)
     elif env_id:
-        config, guesses = environment_defaults(env_id)
+        config, guesses = environment_defaults(env_id, agent or Config.agent)
     else:
         raise nothing_named()
     if preset and config.preset != Path(preset).stem:
         raise ConfigError(f"{run_dir} is a run of {config.trained_on}, not of preset {preset!r}")
     run_dir = run_dir or Path("runs") / _run_name(preset, env_id, agent)
-    config, settings = _with_settings(config, agent or config.agent)
-    if isinstance(config, Config) and load_agent(config.agent).family != "gradient":
-        guesses = [guess for guess in guesses if guess.fields != ("inner_learning_rate",)]
+    config = _of_agent(config, agent or config.agent)
+    settings = settings_of(config)
+    config = with_settings(config, dataclasses.asdict(settings))
     return StartingPoint(preset, config, settings, run_dir, tuple(guesses))
 
 
-def _with_settings(config: ExperimentConfig, agent: str) -> tuple[ExperimentConfig, Any]:
-    """Fill in all settings; the record of a run holds every one, a preset only what it changes."""
+def _of_agent(config: Any, agent: str) -> Any:
+    """Give the configuration with an agent, and what makes it what it is."""
     if isinstance(config, SupervisedConfig):
-        kind = load_problem(config.problem)
-        settings = read_fields(kind, config.problem_settings, f"problem {config.problem!r}")
-        config = with_settings(config, dataclasses.asdict(settings))
-        return changed(config, {"agent": agent}), settings
-    assert isinstance(config, Config)
+        return changed(config, {"agent": agent})
     spec = load_agent(agent)
     # What the preset sets holds for every agent that has the same settings.
-    alike = agent == config.agent or spec.settings is load_agent(config.agent).settings
-    settings = read_fields(
-        spec.settings, config.agent_settings if alike else {}, f"agent {agent!r}"
-    )
-    config = spec.completed(dataclasses.replace(config, agent=agent))
-    return with_settings(config, dataclasses.asdict(settings)), settings
+    if agent != config.agent and spec.settings is not load_agent(config.agent).settings:
+        config = with_settings(config, {})
+    return spec.completed(dataclasses.replace(config, agent=agent))
 
 
 def changed(

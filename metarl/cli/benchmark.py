@@ -32,10 +32,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.progress import Progress
 from rich.table import Table
 
-from metarl.cli.output import new_console, print_line
+from metarl.cli.output import new_console, passing_bar, print_line
 from metarl.cli.parsing import parse
 from metarl.runs.interruptions import Interruptions
 
@@ -61,13 +60,7 @@ def run(argv: list[str]) -> int:
     from metarl.api.benchmark import benchmark
 
     console = new_console()
-    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task("starting", total=None)
-
-    def show(what: str, done: int, total: int) -> None:
-        bar.update(task, description=what, completed=done, total=total)
-
-    with Interruptions() as interruptions, interruptions.allowed(), bar:
+    with Interruptions() as interruptions, interruptions.allowed(), passing_bar(console) as show:
         found = benchmark(
             arguments.suite,
             output=arguments.output,

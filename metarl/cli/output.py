@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from rich.console import Console
@@ -56,6 +56,19 @@ class Forgiving:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def passing_bar(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar on a terminal inside; give what is told what is done, and how much of how much."""
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("starting", total=None)
+
+    def show(what: str, done: int, total: int) -> None:
+        bar.update(task, description=what, completed=done, total=total)
+
+    with bar:
+        yield show
 
 
 _MANY = 100

@@ -34,10 +34,9 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from metarl.cli.output import new_console, print_line
+from metarl.cli.output import new_console, passing_bar, print_line
 from metarl.cli.parsing import parse
 from metarl.cli.run_flags import find_start, given_fields, require_first
 from metarl.config.base import with_settings
@@ -100,16 +99,10 @@ def run(argv: list[str]) -> int:
     from metarl.api.tuning import run_tuning
 
     console = new_console()
-    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task("starting", total=None)
-
-    def show(what: str, done: int, total: int) -> None:
-        bar.update(task, description=what, completed=done, total=total)
-
     given = given_fields(argv)
     given |= {name.removeprefix("no_") for name in given}  # of switches
     try:
-        with Interruptions() as interruptions, bar:
+        with Interruptions() as interruptions, passing_bar(console) as show:
             found = run_tuning(
                 start,
                 vary,

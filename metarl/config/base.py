@@ -63,11 +63,6 @@ class ExperimentConfig:
         return self.preset
 
     @property
-    def start(self) -> str:
-        """What `metarl train` is given to start such a run."""
-        return self.preset
-
-    @property
     def iterations_per_record(self) -> int:
         """Iterations that one record of the metrics stands for."""
         return 1

@@ -152,10 +152,19 @@ def environment_ids() -> list[Origin]:
 
 def agent_names() -> list[Origin]:
     """List the agents of all installed packages."""
+    return _names("metarl.agents", "an agent")
+
+
+def problem_names() -> list[Origin]:
+    """List the supervised problems of all installed packages."""
+    return _names("metarl.problems", "a problem")
+
+
+def _names(group: str, kind: str) -> list[Origin]:
     found: dict[str, Origin] = {}
-    for entry in _entries("metarl.agents"):
+    for entry in _entries(group):
         if entry.name in found:
-            _leave_out(entry, f"{found[entry.name].package} has an agent of that name")
+            _leave_out(entry, f"{found[entry.name].package} has {kind} of that name")
         else:
             found[entry.name] = Origin(entry.name, _package(entry))
     return sorted(found.values(), key=lambda origin: origin.name)
@@ -171,34 +180,10 @@ def load_agent(name: str) -> AgentSpec:
         ConfigError: no installed package brings it, or the one that does is broken.
 
     """
-    if ":" in name:
-        return _load_agent(EntryPoint(name, name, "metarl.agents"), f"agent {name!r}")
-    for entry in _entries("metarl.agents"):
-        if entry.name == name:
-            return _load_agent(entry, f"agent {name!r} of package {_package(entry)}")
-    known = [origin.name for origin in agent_names()]
-    raise ConfigError(f"unknown agent {name!r}; {_nearest(name, known)}")
-
-
-def _load_agent(entry: EntryPoint, what: str) -> AgentSpec:
-    try:
-        spec = entry.load()
-    except Exception as error:  # a stranger's plug-in may raise anything
-        raise ConfigError(f"{what} cannot be loaded: {type(error).__name__}: {error}") from error
+    spec, what = _loaded("metarl.agents", "agent", name)
     if not isinstance(spec, AgentSpec):
-        raise ConfigError(f"{what}: {entry.value} is no AgentSpec but {type(spec).__name__}")
+        raise ConfigError(f"{what} is no AgentSpec but {type(spec).__name__}")
     return spec
-
-
-def problem_names() -> list[Origin]:
-    """List the supervised problems of all installed packages."""
-    found: dict[str, Origin] = {}
-    for entry in _entries("metarl.problems"):
-        if entry.name in found:
-            _leave_out(entry, f"{found[entry.name].package} has a problem of that name")
-        else:
-            found[entry.name] = Origin(entry.name, _package(entry))
-    return sorted(found.values(), key=lambda origin: origin.name)
 
 
 def load_problem(name: str) -> type[Any]:
@@ -211,29 +196,45 @@ def load_problem(name: str) -> type[Any]:
         ConfigError: no installed package brings it, or the one that does is broken.
 
     """
-    if ":" in name:
-        return _load_problem(EntryPoint(name, name, "metarl.problems"), f"problem {name!r}")
-    for entry in _entries("metarl.problems"):
-        if entry.name == name:
-            return _load_problem(entry, f"problem {name!r} of package {_package(entry)}")
-    known = [origin.name for origin in problem_names()]
-    raise ConfigError(f"unknown problem {name!r}; {_nearest(name, known)}")
-
-
-def _load_problem(entry: EntryPoint, what: str) -> type[Any]:
-    try:
-        kind = entry.load()
-    except Exception as error:  # a stranger's plug-in may raise anything
-        raise ConfigError(f"{what} cannot be loaded: {type(error).__name__}: {error}") from error
+    kind, what = _loaded("metarl.problems", "problem", name)
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
-        raise ConfigError(f"{what}: {entry.value} is no dataclass but {type(kind).__name__}")
+        raise ConfigError(f"{what} is no dataclass but {type(kind).__name__}")
     return kind
 
 
+def _loaded(group: str, kind: str, name: str) -> tuple[Any, str]:
+    """Load what an entry point names, or "module:NAME"; say also what that is, for messages."""
+    if ":" in name:
+        entry, what = EntryPoint(name, name, group), f"{kind} {name!r}"
+    else:
+        entries = {it.name: it for it in reversed(_entries(group))}  # the first of a name counts
+        if name not in entries:
+            raise ConfigError(f"unknown {kind} {name!r}; {_nearest(name, sorted(entries))}")
+        entry = entries[name]
+        what = f"{kind} {name!r} of package {_package(entry)}"
+    try:
+        return entry.load(), f"{what}: {entry.value}"
+    except Exception as error:  # a stranger's plug-in may raise anything
+        raise ConfigError(f"{what} cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def settings_of(config: Config | SupervisedConfig) -> Any:
+    """Give the settings of a run's agent or problem; what its table leaves out is at its default.
+
+    Raises:
+        ConfigError: the table has what is no setting, or an impossible value.
+
+    """
+    if isinstance(config, SupervisedConfig):
+        kind, whose = load_problem(config.problem), f"problem {config.problem!r}"
+    else:
+        kind, whose = load_agent(config.agent).settings, f"agent {config.agent!r}"
+    return read_fields(kind, config.settings, whose)
+
+
 def build_problem(config: SupervisedConfig) -> Any:
-    """Build a run's problem (a `metarl.tasks.problems.Problem`) with its settings."""
-    kind = load_problem(config.problem)
-    return read_fields(kind, config.problem_settings, f"problem {config.problem}")
+    """Build a run's problem (a `metarl.tasks.problems.Problem`): its class holds its settings."""
+    return settings_of(config)
 
 
 def preset_names() -> list[Origin]:

@@ -162,11 +162,6 @@ class Config(ExperimentConfig):
         """The preset's name or, where the run started from none, the environment's."""
         return self.preset or environment_name(self.env_id)
 
-    @property
-    def start(self) -> str:
-        """What `metarl train` is given to start such a run."""
-        return self.preset or f"--env-id {self.env_id}"
-
     def is_trained(self, iteration: int, env_steps: int) -> bool:
         """Say whether so many iterations and environment steps are the whole training."""
         if self.env_steps:

@@ -1,6 +1,5 @@
 """Reinforcement learning on a task-distributed environment, as an experiment."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,11 +10,9 @@ import gymnasium as gym
 import numpy as np
 
 from metarl.agent.device_memory import Sizes
-from metarl.agent.gradient import policy_parameters
 from metarl.agent.protocol import Actor, Agent, AgentState, Record, TrainingState
 from metarl.agent.stable_baselines import read_policy
-from metarl.config.fields import read_fields
-from metarl.config.plugins import AgentSpec, load_agent, published_returns
+from metarl.config.plugins import published_returns
 from metarl.config.reinforcement import Config
 from metarl.experiments.curves import AdaptationCurve, summarise
 from metarl.experiments.evaluation_record import record_of_returns
@@ -35,14 +32,13 @@ from metarl.learning.trajectories import TaskStatistics
 from metarl.tasks.distribution import (
     Task,
     describe_range,
-    from_json,
+    read_task,
     sample_tasks,
     task_space,
 )
 from metarl.tasks.environment_packages import environment_packages
-from metarl.tasks.observations import observation_layout, unflattened
-from metarl.tasks.physics import PHYSICS_PACKAGES, require_physics
-from metarl.tasks.policy_environment import observed_environment
+from metarl.tasks.observations import unflattened
+from metarl.tasks.physics import PHYSICS_PACKAGES
 from metarl.tasks.success import success_metrics, success_rates
 from metarl.tasks.training_sets import draw_different_tasks, known_among, order_of_training
 from metarl.workers.pools import start_workers
@@ -301,15 +297,7 @@ class EnvironmentExperiment:
             ConfigError: it is not in the environment's task space.
 
         """
-        space = task_space(self.environment)
-        try:
-            read = from_json(space, json.loads(json.dumps(task, default=_plain)))
-            inside = space.contains(read)
-        except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
-            raise ConfigError(f"task = {task!r} is not a task: {error}") from error
-        if not inside:
-            raise ConfigError(f"task = {task!r} is not in the task space {space}")
-        return read
+        return read_task(task_space(self.environment), task)
 
     def held_out_tasks(
         self, task_range: Any, count: int, indices: Sequence[int] | None = None
@@ -370,59 +358,3 @@ class EnvironmentExperiment:
         (case,) = sheet.cases
         tasks = self.held_out_tasks(case.tasks, self.config.test_tasks)
         return record_of_returns(self.config, self.environment, case, tasks, found)
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
-
-
-def build_environment_experiment(
-    config: Config, spec: AgentSpec | None = None
-) -> EnvironmentExperiment:
-    """Build environment, policy and agent.
-
-    Args:
-        config: the experiment.
-        spec: of an agent that is not installed; None: the one that `config.agent` names.
-
-    Raises:
-        ConfigError: the configuration names something that does not exist or does not fit.
-
-    """
-    spec = spec or load_agent(config.agent)
-    config = spec.as_evaluated(config)
-    settings = read_fields(spec.settings, config.agent_settings, f"agent {config.agent}")
-    require_physics(config)
-    environment = observed_environment(config)
-    layout = observation_layout(environment)
-    if layout.left_out:
-        say_once(
-            f"metarl: the policy does not see all observations of {config.env_id}; no fixed list "
-            f"of numbers, and left out: {', '.join(layout.left_out)}"
-        )
-    plain = PolicySpec(
-        environment.observation_space,
-        environment.action_space,
-        config.hidden_sizes,
-        config.activation,
-        config.initial_std,
-        config.minimum_std,
-        layout,
-        config.image_scale,
-    )
-    agent = spec.build(settings, config)
-    policy = agent.family.policy(plain, config)
-    try:
-        initial = agent.family.initial_parameters(policy, config)
-    except TypeError as error:
-        raise ConfigError(f"environment {config.env_id!r}: {error}") from error
-    if config.initial_policy and _shapes(initial) != _shapes(policy_parameters(plain, config)):
-        raise ConfigError(
-            f"initial_policy = {config.initial_policy!r}: the parameters of agent {config.agent} "
-            "are not a plain policy's, which are all that a saved model has; leave it away"
-        )
-    return EnvironmentExperiment(config, environment, policy, agent, settings, initial)
-
-
-def _shapes(parameters: Parameters) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in parameters.items()}

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from metarl.agent.protocol import AgentState, Family, Metrics, Record, TrainingState
-from metarl.config.plugins import build_problem
 from metarl.config.supervised import SupervisedConfig
 from metarl.experiments.curves import AdaptationCurve
 from metarl.experiments.interface import (
@@ -33,7 +32,6 @@ from metarl.foundation.memory import require_room
 from metarl.foundation.stopwatch import PhaseSeconds
 from metarl.foundation.threads import one_thread
 from metarl.learning.adaptation import Parameters
-from metarl.learning.networks import network_of
 from metarl.learning.policies import CONTEXT
 from metarl.tasks.problems import training_episodes
 from metarl.workers.process_pool import Supervision
@@ -288,23 +286,3 @@ def _as_json(found: EvaluatedAgent, shots: int) -> dict[str, Any]:
         described["over_seeds"] = {"mean_ci95": found.seeds.mean_ci95.tolist()}
         described["training_seeds"] = list(found.training_seeds)
     return described
-
-
-def build_problem_experiment(config: SupervisedConfig) -> ProblemExperiment:
-    """Build problem and model.
-
-    Raises:
-        ConfigError: the configuration names something that does not exist or does not fit.
-
-    """
-    problem = build_problem(config)
-    input_shape = problem.input_shape
-    if config.agent == "oracle":
-        if not problem.numbers_told or len(input_shape) != 1:
-            raise ConfigError(f"problem {config.problem!r} tells an oracle nothing")
-        input_shape = (input_shape[0] + problem.numbers_told,)
-    network = network_of(config, input_shape, problem.outputs)
-    kind = {"device": config.device, "dtype": getattr(torch, config.dtype)}
-    initial = {name: value.to(**kind) for name, value in network.initial(config.seed).items()}
-    tunes = config.agent in ("pretrained", "random")
-    return ProblemExperiment(Learner(config, problem, network, initial, tunes))

@@ -90,19 +90,33 @@ def write_whole(file: Path, data: bytes) -> None:
         RunFolderError: it cannot be written; the old one is untouched.
 
     """
+    try:
+        with put_in_place(file) as partial:
+            write_new(partial, data)
+    except OSError as error:
+        raise RunFolderError(f"cannot write {file}: {reason(error, file)}") from error
+
+
+@contextlib.contextmanager
+def put_in_place(file: Path) -> Iterator[Path]:
+    """Give a file beside another to write into; it then takes the other's place.
+
+    Where anything fails it is removed, and the other is untouched.
+
+    Raises:
+        OSError: it cannot be put there.
+
+    """
     # Another process may write the same file; each has a partial file of its own.
     partial = file.with_name(f"{file.name}.{secrets.token_hex(8)}{PARTIAL}")
     try:
-        try:
-            write_new(partial, data)
-            partial.replace(file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)  # on a full disk its space is needed
-            raise
-        flush_folder(file.parent)
-    except OSError as error:
-        raise RunFolderError(f"cannot write {file}: {reason(error, file)}") from error
+        yield partial
+        partial.replace(file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)  # on a full disk its space is needed
+        raise
+    flush_folder(file.parent)
 
 
 def write_new(file: Path, data: bytes) -> None:

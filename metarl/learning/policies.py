@@ -31,6 +31,9 @@ _EVEN = 4
 Activation = Literal["tanh", "relu"]
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
+Layer = tuple[Float[np.ndarray, "_ _ ..."], Float[np.ndarray, " _"]]
+"""Weights, by outputs and inputs, and biases."""
+
 
 class Policy(nn.Module, ABC):
     """A family of action distributions, with a network for its parameters."""
@@ -308,6 +311,15 @@ class PolicySpec:
 def parameters_of(policy: Policy) -> Parameters:
     """Give a copy of the module's own parameters, detached."""
     return {name: value.detach().clone() for name, value in policy.named_parameters()}
+
+
+def layers_of(parameters: Parameters) -> list[Layer]:
+    """Give weights and biases of each layer of a policy, first to last, as plain arrays."""
+    names = [name.removesuffix("weight") for name in parameters if name.endswith(".weight")]
+    return [
+        (parameters[f"{name}weight"].cpu().numpy(), parameters[f"{name}bias"].cpu().numpy())
+        for name in names
+    ]
 
 
 def with_parameters(policy: Policy, parameters: Parameters) -> Policy:

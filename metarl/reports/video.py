@@ -21,7 +21,7 @@ from metarl.config.reinforcement import Config
 from metarl.experiments.environment_experiment import EnvironmentExperiment
 from metarl.experiments.playing import play
 from metarl.foundation.errors import ConfigError, RenderingError
-from metarl.foundation.files import PARTIAL
+from metarl.foundation.files import put_in_place
 from metarl.foundation.seeding import Purpose, Split, integer_seed
 from metarl.reports.clip_returns import ClipReturns, write_clip_returns
 from metarl.tasks.action_map import ActionMap
@@ -231,24 +231,20 @@ def write_clip(file: Path, frames: Sequence[Frame], frames_per_second: int) -> N
     """
     if file.suffix not in FORMATS:
         raise RenderingError(f"{file} must end in one of {', '.join(FORMATS)}")
-    encode = _mp4 if file.suffix == ".mp4" else _animation
-    partial = file.with_name(file.name + PARTIAL)
+    encode = _video if file.suffix == ".mp4" else _animation
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            encode(partial, frames, frames_per_second)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        with put_in_place(file) as partial:
+            encode(partial, file.suffix[1:], frames, frames_per_second)
     except OSError as error:
         raise RenderingError(f"cannot write {file}: {error.strerror}") from error
 
 
-def _mp4(file: Path, frames: Sequence[Frame], frames_per_second: int) -> None:
+def _video(file: Path, form: str, frames: Sequence[Frame], frames_per_second: int) -> None:
     import av
 
     # `faststart` puts the index first, so that a browser plays before it has the whole file.
-    with av.open(str(file), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with av.open(str(file), "w", format=form, options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=frames_per_second)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
@@ -258,11 +254,11 @@ def _mp4(file: Path, frames: Sequence[Frame], frames_per_second: int) -> None:
         container.mux(stream.encode())
 
 
-def _animation(file: Path, frames: Sequence[Frame], frames_per_second: int) -> None:
+def _animation(file: Path, form: str, frames: Sequence[Frame], frames_per_second: int) -> None:
     first, *others = map(Image.fromarray, frames)
     first.save(
         file,
-        format=file.name.removesuffix(PARTIAL).rpartition(".")[2],
+        format=form,
         save_all=True,
         append_images=others,
         duration=round(1000 / frames_per_second),

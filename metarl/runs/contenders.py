@@ -2,15 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from metarl.config.base import ExperimentConfig, with_settings
 from metarl.config.comparability import baselines_of
-from metarl.config.fields import read_fields
-from metarl.config.plugins import load_agent, load_preset, load_problem, preset_names
+from metarl.config.plugins import load_preset, preset_names, settings_of
 from metarl.config.reinforcement import Config
-from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
 from metarl.runs.run_folder import read_config
 
@@ -52,7 +50,9 @@ def group_runs(run_dirs: Sequence[Path]) -> list[Contender]:
         RunFolderError: a folder is missing or holds no readable configuration.
 
     """
-    configs = [(run_dir, _with_all_settings(read_config(run_dir))) for run_dir in run_dirs]
+    recorded = [(run_dir, read_config(run_dir)) for run_dir in run_dirs]
+    # Settings that did not exist yet when a run was made are at their defaults.
+    configs = [(it, with_settings(config, asdict(settings_of(config)))) for it, config in recorded]
     contenders: list[Contender] = []
     for agent in dict.fromkeys(config.agent for _, config in configs):
         runs = [(run_dir, config) for run_dir, config in configs if config.agent == agent]
@@ -103,8 +103,8 @@ def with_baselines(
                 raise ConfigError(f"{folder} is not a run of agent {baseline.agent!r}")
             added.append(found)
         elif baseline.trained:
-            start = _start(first.config)
-            missing.append(f"`metarl train {start} --agent {baseline.agent} --run-dir {folder}`")
+            of_tasks = _flags_of_tasks(first.config)
+            missing.append(f"`metarl train {of_tasks} --agent {baseline.agent} --run-dir {folder}`")
         else:
             config = dataclasses.replace(first.config, agent=baseline.agent, **baseline.changes)
             added.append(Contender(config, (None,) * len(first.seeds), first.seeds))
@@ -114,29 +114,19 @@ def with_baselines(
     return [*contenders, *added]
 
 
-def _start(config: ExperimentConfig) -> str:
-    """Give the preset and the flags by which another agent is trained on a run's tasks."""
+def _flags_of_tasks(config: ExperimentConfig) -> str:
+    """Give what `metarl train` is given to train another agent on a run's tasks."""
     if config.preset not in ("", *(origin.name for origin in preset_names())):
         return f"{config.preset}.toml"
     if not isinstance(config, Config):
-        return config.start
+        return config.preset
+    words = [config.preset] if config.preset else []
     plain = load_preset(config.preset) if config.preset else None
-    words = [config.start]
     for name, flag in (("env_id", "--env-id"), ("horizon", "--horizon")):
         value = getattr(config, name)
-        if f"{flag} {value}" != config.start and value != getattr(plain, name, None):
+        if value != getattr(plain, name, None):
             words.append(f"{flag} {value}")
     return " ".join(words)
-
-
-def _with_all_settings(config: Config | SupervisedConfig) -> Config | SupervisedConfig:
-    """Fill in the settings that did not exist yet when the run was made, at their defaults."""
-    if isinstance(config, SupervisedConfig):
-        kind, recorded = load_problem(config.problem), config.problem_settings
-    else:
-        kind, recorded = load_agent(config.agent).settings, config.agent_settings
-    settings = read_fields(kind, recorded, f"the settings of {config.agent}")
-    return with_settings(config, dataclasses.asdict(settings))
 
 
 def _require_same_tasks(contenders: Sequence[Contender]) -> None:

@@ -15,6 +15,7 @@ and `metarl evaluate` reports each kind beside the mean.
 Ids travel with their module, `package:namespace/Name-v0`, so that a fresh process can make them.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -257,7 +258,7 @@ def task_features(space: gym.Space[Any], task: Task) -> Float[np.ndarray, " feat
 
 def to_json(space: gym.Space[Any], tasks: Sequence[Task]) -> Any:
     """Give tasks as what `json` writes and `space.from_jsonable` reads."""
-    return _without_numpy(space.to_jsonable(tasks))
+    return json.loads(json.dumps(space.to_jsonable(tasks), default=plain))
 
 
 def from_json(space: gym.Space[Any], task: Any) -> Task:
@@ -283,20 +284,32 @@ def from_json(space: gym.Space[Any], task: Any) -> Task:
     return read
 
 
+def read_task(space: gym.Space[Any], task: Any) -> Task:
+    """Read a task that a person gave, as a value of its space or as JSON has it.
+
+    Raises:
+        ConfigError: it is not in the space.
+
+    """
+    try:
+        read = from_json(space, json.loads(json.dumps(task, default=plain)))
+        inside = space.contains(read)
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+        raise ConfigError(f"task = {task!r} is not a task: {error}") from error
+    if not inside:
+        raise ConfigError(f"task = {task!r} is not in the task space {space}")
+    return read
+
+
+def plain(value: Any) -> Any:
+    """Give what `json` writes for a value that it does not know: numbers of numpy, or words."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
 def _list_of(task: Any, count: int) -> list[Any]:
     if not isinstance(task, list) or len(task) != count:
         raise ValueError(f"it must be a list of {count} values")
     return task
-
-
-def _without_numpy(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, list | tuple):
-        return [_without_numpy(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _without_numpy(item) for key, item in value.items()}
-    return value
 
 
 def describe_task(task: Task) -> str:
@@ -307,6 +320,11 @@ def describe_task(task: Task) -> str:
         ends = 3 if task.ndim < 2 else 1
         return np.array2string(task, precision=4, separator=", ", threshold=8, edgeitems=ends)
     return f"{task:.4g}" if isinstance(task, float | np.floating) else str(task)
+
+
+def name_task(index: int, task: Task) -> str:
+    """Call a task of the meta-batch by its number and what it is, for messages."""
+    return f"task {index} ({describe_task(task)})"
 
 
 def describe_range(range_name: str, task_range: Mapping[str, Any], tasks: int) -> str:

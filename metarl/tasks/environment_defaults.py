@@ -39,6 +39,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from metarl.config.plugins import load_agent
 from metarl.config.reinforcement import Config, environment_name
 from metarl.tasks.distribution import make_environment, registered
 from metarl.tasks.observations import Layout, observation_layout
@@ -67,17 +68,18 @@ class Guess:
         return f"{values} {verb} ({self.reason}); set by {flags}"
 
 
-def environment_defaults(env_id: str) -> tuple[Config, list[Guess]]:
+def environment_defaults(env_id: str, agent: str = Config.agent) -> tuple[Config, list[Guess]]:
     """Choose the configuration of a run on an environment without a preset.
 
     Args:
         env_id: a Gymnasium id with its module, `package:namespace/Name-v0`.
+        agent: who will learn; a step size is a guess for one that takes gradient steps.
 
     Returns:
         The configuration, and what in it is a guess.
 
     Raises:
-        ConfigError: there is no such environment, or it is not task-distributed.
+        ConfigError: there is no such environment or agent, or it is not task-distributed.
 
     """
     with contextlib.closing(make_environment(env_id, {})) as environment:
@@ -106,17 +108,22 @@ def environment_defaults(env_id: str) -> tuple[Config, list[Guess]]:
         inner_learning_rate=1.0 if isinstance(actions, gym.spaces.Discrete) else 0.1,
         **of_images,
     )
-    return config, _guesses(limit, layout, actions)
+    takes_steps = load_agent(agent).family == "gradient"
+    return config, _guesses(limit, layout, actions, takes_steps)
 
 
-def _guesses(limit: int | None, layout: Layout, actions: gym.Space[Any]) -> list[Guess]:
-    guesses = [
-        Guess(("inner_learning_rate",), "the best one depends on the environment"),
+def _guesses(
+    limit: int | None, layout: Layout, actions: gym.Space[Any], takes_steps: bool
+) -> list[Guess]:
+    guesses = []
+    if takes_steps:
+        guesses.append(Guess(("inner_learning_rate",), "the best one depends on the environment"))
+    guesses.append(
         Guess(
             ("tasks_per_batch", "episodes_per_task", "iterations"),
             "how much experience is needed depends on the environment",
-        ),
-    ]
+        )
+    )
     if limit is None:
         guesses.append(Guess(("horizon",), "the environment registers no max_episode_steps"))
     if isinstance(actions, gym.spaces.Box):

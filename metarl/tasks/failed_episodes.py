@@ -1,17 +1,20 @@
 """An episode that failed, with all that it takes to repeat it."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import current_env_id
 from metarl.foundation.errors import ConfigError, RunFolderError, TaskError
 from metarl.foundation.files import MEBIBYTE, make_folder, read_json, write_whole
+from metarl.tasks.distribution import plain
 
 LARGEST_FILE = 256 * MEBIBYTE
 
@@ -35,6 +38,21 @@ class EpisodeError(TaskError):
         """What the environment was given since its reset, the step that failed included."""
         self.state: dict[str, Any] = {}
         """Positions and velocities of its physics, where it shows them."""
+
+
+def first_not_finite(
+    values: Float[np.ndarray, "slot ..."], active: Bool[np.ndarray, " slot"]
+) -> int | None:
+    """Give the first of the active slots whose numbers are not all finite; None: all are."""
+    if math.isfinite(np.vdot(values, values)):  # one call, where isfinite and all are two
+        return None
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(-1) & active
+    return int(np.flatnonzero(bad)[0]) if bad.any() else None
+
+
+def not_finite(slot: int, what: str, values: object) -> EpisodeError:
+    """Say that what a slot gave is not finite."""
+    return EpisodeError(slot, what, f"is not finite: {values}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +86,7 @@ class FailedEpisode:
         make_folder(folder)
         if folder.is_symlink():
             raise RunFolderError(f"cannot write {file}: {folder} is a symbolic link")
-        write_whole(file, (json.dumps(asdict(self), default=_plain) + "\n").encode())
+        write_whole(file, (json.dumps(asdict(self), default=plain) + "\n").encode())
         return file
 
 
@@ -87,7 +105,3 @@ def read_episode(file: Path) -> FailedEpisode:
     except (ValueError, ConfigError, RunFolderError) as error:
         raise RunFolderError(f"{file} is no failed episode: {error}") from error
     return replace(episode, env_id=current_env_id(episode.env_id))
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

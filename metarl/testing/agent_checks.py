@@ -15,11 +15,8 @@ from metarl.agent.protocol import Agent, AgentState, Family, Record, TrainingSta
 from metarl.config.fields import read_fields
 from metarl.config.plugins import AgentSpec
 from metarl.config.reinforcement import Config
-from metarl.experiments.environment_experiment import (
-    TEST_KEY,
-    EnvironmentExperiment,
-    build_environment_experiment,
-)
+from metarl.experiments.build import build_experiment
+from metarl.experiments.environment_experiment import TEST_KEY, EnvironmentExperiment
 from metarl.foundation.errors import ConfigError
 from metarl.runs.checkpoints import Checkpoints
 from metarl.tasks.action_map import ActionMap
@@ -76,7 +73,7 @@ class AgentSubject:
             config = dataclasses.replace(config, training_tasks=config.tasks_per_batch)
         free = {name: value for name, value in changes.items() if name not in self.spec.fixes}
         config = dataclasses.replace(self.spec.completed(config), **free)
-        return build_environment_experiment(config, self.spec)
+        return build_experiment(config, self.spec)
 
 
 @contextmanager

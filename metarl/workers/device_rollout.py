@@ -23,8 +23,9 @@ from metarl.tasks.action_map import ActionMap
 from metarl.tasks.device_slots import DeviceSlots
 from metarl.tasks.distribution import Task
 from metarl.tasks.environment_batches import EnvironmentBatch
+from metarl.tasks.failed_episodes import not_finite
 from metarl.workers.policies_of_tasks import PoliciesOfTasks
-from metarl.workers.rollout import not_finite, played_slots, trajectories_of
+from metarl.workers.rollout import played_slots, trajectories_of
 
 ASK_EVERY = 32
 """Steps after which the device is asked whether any episode goes on; it has to catch up first."""
@@ -175,7 +176,8 @@ class _Phase:
         time, paid, slot = np.argwhere(in_order.cpu().numpy())[0].tolist()
         what = f"the reward of step {time}" if paid else f"an observation before step {time}"
         values = (self.paid if paid else self.seen)[time, slot]
-        error = not_finite(environments, slot, what, values.double().cpu().numpy())
+        error = not_finite(slot, what, values.double().cpu().numpy())
+        error.state = environments.physics_of(slot)
         taken = self.chosen[: time + paid, slot].cpu().numpy()
         error.actions = action_map(taken).tolist()
         raise error

@@ -14,7 +14,8 @@ from metarl.foundation.stopwatch import PhaseSeconds, Profile
 from metarl.workers.partition import cut, worker_name
 from metarl.workers.process_main import describe
 from metarl.workers.process_pool import ProcessPool, Supervision, failure_of
-from metarl.workers.shards import Shard, ShardSpec, Workers, run_timed
+from metarl.workers.replies import run_timed
+from metarl.workers.shards import Shard, ShardSpec, Workers
 
 R = TypeVar("R")
 

@@ -25,7 +25,8 @@ from metarl.foundation.device_errors import device_failure
 from metarl.foundation.errors import MetarlError
 from metarl.foundation.rollout_location import SIZE, RolloutLocation
 from metarl.tasks.failed_episodes import FailedEpisode
-from metarl.workers.shards import Reply, Shard, ShardSpec, run_timed
+from metarl.workers.replies import Reply, run_timed
+from metarl.workers.shards import Shard, ShardSpec
 
 CHILD_ENVIRONMENT = {
     # One thread for each worker: more make processes fight for cores, and change bits of results.

@@ -22,7 +22,8 @@ from metarl.tasks.failed_episodes import FailedEpisode
 from metarl.tasks.single_environments import resident_bytes
 from metarl.workers.process_handle import ProcessHandle
 from metarl.workers.process_main import Failure
-from metarl.workers.shards import Reply, ShardSpec
+from metarl.workers.replies import Reply
+from metarl.workers.shards import ShardSpec
 
 R = TypeVar("R")
 

@@ -26,7 +26,8 @@ from metarl.workers.process_pool import (
     remembered_durations,
 )
 from metarl.workers.ray_resources import gpus_of_worker, on_own_card, room_for_workers
-from metarl.workers.shards import Reply, ShardSpec
+from metarl.workers.replies import Reply
+from metarl.workers.shards import ShardSpec
 
 # Read by Ray as it is imported: metarl sends nothing to anybody.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -89,7 +90,7 @@ class _Host:
     def run(self, call: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
         """Run `function(shard, *args)`; give results and times, or what went wrong."""
         from metarl.workers.process_main import describe
-        from metarl.workers.shards import run_timed
+        from metarl.workers.replies import run_timed
 
         if self._shard is None and (failure := self.build()):
             return failure

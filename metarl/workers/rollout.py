@@ -1,6 +1,5 @@
 """Policy × environments → trajectories."""
 
-import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -17,9 +16,9 @@ from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import Policy
 from metarl.learning.trajectories import Trajectories
 from metarl.tasks.action_map import ActionMap
-from metarl.tasks.distribution import Task, describe_task
+from metarl.tasks.distribution import Task, name_task
 from metarl.tasks.environment_batches import EnvironmentBatch
-from metarl.tasks.failed_episodes import EpisodeError
+from metarl.tasks.failed_episodes import EpisodeError, first_not_finite, not_finite
 from metarl.workers.policies_of_tasks import PoliciesOfTasks
 
 
@@ -77,8 +76,7 @@ def collect(
         )
         seeds = integer_seeds(seed, Purpose.RESET, slots)
         names = [
-            f"task {key[-1]} ({describe_task(task)})"
-            for key, task in zip(keys[part], tasks[part], strict=True)
+            name_task(key[-1], task) for key, task in zip(keys[part], tasks[part], strict=True)
         ]
         location.enter(names, keys[start][-2], slots_per_task)
         try:
@@ -274,7 +272,7 @@ def trajectories_of(
 def require_finite(
     environments: EnvironmentBatch,
     values: Float[np.ndarray, "slot ..."],
-    active: Shaped[np.ndarray, " slot"],
+    active: Bool[np.ndarray, " slot"],
     what: str,
 ) -> None:
     """Refuse numbers of active slots that are not finite.
@@ -283,18 +281,9 @@ def require_finite(
         EpisodeError: there are some; `what` says what they are.
 
     """
-    if math.isfinite(np.vdot(values, values)):  # one call, where isfinite and all are two
+    slot = first_not_finite(values, active)
+    if slot is None:
         return
-    bad = ~np.isfinite(values.reshape(len(values), -1)).all(-1) & active
-    if bad.any():
-        slot = int(np.flatnonzero(bad)[0])
-        raise not_finite(environments, slot, what, values[slot])
-
-
-def not_finite(
-    environments: EnvironmentBatch, slot: int, what: str, values: object
-) -> EpisodeError:
-    """Say that what a slot gave is not finite."""
-    error = EpisodeError(slot, what, f"is not finite: {values}")
+    error = not_finite(slot, what, values[slot])
     error.state = environments.physics_of(slot)
-    return error
+    raise error

@@ -4,7 +4,6 @@ Trajectories never leave the shard. The functions that agents map over shards ta
 give one result for each of its tasks, in task order.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from metarl.foundation.errors import TaskError
 from metarl.foundation.rollout_location import RolloutLocation
 from metarl.foundation.seeding import Purpose, Split, stream
 from metarl.foundation.stopwatch import PhaseSeconds, Stopwatch
+from metarl.foundation.working_directory import working_directory_kept
 from metarl.learning.adaptation import LearningRate, Parameters, flatten, unflatten
 from metarl.learning.policies import PolicySpec, parameters_of
 from metarl.learning.returns import (
@@ -41,7 +41,7 @@ from metarl.learning.trajectories import (
     joined,
 )
 from metarl.tasks.action_map import ActionMap
-from metarl.tasks.distribution import Task, Tasks, describe_task
+from metarl.tasks.distribution import Task, Tasks, name_task
 from metarl.tasks.environment_batches import EnvironmentBatch, make_batch
 from metarl.tasks.failed_episodes import EpisodeError, FailedEpisode
 from metarl.tasks.observations import flat_layout
@@ -111,17 +111,6 @@ class ShardSpec:
     def build(self, location: RolloutLocation | None = None) -> "Shard":
         """Build the shard."""
         return Shard(self, location)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What running a function on a shard came to."""
-
-    results: list[Any]
-    """One for each task."""
-    phases: PhaseSeconds
-    left_out: tuple[FailedEpisode, ...] = ()
-    """Why tasks were left out."""
 
 
 class TaskFailed(TaskError):
@@ -194,7 +183,7 @@ class Shard:
         """What an agent builds once, such as a network, by a name of its own."""
 
     def _make_environments(self) -> EnvironmentBatch:
-        with _working_directory_kept():
+        with working_directory_kept():
             return make_batch(self.config, self.slots_per_task, self._room, self.location)
 
     def _make_run(self) -> EpisodeRunner:
@@ -243,10 +232,8 @@ class Shard:
         try:
             yield
         except Exception as error:
-            task = describe_task(self.tasks[position])
-            raise TaskError(
-                f"task {self.task_indices[position]} ({task}): {type(error).__name__}: {error}"
-            ) from error
+            name = name_task(self.task_indices[position], self.tasks[position])
+            raise TaskError(f"{name}: {type(error).__name__}: {error}") from error
 
     def collect(
         self, parameters: Sequence[Parameters], key: tuple[int, ...], *, query: bool = False
@@ -292,7 +279,7 @@ class Shard:
         """Say which task an environment failed with, and how to repeat its episode."""
         position = error.slot // self.slots_per_task
         index, task = self.task_indices[position], self.tasks[position]
-        text = f"task {index} ({describe_task(task)}): {error} (reset seed {error.seed})"
+        text = f"{name_task(index, task)}: {error} (reset seed {error.seed})"
         episode = FailedEpisode(
             env_id=self.config.env_id,
             env_kwargs=self.config.env_kwargs,
@@ -394,31 +381,6 @@ def starts_anew(function: Callable[P, R]) -> Callable[P, R]:
     """
     function.starts_anew = True  # type: ignore[attr-defined]
     return function
-
-
-def run_timed(shard: Shard, function: Callable[..., list[R]], args: Sequence[Any]) -> Reply:
-    """Run `function(shard, *args)`; give its results and what it took, by phase.
-
-    Whatever an environment does to the working directory is undone.
-    """
-    with _working_directory_kept(), shard.stopwatch.phase(function.__name__):
-        results = function(shard, *args)
-    left_out, shard.left_out = tuple(shard.left_out), []
-    return Reply(results, shard.stopwatch.take(), left_out)
-
-
-@contextmanager
-def _working_directory_kept() -> Iterator[None]:
-    try:
-        before = os.getcwd()
-    except FileNotFoundError:  # somebody removed it
-        yield
-        return
-    try:
-        yield
-    finally:
-        if os.getcwd() != before:
-            os.chdir(before)
 
 
 def to_vector(parameters: Parameters) -> Vector:

@@ -4,7 +4,7 @@ Duan et al. 2016 (RL²) call it a trial. The memory begins anew with a trial and
 episode; the step after an episode's last still sees what that paid, and that it was the last.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -15,13 +15,13 @@ from metarl.foundation.many_streams import integer_seeds, streams
 from metarl.foundation.rollout_location import SLOT, STEP
 from metarl.foundation.seeding import Purpose
 from metarl.learning.trajectories import TaskStatistics, Trials
-from metarl.tasks.distribution import describe_task
+from metarl.tasks.distribution import name_task
 from metarl.tasks.environment_batches import EnvironmentBatch, NativeBatch
 from metarl.tasks.failed_episodes import EpisodeError
-from metarl.tasks.success import success_rates
 from metarl.workers.device_trials import DeviceEpisodes, DeviceTrialActor
 from metarl.workers.rollout import require_finite
 from metarl.workers.shards import Shard
+from metarl.workers.trial_record import TrialRecord, side_by_side
 
 Memory = tuple[np.ndarray, ...]
 """What is carried from step to step, a row for each trial."""
@@ -91,7 +91,7 @@ def play_trials(
         part = range(first, min(first + at_once, len(shard.tasks)))
         parts.append(_play(shard, actor, key, episodes, part))
     return PlayedTrials(
-        _side_by_side([part.trials for part in parts]),
+        side_by_side([part.trials for part in parts]),
         [statistics for part in parts for statistics in part.statistics],
         [memories for part in parts for memories in part.memories],
     )
@@ -107,13 +107,12 @@ def _play(
     names = []
     if not isinstance(shard.environments, NativeBatch):  # which steps no slot by itself
         names = [
-            f"task {shard.task_indices[position]} ({describe_task(shard.tasks[position])})"
-            for position in part
+            name_task(shard.task_indices[position], shard.tasks[position]) for position in part
         ]
     play = _player(shard, actor, rows)
     first_trials = np.arange(0, rows, slots)
     remembered = [play.remembered(first_trials)]
-    record = _Record(rows, episodes, config.horizon, getattr(torch, config.dtype))
+    record = TrialRecord(rows, episodes, config.horizon, getattr(torch, config.dtype))
     for episode in range(episodes):
         keys = [
             (*key, episode, shard.task_indices[position], slot)
@@ -150,7 +149,7 @@ class _Player(Protocol):
         owners: list[object],
         seeds: list[int],
         noise: Float[np.ndarray, "time row *noise"],
-        record: "_Record",
+        record: TrialRecord,
         episode: int,
     ) -> None:
         """Play an episode of every trial into the record."""
@@ -179,7 +178,7 @@ class _HostPlayer:
         owners: list[object],
         seeds: list[int],
         noise: Float[np.ndarray, "time row *noise"],
-        record: "_Record",
+        record: TrialRecord,
         episode: int,
     ) -> None:
         self._memory = _play_episode(
@@ -207,7 +206,7 @@ class _DevicePlayer:
         owners: list[object],
         seeds: list[int],
         noise: Float[np.ndarray, "time row *noise"],
-        record: "_Record",
+        record: TrialRecord,
         episode: int,
     ) -> None:
         told = self._episodes.play(owners, seeds, noise)
@@ -222,7 +221,7 @@ def _play_episode(
     owners: list[object],
     seeds: list[int],
     noise: Float[np.ndarray, "time row *noise"],
-    record: "_Record",
+    record: TrialRecord,
     episode: int,
 ) -> Memory:
     """Play one episode of every trial to its end; give the memory afterwards."""
@@ -256,138 +255,6 @@ def _play_episode(
         raise
     record.end_episode(episode, environments.succeeded, environments.unstable)
     return memory
-
-
-class _Record:
-    """What the trials saw, did and got, without gaps where episodes ended early. Time first."""
-
-    def __init__(self, rows: int, episodes: int, horizon: int, dtype: torch.dtype) -> None:
-        self._kind = torch.empty(0, dtype=dtype).numpy().dtype
-        self._shape = (episodes * horizon, rows)
-        self._rewards = np.zeros(self._shape)
-        self._ended = np.zeros(self._shape, dtype=bool)
-        self._terminated = self._ended.copy()
-        self._observations: np.ndarray | None = None
-        self._last_observations: np.ndarray | None = None
-        self._actions: np.ndarray | None = None
-        self._steps = np.zeros(rows, dtype=np.int64)
-        """Taken in each trial so far."""
-        self._episode_began = self._steps.copy()
-        self._chosen = False
-        self._returns = np.zeros((episodes, rows))
-        self._episode_steps = np.zeros((episodes, rows), dtype=np.int64)
-        self._successes: list[np.ndarray | None] = []
-        self._unstable = np.zeros(rows, dtype=np.int64)
-
-    def begin_episode(self) -> None:
-        self._episode_began = self._steps.copy()
-        self._chosen = False
-
-    def choose(
-        self,
-        active: Bool[np.ndarray, " row"],
-        observations: Float[np.ndarray, "row obs"],
-        actions: Shaped[np.ndarray, "row *act"],
-    ) -> None:
-        """Record what the active trials saw and chose."""
-        if self._observations is None or self._actions is None:
-            self._observations = np.zeros((*self._shape, observations.shape[1]), self._kind)
-            self._actions = np.zeros((*self._shape, *actions.shape[1:]), actions.dtype)
-            size = (*self._returns.shape, observations.shape[1])
-            self._last_observations = np.zeros(size, self._kind)
-        place = self._steps[active], np.flatnonzero(active)
-        self._observations[place] = observations[active]
-        self._actions[place] = actions[active]
-        self._chosen = True
-
-    def observe(
-        self,
-        active: Bool[np.ndarray, " row"],
-        following: Float[np.ndarray, "row obs"],
-        rewards: Float[np.ndarray, " row"],
-        ended: Bool[np.ndarray, " row"],
-        terminated: Bool[np.ndarray, " row"],
-        episode: int,
-    ) -> None:
-        """Record what it brought them; what they saw then only where an episode ended."""
-        assert self._last_observations is not None
-        self._last_observations[episode, active & ended] = following[active & ended]
-        place = self._steps[active], np.flatnonzero(active)
-        self._rewards[place] = rewards[active]
-        self._ended[place] = ended[active]
-        self._terminated[place] = terminated[active]
-        self._returns[episode, active] += rewards[active]
-        self._steps[active] += 1
-        self._chosen = False
-
-    def end_episode(
-        self,
-        episode: int,
-        succeeded: Bool[np.ndarray, " row"] | None,
-        unstable: Bool[np.ndarray, " row"],
-    ) -> None:
-        self._episode_steps[episode] = self._steps - self._episode_began
-        self._successes.append(None if succeeded is None else succeeded.copy())
-        self._unstable += unstable
-
-    def chosen_in_episode(self, row: int) -> Shaped[np.ndarray, "step *act"]:
-        """Give what was chosen in one trial since its last reset, the step under way included."""
-        if self._actions is None:
-            return np.zeros((0, 1))
-        stop = self._steps[row] + self._chosen
-        chosen: np.ndarray = self._actions[self._episode_began[row] : stop, row]
-        return chosen
-
-    def trials(self) -> Trials:
-        """Give the trials, cut off after the longest."""
-        assert self._observations is not None
-        assert self._actions is not None
-        assert self._last_observations is not None
-        longest = int(self._steps.max())
-        mask = np.arange(longest)[:, None] < self._steps
-        return Trials(
-            self._observations[:longest],
-            self._actions[:longest],
-            self._rewards[:longest],
-            self._ended[:longest],
-            self._terminated[:longest],
-            mask,
-            self._last_observations,
-        )
-
-    def statistics(self, tasks: int) -> list[TaskStatistics]:
-        """Give the statistics of each task."""
-        returns = self._returns.reshape(len(self._returns), tasks, -1).mean(-1)
-        steps = self._episode_steps.reshape(len(returns), tasks, -1).sum(-1)
-        said = success_rates(self._successes)
-        rates = None if said is None else np.array(said).reshape(len(said), tasks, -1).mean(-1)
-        unstable = self._unstable.reshape(tasks, -1).sum(-1)
-        return [
-            TaskStatistics(
-                tuple(returns[:, task].tolist()),
-                tuple(steps[:, task].tolist()),
-                None if rates is None else tuple(rates[:, task].tolist()),
-                int(unstable[task]),
-            )
-            for task in range(tasks)
-        ]
-
-
-def _side_by_side(parts: list[Trials]) -> Trials:
-    """Put trials beside each other, filled up to the longest."""
-    if len(parts) == 1:
-        return parts[0]
-
-    def joined(name: str) -> np.ndarray:
-        columns = [getattr(part, name) for part in parts]
-        longest = max(map(len, columns))
-        filled = [
-            np.pad(column, [(0, longest - len(column)), *[(0, 0)] * (column.ndim - 1)])
-            for column in columns
-        ]
-        return np.concatenate(filled, axis=1)
-
-    return Trials(*(joined(field.name) for field in fields(Trials)))
 
 
 def _rows_of(memory: Memory, rows: np.ndarray) -> Memory:

@@ -78,10 +78,10 @@ def test_a_failed_episode_is_named_and_can_be_repeated(fault, in_folder, capsys)
 @pytest.mark.parametrize(
     ("fault", "step", "named"),
     [
-        ("nan-reward", 1, "the reward of step 1 is not finite: nan"),
-        ("nan-reward", 5, "the reward of step 5 is not finite: nan"),
-        ("infinite-observation", 2, r"the observation after step 2 is not finite: \[inf\]"),
-        ("nan-observation", 5, r"the observation after step 5 is not finite: \[nan\]"),
+        ("nan-reward", 1, "the reward of step 0 is not finite: nan"),
+        ("nan-reward", 5, "the reward of step 4 is not finite: nan"),
+        ("infinite-observation", 2, r"an observation before step 2 is not finite: \[inf\]"),
+        ("nan-observation", 5, r"an observation before step 5 is not finite: \[nan\]"),
     ],
 )
 def test_a_baselines_number_that_is_not_finite_is_named(fault, step, named):
