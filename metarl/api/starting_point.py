@@ -9,7 +9,13 @@ from typing import Any
 
 from metarl.config.base import ExperimentConfig, refuse_changes, with_settings
 from metarl.config.fields import read_fields
-from metarl.config.plugins import load_agent, load_preset, load_problem, preset_names
+from metarl.config.plugins import (
+    fields_of_preset,
+    load_agent,
+    load_preset,
+    load_problem,
+    preset_names,
+)
 from metarl.config.reinforcement import Config, environment_name
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
@@ -73,7 +79,8 @@ def starting_point(
 
     Raises:
         ConfigError: nothing is named, or something that does not exist or does not fit, such as
-            another agent than that of the run to go on with.
+            another agent than that of the run to go on with, or a preset that sets what its agent
+            fixes to something else.
 
     """
     guesses: list[Guess] = []
@@ -89,6 +96,8 @@ def starting_point(
         refuse_changes(config, changed(config, {"agent": agent or config.agent}))
     elif preset:
         config = load_preset(preset)
+        if isinstance(config, Config) and agent in (None, config.agent):
+            load_agent(config.agent).refuse_others(config, fields_of_preset(preset))
     elif env_id:
         config, guesses = environment_defaults(env_id)
     else:

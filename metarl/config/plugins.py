@@ -22,7 +22,7 @@ import contextlib
 import dataclasses
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
@@ -60,9 +60,7 @@ class AgentSpec:
     """What the command line needs to know of an agent before it is built."""
 
     entry_point: str
-    """Where its class is, as "module:Class" (see `metarl.agent.protocol.Agent`); imported to
-    build it.
-    """
+    """Its class, as "module:Class" (see `metarl.agent.protocol.Agent`); imported to build it."""
     settings: type[Any]
     """Its own settings: a frozen dataclass, all fields with defaults, checked on construction."""
     description: str
@@ -104,28 +102,29 @@ class AgentSpec:
         }
         return dataclasses.replace(config, **lacking, **self.fixes)
 
+    def refuse_others(self, config: Config, names: Collection[str]) -> None:
+        """Refuse a configuration in which one of these fields is not what the agent fixes."""
+        for name, value in self.fixes.items():
+            if name in names and getattr(config, name) != value:
+                raise ConfigError(
+                    f"{name} = {getattr(config, name)!r}: agent {config.agent} is what it is by "
+                    f"{name} = {value!r}; leave it away"
+                )
+
     def as_evaluated(self, config: Config) -> Config:
-        """Give the configuration with the step sizes of an evaluation, where they are the agent's
-        own.
-        """
+        """Give the configuration of an evaluation, by the step sizes of the agent, if any."""
         if config.test_learning_rates or not self.keeps_step_size:
             return config
         return dataclasses.replace(config, test_learning_rates=(config.inner_learning_rate,))
 
     def build(self, settings: Any, config: Config) -> Any:
-        """Build the agent (a `metarl.agent.protocol.Agent`, which this light module does not
-        import).
+        """Build the agent, a `metarl.agent.protocol.Agent`, which this light module knows not.
 
         Raises:
             ConfigError: it does not fit the run, or a field is not what makes it what it is.
 
         """
-        for name, value in self.fixes.items():
-            if getattr(config, name) != value:
-                raise ConfigError(
-                    f"{name} = {getattr(config, name)!r}: agent {config.agent} is what it is by "
-                    f"{name} = {value!r}; leave it away"
-                )
+        self.refuse_others(config, self.fixes)
         if reason := self.reason_against(config):
             raise ConfigError(f"agent {config.agent} does not fit: {reason}")
         module, _, name = self.entry_point.partition(":")
@@ -251,16 +250,25 @@ def load_preset(name: str) -> Config | SupervisedConfig:
         ConfigError: there is no such preset, or its file is not a valid one.
 
     """
+    return _read_preset(*_preset_file(name))
+
+
+def fields_of_preset(name: str) -> set[str]:
+    """Give the fields that a preset's file sets; argument and errors as for `load_preset`."""
+    return set(_read_table(*_preset_file(name)))
+
+
+def _preset_file(name: str) -> tuple[str, Traversable]:
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
             raise ConfigError(f"there is no preset file {name!r}")
-        return _read_preset(path.stem, path)
+        return path.stem, path
     files = _preset_files()
     if name not in files:
         hint = f"an environment is named by --env-id {name}" if ":" in name else ""
         raise ConfigError(f"unknown preset {name!r}; {hint or _nearest(name, list(files))}")
-    return _read_preset(name, files[name][1])
+    return name, files[name][1]
 
 
 def readable_presets() -> dict[str, Config | SupervisedConfig]:
@@ -335,11 +343,14 @@ def _named_resources(
 
 
 def _read_preset(name: str, file: Traversable) -> Config | SupervisedConfig:
+    return read_either({"preset": name, **_read_table(name, file)}, f"preset {name!r}")
+
+
+def _read_table(name: str, file: Traversable) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"preset {name!r} is not valid TOML: {error}") from error
-    return read_either({"preset": name, **table}, f"preset {name!r}")
 
 
 def _nearest(name: str, known: list[str]) -> str:
