@@ -1,13 +1,14 @@
 """From what a caller names, a preset, an environment or a run, to a configuration to start from."""
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from metarl.config.base import ExperimentConfig, refuse_changes, with_settings
+from metarl.config.base import WORDS, ExperimentConfig, refuse_changes, with_settings
 from metarl.config.fields import read_fields
 from metarl.config.plugins import (
     fields_of_preset,
@@ -37,6 +38,8 @@ class StartingPoint:
     run_dir: Path
     guesses: tuple[Guess, ...] = ()
     """Which values are guesses, where there is no preset."""
+    resumed: bool = False
+    """Whether the configuration is the one that the run folder holds."""
 
     def notes(self, config: Any, given: Collection[str]) -> list[str]:
         """Say in a line each what a caller may not expect of a configuration.
@@ -53,6 +56,11 @@ class StartingPoint:
             lines.append(
                 f"an evaluation keeps the preset's test_learning_rates = {said}; set by "
                 "--test-learning-rates"
+            )
+        if self.resumed and self.preset and (edits := _edits(self, given)):
+            lines.append(
+                f"preset {self.preset} differs from the configuration of {self.run_dir}, which "
+                f"keeps its own: {', '.join(edits)}"
             )
         return lines
 
@@ -108,7 +116,38 @@ def starting_point(
     config, settings = _with_settings(config, agent or config.agent)
     if isinstance(config, Config) and load_agent(config.agent).family != "gradient":
         guesses = [guess for guess in guesses if guess.fields != ("inner_learning_rate",)]
-    return StartingPoint(preset, config, settings, run_dir, tuple(guesses))
+    return StartingPoint(preset, config, settings, run_dir, tuple(guesses), resume)
+
+
+def _edits(start: StartingPoint, given: Collection[str]) -> list[str]:
+    """Say what the preset has otherwise than the run that was begun from it, but for what flags
+    have set; nothing where the run does not know its flags, or the preset has gone.
+    """
+    from metarl.runs.provenance import read_sessions  # it takes torch, which help does without
+
+    commands = [str(session.get("command")) for session in read_sessions(start.run_dir)]
+    if not commands or not commands[0].startswith(("metarl train ", "metarl.train(")):
+        return []
+    set_by_flags = {*given, *(name for command in commands for name in fields_named_in(command))}
+    recorded = start.config
+    try:
+        preset = load_preset(start.preset)
+        agent = recorded.agent if "agent" in set_by_flags else preset.agent
+        now = _with_settings(preset, agent)[0].flat()
+    except ConfigError:
+        return []
+    compared = now.keys() - {*WORDS, "preset", *set_by_flags}
+    return [
+        f"{name} was {value!r} and is now {now[name]!r}"
+        for name, value in recorded.flat().items()
+        if name in compared and now[name] != value
+    ]
+
+
+def fields_named_in(command: str) -> set[str]:
+    """Give the names that a command's flags have, or a call's keyword arguments."""
+    found = re.findall(r"--(?:no-)?([\w-]+)|\b(\w+)=", command)
+    return {(flag or keyword).replace("-", "_") for flag, keyword in found}
 
 
 def _with_settings(config: ExperimentConfig, agent: str) -> tuple[ExperimentConfig, Any]:
