@@ -258,12 +258,19 @@ def report(runs: Folder | Sequence[Folder], output: Folder | None = None) -> Pat
 
     Args:
         runs: a run folder or several, names of policies that come trained, or hf://USER/NAME.
-        output: the page; None: report.html in the first run folder.
+        output: the page; None: report.html in the run folder, if there is only one.
+
+    Raises:
+        ConfigError: there are several runs and no page is named.
 
     """
     if not runs:
         raise ConfigError("name a run folder: metarl report RUN_DIR…")
     folders = list(dict.fromkeys(run_folders(runs)))
+    if output is None and len(folders) > 1:
+        raise ConfigError(
+            "one page about several runs is written where you say: name it by --output FILE.html"
+        )
     file = Path(output) if output is not None else folders[0] / "report.html"
     found = [read_run(folder) for folder in folders]
     first_of_groups = {each.group: each for each in reversed(found)}
