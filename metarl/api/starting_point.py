@@ -20,6 +20,7 @@ from metarl.config.plugins import (
 from metarl.config.reinforcement import Config, environment_name
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
+from metarl.foundation.wording import counted
 from metarl.runs.hub_address import is_hub_address, read_address
 from metarl.runs.run_folder import read_config
 from metarl.tasks.environment_defaults import Guess, environment_defaults
@@ -40,6 +41,8 @@ class StartingPoint:
     """Which values are guesses, where there is no preset."""
     resumed: bool = False
     """Whether the configuration is the one that the run folder holds."""
+    shortened: bool = False
+    """Whether it has the fewest iterations, since its agent is not trained."""
 
     def notes(self, config: Any, given: Collection[str]) -> list[str]:
         """Say in a line each what a caller may not expect of a configuration.
@@ -57,7 +60,14 @@ class StartingPoint:
                 f"an evaluation keeps the preset's test_learning_rates = {said}; set by "
                 "--test-learning-rates"
             )
-        if self.resumed and self.preset and (edits := _edits(self, given)):
+        if self.shortened and "iterations" not in given:
+            lines.append(
+                f"agent {config.agent} is not trained: {counted(config.iterations, 'iteration')} "
+                f"{'makes' if config.iterations == 1 else 'make'} its run folder, and more change "
+                "nothing"
+            )
+        followed = self.resumed and self.preset and is_trained(config)
+        if followed and (edits := _edits(self, given)):
             lines.append(
                 f"preset {self.preset} differs from the configuration of {self.run_dir}, which "
                 f"keeps its own: {', '.join(edits)}"
@@ -113,10 +123,22 @@ def starting_point(
     if preset and config.preset != Path(preset).stem:
         raise ConfigError(f"{run_dir} is a run of {config.trained_on}, not of preset {preset!r}")
     run_dir = run_dir or Path("runs") / _run_name(preset, env_id, agent)
-    config, settings = _with_settings(config, agent or config.agent)
+    usual = config.agent
+    config, settings = _with_settings(config, agent or usual)
+    shortened = not (resume or config.agent == usual or is_trained(config))
+    if shortened:
+        budget = {"env_steps": 0} if isinstance(config, Config) else {}
+        config = changed(config, {"iterations": config.iterations_per_record, **budget})
     if isinstance(config, Config) and load_agent(config.agent).family != "gradient":
         guesses = [guess for guess in guesses if guess.fields != ("inner_learning_rate",)]
-    return StartingPoint(preset, config, settings, run_dir, tuple(guesses), resume)
+    return StartingPoint(preset, config, settings, run_dir, tuple(guesses), resume, shortened)
+
+
+def is_trained(config: ExperimentConfig) -> bool:
+    """Say whether there is anything to train in the agent of a configuration."""
+    if isinstance(config, Config):
+        return load_agent(config.agent).trained
+    return config.agent != "random"
 
 
 def _edits(start: StartingPoint, given: Collection[str]) -> list[str]:

@@ -79,7 +79,7 @@ class AgentSpec:
     """Whether an evaluation takes all steps by α where `test_learning_rates` says nothing; others
     halve it after the first."""
     trained: bool = True
-    """Whether there is anything to train."""
+    """Whether there is anything to train; if not, a run has one iteration."""
     family: str = "gradient"
     """The name of its family, for `metarl list --family`; its class says the same."""
     unit: str = "gradient step"
