@@ -138,6 +138,14 @@ def test_a_preset_on_another_environment_stays_as_it_was(capsys):
     assert config["description"] == "Line-v0, by the values of preset navigation-2d"
     assert "which has another environment" in config["source"]
     assert config["published"] == {}
+    small = ["--tasks", "2", "--episodes-per-task", "2", "--workers", "0"]
+    assert main(["evaluate", "runs/navigation-2d", *small]) == 0
+    assert "Line-v0: mean return on 2 held-out tasks" in capsys.readouterr().out
+    assert "Line-v0: mean return on 2" in Path("runs/navigation-2d/evaluation.svg").read_text()
+    assert main(["report", "runs/navigation-2d"]) == 0
+    page = Path("runs/navigation-2d/report.html").read_text()
+    assert "metarl report: Line-v0</title>" in page
+    assert "Line-v0: 2 held-out tasks" in page
     again = ["--resume", "--run-dir", "runs/navigation-2d", "--iterations", "2", *SMALL[-3:]]
     assert main(["train", *again]) == 0
 

@@ -243,7 +243,7 @@ def in_its_words(start: StartingPoint, config: Any) -> Any:
         return config
     return dataclasses.replace(
         config,
-        description=f"{environment_name(config.env_id)}, by the values of preset {config.preset}",
+        description=config.description_elsewhere,
         source=f"values of preset {config.preset}, which has another environment",
         published={},
     )

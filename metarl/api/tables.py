@@ -27,10 +27,8 @@ def tables_of(evaluation: "Evaluation") -> list[Table]:
         if found.get("groups")
     }
     if groups:
-        _, _, which = evaluation.title.partition(": mean return on ")
-        tables.append(
-            _over_kinds(f"{evaluation.record['preset']}: kinds of tasks, {which}", groups)
-        )
+        name, _, which = evaluation.title.partition(": mean return on ")
+        tables.append(_over_kinds(f"{name}: kinds of tasks, {which}", groups))
     if any(one.seeds is not None for one in evaluation.found):
         title = f"{evaluation.title}; seeds, interquartile mean (IQM)"
         tables.append(_over_seeds(title, evaluation))

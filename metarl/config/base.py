@@ -63,6 +63,11 @@ class ExperimentConfig:
         return self.preset
 
     @property
+    def title(self) -> str:
+        """What tables and figures are titled by."""
+        return self.name
+
+    @property
     def start(self) -> str:
         """What `metarl train` is given to start such a run."""
         return self.preset

@@ -163,6 +163,17 @@ class Config(ExperimentConfig):
         return self.preset or environment_name(self.env_id)
 
     @property
+    def title(self) -> str:
+        """The name or, where the run has another environment than the preset, the environment's."""
+        elsewhere = self.description == self.description_elsewhere
+        return environment_name(self.env_id) if elsewhere else self.name
+
+    @property
+    def description_elsewhere(self) -> str:
+        """The description of a run on another environment than the preset's."""
+        return f"{environment_name(self.env_id)}, by the values of preset {self.preset}"
+
+    @property
     def start(self) -> str:
         """What `metarl train` is given to start such a run."""
         return self.preset or f"--env-id {self.env_id}"

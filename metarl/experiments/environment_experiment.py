@@ -271,7 +271,7 @@ class EnvironmentExperiment:
         config = self.config
         if given is not None:
             case = EvaluationCase("", [self.read_task(task) for task in given])
-            title = f"{config.name}: mean return on {len(given)} given tasks"
+            title = f"{config.title}: mean return on {len(given)} given tasks"
             return [EvaluationSheet("given", title, (case,), {})]
         known = {TRAINING_RANGE: config.train_range, **config.test_ranges}
         if wanted and wanted not in known:
@@ -289,7 +289,7 @@ class EnvironmentExperiment:
         which = describe_range(own, task_range, config.test_tasks)
         return EvaluationSheet(
             own,
-            f"{config.name}: mean return on {which}",
+            f"{config.title}: mean return on {which}",
             (EvaluationCase("", task_range),),
             {"": by_step},
         )

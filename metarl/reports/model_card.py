@@ -117,7 +117,7 @@ def _results_of_curve(
                     task_type="meta-learning" if of_problem else "reinforcement-learning",
                     task_name="few-shot learning" if of_problem else "meta-reinforcement learning",
                     dataset_type=environment_name(where),
-                    dataset_name=f"{config.name}: {evaluation.which}",
+                    dataset_name=f"{config.title}: {evaluation.which}",
                     dataset_config=configuration,
                     dataset_split="test",
                     metric_type=_METRICS.get(measure, measure.replace(" ", "_")),
@@ -164,7 +164,7 @@ def _text(shared: Shared) -> str:
         started_from=shared.started_from,
         task=_example_task(run),
         time=long.time if run.records else "",
-        title=f"{config.name}, {run.agent}",
+        title=f"{config.title}, {run.agent}",
         trained_on=f"problem `{config.problem}`"
         if isinstance(config, SupervisedConfig)
         else f"environment `{config.env_id}`",

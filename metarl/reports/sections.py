@@ -149,7 +149,7 @@ def evaluated_tasks(runs: Sequence[Run]) -> list[EvaluatedTasks]:
     found: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         for name, evaluation in run.evaluations.items():
-            found.setdefault((run.config.name, name, evaluation.identity), []).append(run)
+            found.setdefault((run.config.title, name, evaluation.identity), []).append(run)
     seeds = {run.run_dir: members for members in groups_of(runs).values() for run in members}
     joined = []
     for (preset, range_name, _), members in found.items():
