@@ -12,7 +12,7 @@ import torch
 from metarl.agent.protocol import AgentState, Family, Metrics, Record, TrainingState
 from metarl.config.plugins import build_problem
 from metarl.config.supervised import SupervisedConfig
-from metarl.experiments.curves import AdaptationCurve
+from metarl.experiments.curves import AdaptationCurve, interval_to_json
 from metarl.experiments.interface import (
     EvaluatedAgent,
     EvaluationCase,
@@ -281,7 +281,7 @@ def _as_json(found: EvaluatedAgent, shots: int) -> dict[str, Any]:
         "learning_rates": list(found.learning_rates),
         "adaptation_steps": list(range(len(joint.mean))),
         "mean": joint.mean.tolist(),
-        "ci95": joint.ci95.tolist(),
+        "ci95": interval_to_json(joint.ci95),
         "median": np.median(joint.per_task, axis=0).tolist(),
     }
     if found.seeds is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from metarl.config.reinforcement import Config, environment_name
 from metarl.config.supervised import SupervisedConfig
@@ -106,12 +107,12 @@ def _results_of_curve(
     found = []
     for step in shown_units(len(curve.mean) - 1):
         after = f"after {step} {curve.unit}{'s' * (step != 1)} of adaptation"
-        low, high = curve.ci95[step]
-        measures = [(evaluation.measure, curve.mean[step], (low, high))]
+        measures = [(evaluation.measure, curve.mean[step], curve.ci95[step])]
         if curve.success is not None:
-            low, high = curve.success.ci95[step]
-            measures.append(("success rate", curve.success.mean[step], (low, high)))
-        for measure, mean, (low, high) in measures:
+            success = curve.success
+            measures.append(("success rate", success.mean[step], success.ci95[step]))
+        for measure, mean, ends in measures:
+            known = np.isfinite(ends).all()
             found.append(
                 EvalResult(
                     task_type="meta-learning" if of_problem else "reinforcement-learning",
@@ -123,7 +124,7 @@ def _results_of_curve(
                     metric_type=_METRICS.get(measure, measure.replace(" ", "_")),
                     metric_name=f"{measure} {after}",
                     metric_value=round(float(mean), 4),
-                    metric_args={"ci95": [round(float(low), 4), round(float(high), 4)]},
+                    metric_args={"ci95": [round(float(it), 4) for it in ends]} if known else None,
                 )
             )
     return found

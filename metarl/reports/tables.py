@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from metarl.agent.protocol import Record
-from metarl.experiments.curves import AdaptationCurve
+from metarl.experiments.curves import AdaptationCurve, interval_in_words
 from metarl.reports.clip_returns import ClipReturns
 from metarl.reports.figures import Panel
 
@@ -89,9 +89,9 @@ def adaptation_table(panels: Sequence[Panel], digits: int) -> Table:
     rows = []
     for panel in panels:
         for name, curve in panel.curves.items():
-            for at, (mean, (low, high)) in enumerate(zip(curve.mean, curve.ci95, strict=True)):
+            for at, (mean, ends) in enumerate(zip(curve.mean, curve.ci95, strict=True)):
                 row = [name, *([panel.title] if by_panel else []), _units(at, curve.unit_word)]
-                row += [f"{mean:.{digits}f}", f"[{low:.{digits}f}, {high:.{digits}f}]"]
+                row += [f"{mean:.{digits}f}", interval_in_words(ends, f".{digits}f")]
                 if with_experience:
                     row.append(f"{curve.experience[at]:,.0f}" if curve.experience else "")
                 if with_success:
