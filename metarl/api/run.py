@@ -5,6 +5,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from metarl.agent.protocol import Record, TrainingState
 from metarl.api.evaluation import Evaluation, evaluate
 from metarl.api.policy import AdaptedPolicy
 from metarl.config.base import ExperimentConfig
+from metarl.config.fields import converted
 from metarl.config.plugins import trained_policies
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
@@ -99,7 +101,7 @@ class Run:
             options: as for `metarl.evaluate`.
 
         """
-        given = tasks is not None and not isinstance(tasks, int)
+        given = tasks is not None and not isinstance(tasks, int | Real)
         if not given and isinstance(self.config, Config):
             options = {"task_range": TRAINING_RANGE, **options}
         (found,) = evaluate(
@@ -220,7 +222,12 @@ class Run:
                 "nothing acts there"
             )
         assert isinstance(config, Config)
-        given = {name: value for name, value in changes.items() if value is not None}
+        named = {field: option for option, field in config.test_options.items()}
+        given = {
+            field: converted(Config, field, value, named.get(field, field))
+            for field, value in changes.items()
+            if value is not None
+        }
         if config.never_adapts:
             given["test_adaptation_steps"] = 0
         return build_experiment(dataclasses.replace(config, **given))
