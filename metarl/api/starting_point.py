@@ -186,6 +186,7 @@ def _with_settings(config: ExperimentConfig, agent: str) -> tuple[ExperimentConf
     settings = read_fields(
         spec.settings, config.agent_settings if alike else {}, f"agent {agent!r}"
     )
+    spec.refuse_taken_names(agent)
     config = spec.completed(dataclasses.replace(config, agent=agent))
     return with_settings(config, dataclasses.asdict(settings)), settings
 

@@ -111,6 +111,16 @@ class AgentSpec:
                     f"{name} = {value!r}; leave it away"
                 )
 
+    def refuse_taken_names(self, agent: str) -> None:
+        """Refuse settings that have the name of a field of the run's configuration."""
+        taken = {item.name for item in dataclasses.fields(Config)}
+        for item in dataclasses.fields(self.settings):
+            if item.name in taken:
+                raise ConfigError(
+                    f"agent {agent!r}: its setting {item.name!r} has the name of a field that "
+                    "every run has; give it another"
+                )
+
     def as_evaluated(self, config: Config) -> Config:
         """Give the configuration of an evaluation, by the step sizes of the agent, if any."""
         if config.test_learning_rates or not self.keeps_step_size:
@@ -128,7 +138,14 @@ class AgentSpec:
         if reason := self.reason_against(config):
             raise ConfigError(f"agent {config.agent} does not fit: {reason}")
         module, _, name = self.entry_point.partition(":")
-        return getattr(import_module(module), name)(settings, config)
+        try:
+            kind = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(
+                f"agent {config.agent!r}: its entry_point {self.entry_point!r} cannot be loaded: "
+                f'{type(error).__name__}: {error}; write it as "module:Class"'
+            ) from error
+        return kind(settings, config)
 
 
 def environment_ids() -> list[Origin]:
@@ -297,19 +314,6 @@ def _origins(resource_of: Mapping[str, tuple[str, Traversable]]) -> list[Origin]
 
 def _run_folder_name(found: Traversable) -> str | None:
     return found.name if found.joinpath("config.json").is_file() else None
-
-
-def published_returns(config: Config) -> dict[str, list[float]]:
-    """Give the source's numbers, as the installed preset has them, if the tasks are still its."""
-    try:
-        preset = load_preset(config.preset)
-    except ConfigError:  # a preset file of the user's, or of a package that has gone
-        return config.published
-    same = ("env_id", "env_kwargs", "horizon", "train_range", "action_scale")
-    alike = isinstance(preset, Config) and all(
-        getattr(preset, name) == getattr(config, name) for name in same
-    )
-    return preset.published if alike else {}
 
 
 def _preset_files() -> dict[str, tuple[str, Traversable]]:

@@ -14,8 +14,9 @@ from metarl.agent.device_memory import Sizes
 from metarl.agent.gradient import policy_parameters
 from metarl.agent.protocol import Actor, Agent, AgentState, Record, TrainingState
 from metarl.agent.stable_baselines import read_policy
+from metarl.config.comparability import published_returns
 from metarl.config.fields import read_fields
-from metarl.config.plugins import AgentSpec, load_agent, published_returns
+from metarl.config.plugins import AgentSpec, load_agent
 from metarl.config.reinforcement import Config
 from metarl.experiments.curves import AdaptationCurve, summarise
 from metarl.experiments.evaluation_record import record_of_returns

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metarl.config.plugins import published_returns
+from metarl.config.comparability import published_returns
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
 from metarl.experiments.curves import (
