@@ -320,6 +320,8 @@ def test_a_policy_that_comes_trained_is_loaded_by_its_name():
     assert run.run_dir == Path("runs/trained/navigation-2d")
     with pytest.raises(metarl.MetarlError, match="there is no run folder nowhere; policies that"):
         metarl.load("nowhere")
+    with pytest.raises(metarl.MetarlError, match="navigation-2e; did you mean 'navigation-2d'"):
+        metarl.load("navigation-2e")
 
 
 def test_what_is_installed_is_listed():

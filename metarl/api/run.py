@@ -26,6 +26,7 @@ from metarl.experiments.interface import Experiment
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.rollout_location import RolloutLocation
 from metarl.foundation.threads import one_thread
+from metarl.foundation.wording import nearest
 from metarl.reports.inline_clips import Clips
 from metarl.reports.interactive import interactive_parts
 from metarl.reports.paths import paths_of
@@ -311,6 +312,6 @@ def load(run: Folder, *, run_dir: Folder | None = None, trust: bool = False) -> 
     if run_dir is not None or trust:
         raise ConfigError(f"run_dir and trust mean nothing for {run}, which is not hf://USER/NAME")
     if not Path(run).exists() and str(run) not in (known := trained_policies()):
-        named = ", ".join(known)
-        raise ConfigError(f"there is no run folder {run}; policies that come trained: {named}")
+        hint = nearest(str(run), known, f"policies that come trained: {', '.join(known)}")
+        raise ConfigError(f"there is no run folder {run}; {hint}")
     return Run(run)

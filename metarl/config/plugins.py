@@ -24,7 +24,6 @@ import sys
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module, resources
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -36,12 +35,14 @@ from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig, read_either
 from metarl.foundation.errors import ConfigError
+from metarl.foundation.wording import nearest
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
 
 OWN_PACKAGE = "metarl-suite"
 _LEFT_OUT = "metarl: left out "
+_LISTING = "`metarl list` shows all of them"
 
 registering_modules: dict[str, str] = {}
 """The modules that registered environments built elsewhere, by the environments' names."""
@@ -193,7 +194,7 @@ def load_agent(name: str) -> AgentSpec:
         if entry.name == name:
             return _load_agent(entry, f"agent {name!r} of package {_package(entry)}")
     known = [origin.name for origin in agent_names()]
-    raise ConfigError(f"unknown agent {name!r}; {_nearest(name, known)}")
+    raise ConfigError(f"unknown agent {name!r}; {nearest(name, known, _LISTING)}")
 
 
 def _load_agent(entry: EntryPoint, what: str) -> AgentSpec:
@@ -233,7 +234,7 @@ def load_problem(name: str) -> type[Any]:
         if entry.name == name:
             return _load_problem(entry, f"problem {name!r} of package {_package(entry)}")
     known = [origin.name for origin in problem_names()]
-    raise ConfigError(f"unknown problem {name!r}; {_nearest(name, known)}")
+    raise ConfigError(f"unknown problem {name!r}; {nearest(name, known, _LISTING)}")
 
 
 def _load_problem(entry: EntryPoint, what: str) -> type[Any]:
@@ -284,7 +285,7 @@ def _preset_file(name: str) -> tuple[str, Traversable]:
     files = _preset_files()
     if name not in files:
         hint = f"an environment is named by --env-id {name}" if ":" in name else ""
-        raise ConfigError(f"unknown preset {name!r}; {hint or _nearest(name, list(files))}")
+        raise ConfigError(f"unknown preset {name!r}; {hint or nearest(name, files, _LISTING)}")
     return name, files[name][1]
 
 
@@ -355,12 +356,6 @@ def _read_table(name: str, file: Traversable) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"preset {name!r} is not valid TOML: {error}") from error
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1, cutoff=0.4)
-    listing = "`metarl list` shows all of them"
-    return f"did you mean {near[0]!r}? ({listing})" if near else listing
 
 
 _named: set[str] = set()
