@@ -62,6 +62,13 @@ def test_a_preset_does_not_say_otherwise_of_its_agent(agent, field, other, own, 
     assert getattr(starting_point(str(preset)).config, field) == json.loads(own)
 
 
+@pytest.mark.parametrize(
+    ("preset", "tasks"), [("navigation-2d", 100), ("semicircle-dense-rl2", 128)]
+)
+def test_pearl_has_a_hundred_training_tasks_or_as_many_as_a_meta_batch(preset, tasks):
+    assert starting_point(preset, agent="pearl").config.training_tasks == tasks
+
+
 @pytest.mark.parametrize("agent", ["rl2", "varibad", "uniform", "cavia", "pearl"])
 def test_a_saved_policy_is_no_beginning_for_parameters_of_another_kind(agent):
     changes = {"discount": 0.99, "training_tasks": 3 if agent == "pearl" else 0}

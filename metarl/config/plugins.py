@@ -101,6 +101,8 @@ class AgentSpec:
         lacking = {
             name: value for name, value in self.defaults.items() if not getattr(config, name)
         }
+        if "training_tasks" in lacking:  # all of a meta-batch are others
+            lacking["training_tasks"] = max(lacking["training_tasks"], config.tasks_per_batch)
         return dataclasses.replace(config, **lacking, **self.fixes)
 
     def refuse_others(self, config: Config, names: Collection[str]) -> None:
