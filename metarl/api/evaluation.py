@@ -27,6 +27,7 @@ from metarl.foundation.errors import ConfigError
 from metarl.foundation.files import make_folder
 from metarl.foundation.messages import say
 from metarl.foundation.versions import versions
+from metarl.foundation.wording import counted
 from metarl.reports.example_figures import example_figure
 from metarl.reports.example_numbers import keep_numbers
 from metarl.reports.figures import Panel, adaptation_figure, save_figure
@@ -326,7 +327,8 @@ def _evaluated(
     for case in sheet.cases:
         curves = []
         for run_dir, state in zip(contender.run_dirs, states, strict=True):
-            what = f"{run_dir or config.agent}: adapting to {config.test_tasks} held-out tasks"
+            tasks = counted(config.test_tasks, "held-out task")
+            what = f"{run_dir or config.agent}: adapting to {tasks}"
             tell = None
             if progress is not None:
                 progress(what, 0, config.test_tasks)

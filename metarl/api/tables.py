@@ -15,6 +15,7 @@ from metarl.experiments.curves import (
     shown_units,
 )
 from metarl.experiments.interface import EvaluatedAgent
+from metarl.foundation.wording import counted
 
 if TYPE_CHECKING:
     from metarl.api.evaluation import Evaluation
@@ -75,7 +76,7 @@ def _over_tasks(evaluation: "Evaluation") -> Table:
         rows = [
             [
                 *[one.case] * several,
-                f"{step} {curve.unit_word}{'s' * (step != 1)}" if mixed else str(step),
+                counted(step, curve.unit_word) if mixed else str(step),
                 *[f"{used:,.0f}" for used in curve.experience[step : step + 1] if mixed],
                 f"{curve.mean[step]:{form}}",
                 interval_in_words(curve.ci95[step], form),
@@ -156,8 +157,8 @@ def _new_table(title: str, *headings: str) -> Table:
 def _add_section(table: Table, one: EvaluatedAgent, rows: Sequence[Sequence[str]]) -> None:
     """Add an agent's rows, and beside them what it is."""
     fewest, most = min(one.iterations), max(one.iterations)
-    trained = f"{most}" if fewest == most else f"{fewest} to {most}"
-    about = [one.agent, f"{trained} iterations"]
+    trained = counted(most, "iteration")
+    about = [one.agent, trained if fewest == most else f"{fewest} to {trained}"]
     if len(one.curves) > 1:
         about.insert(1, f"{len(one.curves)} seeds")
     beside = [*about[: len(rows) - 1], "\n".join(about[len(rows) - 1 :])]

@@ -30,6 +30,7 @@ from metarl.experiments.room import require_room_to_evaluate, require_room_to_tr
 from metarl.foundation.errors import ConfigError, TaskError
 from metarl.foundation.messages import say_once
 from metarl.foundation.seeding import Split
+from metarl.foundation.wording import counted
 from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics
@@ -272,7 +273,7 @@ class EnvironmentExperiment:
         config = self.config
         if given is not None:
             case = EvaluationCase("", [self.read_task(task) for task in given])
-            title = f"{config.title}: mean return on {len(given)} given tasks"
+            title = f"{config.title}: mean return on {counted(len(given), 'given task')}"
             return [EvaluationSheet("given", title, (case,), {})]
         known = {TRAINING_RANGE: config.train_range, **config.test_ranges}
         if wanted and wanted not in known:

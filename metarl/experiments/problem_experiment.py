@@ -32,6 +32,7 @@ from metarl.foundation.errors import ConfigError
 from metarl.foundation.memory import require_room
 from metarl.foundation.stopwatch import PhaseSeconds
 from metarl.foundation.threads import one_thread
+from metarl.foundation.wording import counted
 from metarl.learning.adaptation import Parameters
 from metarl.learning.networks import network_of
 from metarl.learning.policies import CONTEXT
@@ -230,7 +231,8 @@ class ProblemExperiment:
             describe_shots(count): config.published_measures(count)
             for count in config.shots_at_test
         }
-        title = f"{config.preset}: {self.measure} on {config.test_tasks} held-out tasks"
+        which = counted(config.test_tasks, "held-out task")
+        title = f"{config.preset}: {self.measure} on {which}"
         return [EvaluationSheet("", title, cases, published)]
 
     def evaluate(

@@ -15,6 +15,7 @@ import numpy as np
 from metarl.config.reinforcement import Config, environment_name
 from metarl.config.supervised import SupervisedConfig
 from metarl.experiments.curves import AdaptationCurve, shown_units
+from metarl.foundation.wording import counted
 from metarl.reports.evaluations import Evaluation
 from metarl.reports.run_contents import TRAINING, Run
 from metarl.reports.sections import EvaluatedTasks, evaluated_tasks
@@ -106,7 +107,7 @@ def _results_of_curve(
     configuration = f"{shots}-shot" if of_problem else range_name
     found = []
     for step in shown_units(len(curve.mean) - 1):
-        after = f"after {step} {curve.unit}{'s' * (step != 1)} of adaptation"
+        after = f"after {counted(step, curve.unit)} of adaptation"
         measures = [(evaluation.measure, curve.mean[step], curve.ci95[step])]
         if curve.success is not None:
             success = curve.success
@@ -154,6 +155,7 @@ def _text(shared: Shared) -> str:
             )
         ],
         foreign=shared.foreign,
+        iterations=counted(shared.iteration, "iteration", ","),
         iteration=shared.iteration,
         more=run.twice_as_long(shared.iteration),
         name=shared.address.repository.rpartition("/")[2],
@@ -185,7 +187,7 @@ def _doubt(evaluation: Evaluation, shared: Shared) -> str:
         several = f"{len(measured)} seeds"
         return f"These are means over {several}, of which this repository holds one. {again}"
     return (
-        f"Measured after {measured[0]:,} iterations, while the checkpoint here is of "
+        f"Measured after {counted(measured[0], 'iteration', ',')}, while the checkpoint here is of "
         f"{shared.iteration:,}. {again}"
     )
 

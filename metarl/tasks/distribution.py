@@ -30,6 +30,7 @@ from jaxtyping import Float
 
 from metarl.foundation.errors import ConfigError, MetarlError
 from metarl.foundation.seeding import Purpose, integer_seed, stream
+from metarl.foundation.wording import counted
 from metarl.tasks.observations import flat_observations
 
 Task = Any
@@ -354,5 +355,5 @@ def describe_range(range_name: str, task_range: Mapping[str, Any], tasks: int) -
 
     """
     if "set" in task_range:
-        return f"{tasks} tasks of set {task_range['set']}"
-    return f"{tasks} held-out tasks" + (f" of range {range_name}" if range_name else "")
+        return f"{counted(tasks, 'task')} of set {task_range['set']}"
+    return counted(tasks, "held-out task") + (f" of range {range_name}" if range_name else "")

@@ -4,6 +4,7 @@ import os
 from numbers import Integral
 
 from metarl.foundation.errors import ConfigError
+from metarl.foundation.wording import counted
 
 
 def usable_cores() -> int:
@@ -43,5 +44,5 @@ def checked_workers(wanted: int | str, tasks: int, memory: int = 0) -> tuple[int
     if wanted < 0:
         raise ConfigError(f"workers = {wanted} must be 0 or more")
     if wanted > tasks:
-        return tasks, f"using {tasks} workers, one for each task, instead of {wanted}"
+        return tasks, f"using {counted(tasks, 'worker')}, one for each task, instead of {wanted}"
     return int(wanted), None
