@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from metarl.agent.protocol import Record, TrainingState
+from metarl.agent.protocol import Record, TrainingState, plain_metrics
 from metarl.experiments.interface import Experiment
 from metarl.workers.shards import Workers
 
@@ -42,7 +42,7 @@ def train(
                 "env_steps": env_steps,
                 "iteration_seconds": (time.perf_counter() - started) / interval,
                 **summary,
-                **metrics,
+                **plain_metrics(metrics),
                 **{f"{name}_seconds": spent for name, spent in workers.take_profile().items()},
             },
         )

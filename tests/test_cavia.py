@@ -383,3 +383,13 @@ def test_an_evaluation_keeps_the_step_size_unless_it_is_given_others(given, used
 def test_what_cannot_be_is_refused(make, said):
     with pytest.raises(ConfigError, match=said):
         make()
+
+
+def test_a_standard_deviation_that_is_not_there_cannot_be_adapted():
+    settings = {"adapt_std": True}
+    build_experiment(tiny_config(agent="cavia", agent_settings=settings))
+    said = "adapt_std = True: the policy has no standard deviation: its actions are choices"
+    for preset in ("bernoulli-bandit", "tabular-mdp"):
+        build_experiment(tiny_config(preset, agent="cavia"))
+        with pytest.raises(ConfigError, match=said):
+            build_experiment(tiny_config(preset, agent="cavia", agent_settings=settings))

@@ -51,7 +51,6 @@ def test_our_agents_pass(name):
         (agents.NotFinite, "sound steps", "θ is not finite after iteration 1"),
         (agents.OtherType, "sound steps", "came back as float64"),
         (agents.Stays, "sound steps", "left θ where it was"),
-        (agents.NumpyMetrics, "sound steps", "metrics are no JSON"),
         (agents.Random, "repeatable", "metarl.foundation.seeding"),
         (agents.CountsWorkers, "repeatable", "2 workers"),
         (agents.Remembers, "resumable", "must be in AgentState"),

@@ -246,7 +246,9 @@ BAD = [
     (["watch", "nowhere"], "there is no run folder nowhere"),
     (["completion"], "name the shell"),
     (["completion", "csh"], "invalid choice 'csh'"),
-    (["tarin"], "unknown verb 'tarin'"),
+    (["tarin"], "unknown verb 'tarin'; did you mean 'train'? (there are train, evaluate, "),
+    (["evaluate", "navigation-2e"], "no run folder navigation-2e; did you mean 'navigation-2d'?"),
+    (["evaluate", "nowhere"], "and `metarl list` shows policies that come trained"),
 ]
 
 

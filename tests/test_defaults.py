@@ -11,8 +11,9 @@ import pytest
 from building import without_times
 from strange_spaces import Choices, Line, Parts, Picture, PictureAndPlace, Unbounded, identify
 
-from metarl.api.starting_point import starting_point
+from metarl.api.starting_point import starting_point, with_fields
 from metarl.cli import main
+from metarl.config.plugins import load_preset
 from metarl.config.reinforcement import environment_name
 from metarl.foundation.errors import ConfigError
 from metarl.runs.contenders import group_runs, with_baselines
@@ -137,6 +138,14 @@ def test_a_preset_on_another_environment_stays_as_it_was(capsys):
     assert config["description"] == "Line-v0, by the values of preset navigation-2d"
     assert "which has another environment" in config["source"]
     assert config["published"] == {}
+    small = ["--tasks", "2", "--episodes-per-task", "2", "--workers", "0"]
+    assert main(["evaluate", "runs/navigation-2d", *small]) == 0
+    assert "Line-v0: mean return on 2 held-out tasks" in capsys.readouterr().out
+    assert "Line-v0: mean return on 2" in Path("runs/navigation-2d/evaluation.svg").read_text()
+    assert main(["report", "runs/navigation-2d"]) == 0
+    page = Path("runs/navigation-2d/report.html").read_text()
+    assert "metarl report: Line-v0</title>" in page
+    assert "Line-v0: 2 held-out tasks" in page
     again = ["--resume", "--run-dir", "runs/navigation-2d", "--iterations", "2", *SMALL[-3:]]
     assert main(["train", *again]) == 0
 
@@ -241,3 +250,24 @@ def test_help_shows_an_environments_defaults_without_torch():
     assert "Longest episode, in environment steps. (default: 200)" in done.stdout
     assert "The run folder. (default: runs/Endless-v0)" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("agent", ["random", "gittins"])
+def test_an_agent_that_is_not_trained_has_one_iteration_unless_more_are_asked_for(agent):
+    start = starting_point("bernoulli-bandit", agent=agent)
+    assert (start.config.iterations, start.config.env_steps) == (1, 0)
+    said = (
+        f"agent {agent} is not trained: 1 iteration makes its run folder, and more change nothing"
+    )
+    assert start.notes(start.config, {"agent"}) == [said]
+    assert start.notes(start.config, {"agent", "iterations"}) == []
+    assert with_fields(start, {"iterations": 7}).iterations == 7
+
+
+def test_so_has_one_of_a_supervised_problem_and_others_have_what_the_preset_says():
+    start = starting_point("sinusoid", agent="random")
+    assert start.config.iterations == start.config.record_interval
+    for preset, agent in (("sinusoid", "pretrained"), ("navigation-2d", "reptile")):
+        start = starting_point(preset, agent=agent)
+        assert start.config.iterations == load_preset(preset).iterations
+        assert start.notes(start.config, {"agent"}) == []

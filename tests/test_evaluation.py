@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+import json
 from statistics import NormalDist
 
 import numpy as np
@@ -11,10 +12,17 @@ from building import FORKED, first_state, tiny_config
 from scipy import stats
 
 from metarl.agent.protocol import AgentState
+from metarl.api.evaluation import evaluate_contenders
+from metarl.api.tables import text_of
 from metarl.experiments.build import build_experiment
 from metarl.experiments.curves import bootstrap_interval, join_seeds, over_seeds, summarise
 from metarl.experiments.interface import EvaluationCase
 from metarl.foundation.seeding import Split
+from metarl.reports.evaluations import read_evaluation
+from metarl.reports.figures import Panel
+from metarl.reports.sections import EvaluatedTasks
+from metarl.reports.tables import adaptation_table
+from metarl.runs.contenders import Contender
 from metarl.tasks.distribution import sample_tasks
 
 pytestmark = pytest.mark.whole_runs
@@ -71,9 +79,12 @@ def test_the_bootstrap_interval_approaches_the_normal_one_and_covers_95_percent(
     assert high == pytest.approx(samples.mean() + half, abs=0.1 * half)
 
 
-def test_one_task_has_an_interval_of_no_width():
+def test_one_task_has_no_interval_and_two_that_are_alike_have_one_of_no_width():
     interval = bootstrap_interval(np.array([[1.0, 2.0]]), np.random.default_rng(0))
-    assert interval.tolist() == [[1.0, 1.0], [2.0, 2.0]]
+    assert interval.shape == (2, 2)
+    assert np.isnan(interval).all()
+    alike = bootstrap_interval(np.array([[1.0, 2.0]] * 2), np.random.default_rng(0))
+    assert alike.tolist() == [[1.0, 1.0], [2.0, 2.0]]
 
 
 def test_the_curve_of_a_policy_that_knows_no_gradient_is_flat():
@@ -182,3 +193,22 @@ def test_where_the_unit_is_an_episode_a_trial_pays_what_its_episodes_pay():
     half = NormalDist().inv_cdf(0.975) * totals.std() / np.sqrt(50)
     assert trial.ci95 == pytest.approx([totals.mean() - half, totals.mean() + half], abs=0.1)
     assert summarise(per_task, 1, 1).trial is None
+
+
+def test_a_mean_over_one_task_has_no_interval_in_numbers_records_and_tables(tmp_path):
+    config = tiny_config(test_tasks=1, test_episodes_per_task=2, test_adaptation_steps=1)
+    contender = Contender(config, (None,), (1,))
+    (found,) = evaluate_contenders([contender], 0, FORKED)
+    assert np.isnan(found.ci95).all()
+    assert np.isnan(found.curve.gain_ci95).all()
+    assert "[" not in text_of(found)
+    file, *_ = found.save(tmp_path)
+    written = json.loads(file.read_text(), parse_constant=pytest.fail)
+    assert written["ci95"] == [[None, None]] * 2
+    read = read_evaluation(file)
+    (panel,) = [Panel("", by_agent, {}) for by_agent in read.curves.values()]
+    shown = EvaluatedTasks("navigation-2d", read, [panel], [config.agent])
+    texts = [*shown.rows[0].means, shown.rows[0].gain]
+    texts += [cell for row in adaptation_table([panel], 2).rows for cell in row]
+    assert not any("nan" in text or "[" in text for text in texts)
+    assert not shown.has_gain

@@ -320,6 +320,8 @@ def test_a_policy_that_comes_trained_is_loaded_by_its_name():
     assert run.run_dir == Path("runs/trained/navigation-2d")
     with pytest.raises(metarl.MetarlError, match="there is no run folder nowhere; policies that"):
         metarl.load("nowhere")
+    with pytest.raises(metarl.MetarlError, match="navigation-2e; did you mean 'navigation-2d'"):
+        metarl.load("navigation-2e")
 
 
 def test_what_is_installed_is_listed():
@@ -348,3 +350,36 @@ def test_what_cannot_fit_is_refused_before_any_work():
     with pytest.raises(metarl.MetarlError, match=r"would take about \d.* TB of memory"):
         metarl.train("sinusoid", tasks_per_batch=10**12)
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"tasks": 3.0}, "tasks = 3.0 must be of type int"),
+        ({"tasks": True}, "tasks = True must be of type int"),
+        ({"adaptation_steps": "2"}, "adaptation_steps = '2' must be of type int"),
+        ({"learning_rates": 0.1}, "learning_rates = 0.1 must be a list"),
+        ({"learning_rates": ["0.1"]}, "learning_rates = '0.1' must be of type float"),
+        ({"seed": 1.5}, "seed = 1.5 must be of type int"),
+        ({"workers": 2.0}, "workers = 2.0 must be a number, ray, or"),
+    ],
+)
+def test_an_option_of_another_type_is_one_error_that_names_it(run, options, complaint):
+    with pytest.raises(metarl.MetarlError, match=re.escape(complaint)):
+        metarl.evaluate(run.run_dir, **{"workers": 0, **options})
+    if options.keys() <= {"tasks", "adaptation_steps"}:
+        with pytest.raises(metarl.MetarlError, match=re.escape(complaint)):
+            run.evaluate(workers=0, **options)
+        with pytest.raises(metarl.MetarlError, match=re.escape(complaint)):
+            run.render(**options)
+
+
+def test_numbers_of_numpy_are_numbers(run, tmp_path):
+    options = {"adaptation_steps": np.int64(1), "seed": np.int64(3), "workers": np.int64(0)}
+    plain = run.evaluate(4, 1, seed=3, workers=0, learning_rates=[0.5], save=False)
+    found = run.evaluate(np.int64(4), learning_rates=np.array([0.5]), **options, save=False)
+    assert found.to_json() == plain.to_json()
+    found.save(tmp_path)
+    small = {"iterations": np.int64(1), "discount": np.float32(0.5), "run_dir": "numpy"}
+    trained = metarl.train("navigation-2d", **{**TINY, **small})
+    assert (trained.config.iterations, trained.config.discount) == (1, 0.5)

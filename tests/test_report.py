@@ -260,6 +260,10 @@ def test_what_cannot_be_reported_is_told_in_a_line(capsys):
     assert "there is no run folder" in one_line_error(capsys)
     assert main(["report"]) == 2
     assert "name a run folder" in one_line_error(capsys)
+    train("s")
+    capsys.readouterr()
+    assert main(["report", "r", "s"]) == 2
+    assert "page about several runs is written where you say: name it by" in one_line_error(capsys)
     Path("file").write_text("")
     assert main(["report", "r", "-o", "file/page.html"]) != 0
     assert "cannot write" in one_line_error(capsys)

@@ -81,8 +81,8 @@ def test_train_evaluate_and_report(capsys):
         (agent, task) for agent in steps for task in (1, 2)
     }
 
-    assert main(["report", "runs/sinusoid", "runs/sinusoid-oracle"]) == 0
-    page = Path("runs/sinusoid/report.html").read_text()
+    assert main(["report", "runs/sinusoid", "runs/sinusoid-oracle", "-o", "page.html"]) == 0
+    page = Path("page.html").read_text()
     assert set(re.findall(r"\w+://[^\"'\s<]*", page)) <= {
         "http://www.w3.org/2000/svg",
         "http://www.w3.org/1999/xlink",

@@ -10,7 +10,7 @@ from building import tiny_config
 from kinds import ENV_ID, SETS
 
 from metarl.api.catalogue import preset_tasks
-from metarl.config.plugins import published_returns
+from metarl.config.comparability import published_returns
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.seeding import Split

@@ -1,5 +1,7 @@
 """The conformance kit: every registered environment passes, and each check catches its mistake."""
 
+import ast
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -193,6 +195,22 @@ def test_a_part_that_never_changes_is_caught(register: Callable[..., str]) -> No
     assert not verdicts["elements vary"].passed
     # A choice changes as a whole or not at all; of a vector each element is asked.
     assert "[near.0[1, 1], side[0], side[1]] never changed" in words
+    (told,) = re.findall(
+        r"declare constant_observation = (\(.*\)), their places in the flat", words
+    )
+
+    class Declared(Still):
+        constant_observation = ast.literal_eval(told)
+
+    verdicts = {verdict.name: verdict for verdict in check_task_env(register(Declared))}
+    assert verdicts["elements vary"].passed
+
+    class DeclaredByName(Still):
+        constant_observation = ("side",)
+
+    verdicts = {verdict.name: verdict for verdict in check_task_env(register(DeclaredByName))}
+    said = "constant_observation = ('side',) must be True, or a list of numbers from 0 to "
+    assert said in verdicts["elements vary"].explanation
 
     class RareChoice(Parts):
         def __init__(self) -> None:

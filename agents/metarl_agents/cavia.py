@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
+from gymnasium.spaces import Discrete
 
 from metarl.agent.device_memory import Need, Sizes
 from metarl.agent.gradient import GRADIENT, collect_with_rates, configured_rates
@@ -23,6 +24,7 @@ from metarl.agent.outer_steps import trust_region_outer_step
 from metarl.agent.protocol import AgentState, Metrics
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
+from metarl.foundation.errors import ConfigError
 from metarl.foundation.seeding import Split
 from metarl.learning.policies import CONTEXT, PolicySpec
 from metarl.learning.trajectories import TaskStatistics
@@ -45,8 +47,19 @@ def settings_in(config: Config) -> CaviaSettings:
 
 
 def with_context(spec: PolicySpec, config: Config) -> PolicySpec:
-    """Let the policy see a context."""
-    return replace(spec, context_size=settings_in(config).context_parameters)
+    """Let the policy see a context.
+
+    Raises:
+        ConfigError: a standard deviation is to be adapted, and the policy has none.
+
+    """
+    settings = settings_in(config)
+    if settings.adapt_std and isinstance(spec.action_space, Discrete):
+        raise ConfigError(
+            "adapt_std = True: the policy has no standard deviation: its actions are choices; "
+            "leave it away"
+        )
+    return replace(spec, context_size=settings.context_parameters)
 
 
 def context_rates(config: Config, rates: tuple[float, ...]) -> tuple[ContextRate, ...]:

@@ -91,6 +91,26 @@ def require_usable(new: AgentState, old: AgentState) -> None:
             )
 
 
+def plain_metrics(metrics: Mapping[str, Any]) -> Record:
+    """Give metrics as Python's own values, where an agent gives numpy's.
+
+    Raises:
+        TaskError: one of them is no single value.
+
+    """
+    plain = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in metrics.items()
+    }
+    for name, value in plain.items():
+        if not isinstance(value, int | float | str | None):
+            raise TaskError(
+                f"the agent's metric {name!r} is of type {type(value).__name__}; it must be one "
+                "number, a text, True, False or None"
+            )
+    return plain
+
+
 @dataclass(frozen=True)
 class TrainingState:
     """Where training stands after a whole number of iterations."""

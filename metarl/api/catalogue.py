@@ -25,6 +25,7 @@ from metarl.config.plugins import (
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig, read_either
 from metarl.foundation.errors import ConfigError
+from metarl.foundation.wording import counted
 from metarl.tasks.distribution import make_environment, task_space
 
 CANNOT_BE_MADE = "cannot be made"
@@ -181,9 +182,8 @@ def _of_environment(config: Any) -> tuple[str, str]:
     assert isinstance(config, Config)
     protocol = f"horizon {config.horizon}, {config.tasks_per_batch} × {config.episodes_per_task} "
     if unit_of(config.agent) == "episode":
-        count = config.adaptation_steps + 1
-        episodes = "1 episode" if count == 1 else f"{count} episodes"
-        protocol += f"trials of {episodes}, {config.iterations} iterations"
+        episodes = counted(config.adaptation_steps + 1, "episode")
+        protocol += f"trials of {episodes}, {counted(config.iterations, 'iteration')}"
     else:
         protocol += f"episodes, {_steps(config)}"
     return preset_tasks(config), protocol
@@ -193,14 +193,14 @@ def _of_problem(config: Any) -> tuple[str, str]:
     assert isinstance(config, SupervisedConfig)
     settings = ", ".join(f"{name} {value}" for name, value in config.problem_settings.items())
     tasks = f"problem {config.problem}" + (f"\n{settings}" if settings else "")
-    return tasks, f"{config.tasks_per_batch} tasks, {config.shots} shots, {_steps(config)}"
+    met = f"{counted(config.tasks_per_batch, 'task')}, {counted(config.shots, 'shot')}"
+    return tasks, f"{met}, {_steps(config)}"
 
 
 def _steps(config: Any) -> str:
-    steps = "step" if config.adaptation_steps == 1 else "steps"
     return (
-        f"{config.adaptation_steps} {steps} of α {config.inner_learning_rate:g}, "
-        f"{config.iterations} iterations"
+        f"{counted(config.adaptation_steps, 'step')} of α {config.inner_learning_rate:g}, "
+        f"{counted(config.iterations, 'iteration')}"
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from metarl.config.plugins import load_preset, preset_names
 from metarl.config.reinforcement import Config
 from metarl.foundation.errors import ConfigError
+from metarl.foundation.wording import counted
 from metarl.tasks.distribution import Task, make_environment, registered, task_space
 from metarl.tasks.failed_episodes import FailedEpisode, read_episode
 from metarl.testing.kit import LONGEST_EPISODE, Verdict, check_agent, check_task_env
@@ -112,7 +113,7 @@ def repeat_episode(file: str | os.PathLike[str]) -> Repetition:
             ended = bool(terminated or truncated)
             steps += 1
     except Exception as error:
-        failure = f"after {steps} steps: {type(error).__name__}: {error}"
+        failure = f"after {counted(steps, 'step')}: {type(error).__name__}: {error}"
         return Repetition(episode.reason, failure, steps, traceback.format_exc())
     finally:
         environment.close()

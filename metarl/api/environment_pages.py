@@ -6,6 +6,7 @@ import io
 import re
 
 from metarl.api.catalogue import CANNOT_BE_MADE, describe_space
+from metarl.foundation.wording import counted
 from metarl.tasks.distribution import make_environment
 
 
@@ -29,7 +30,7 @@ def facts_of_environment(env_id: str) -> tuple[str, dict[str, str]]:
         facts = {**spaces, **rows_of_table(text)}
         limit = environment.spec.max_episode_steps if environment.spec else None
         if limit:
-            facts["longest episode"] = f"{limit} steps, unless a preset says otherwise"
+            facts["longest episode"] = f"{counted(limit, 'step')}, unless a preset says otherwise"
         return " ".join(text.partition("\n\n")[0].split()), facts
     finally:
         environment.close()

@@ -5,6 +5,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from metarl.agent.protocol import TrainingState
 from metarl.api.tables import text_of
 from metarl.config.base import ExperimentConfig, tested, tested_like
 from metarl.config.comparability import unit_of
+from metarl.config.fields import converted
 from metarl.config.plugins import AgentSpec, load_agent
 from metarl.config.supervised import SupervisedConfig
 from metarl.experiments.build import build_experiment, untrained_state
@@ -25,6 +27,7 @@ from metarl.foundation.errors import ConfigError
 from metarl.foundation.files import make_folder
 from metarl.foundation.messages import say
 from metarl.foundation.versions import versions
+from metarl.foundation.wording import counted
 from metarl.reports.example_figures import example_figure
 from metarl.reports.example_numbers import keep_numbers
 from metarl.reports.figures import Panel, adaptation_figure, save_figure
@@ -179,13 +182,13 @@ def evaluate(
         raise ConfigError("name a run folder: metarl evaluate RUN_DIR…")
     folders = run_folders(runs)
     contenders = group_runs(folders)
-    given = None if tasks is None or isinstance(tasks, int) else list(tasks)
+    given = None if tasks is None or isinstance(tasks, int | Real) else list(tasks)
     options = {
         "tasks": tasks if given is None else len(given),
         "adaptation_steps": adaptation_steps,
         "episodes_per_task": episodes_per_task,
         "query_episodes": query_episodes,
-        "shots": None if shots is None else tuple(shots),
+        "shots": shots,
         "queries": queries,
     }
     config = tested(contenders[0].config, seed, options)
@@ -196,7 +199,7 @@ def evaluate(
         for each in contenders
     ]
     if learning_rates is not None:
-        contenders = _with_learning_rates(contenders, tuple(learning_rates))
+        contenders = _with_learning_rates(contenders, learning_rates)
     folder = output_folder(folders, output) if save else None
     supervision = supervise("metarl evaluate", folders[0], worker_timeout, worker_memory)
     wanted = usable_cores() if workers is None else workers
@@ -281,7 +284,7 @@ def tested_beside(
 
 
 def _with_learning_rates(
-    contenders: Sequence[Contender], rates: tuple[float, ...]
+    contenders: Sequence[Contender], rates: Sequence[float]
 ) -> list[Contender]:
     """Give the step sizes of the evaluation to those who take gradient steps."""
     takes_steps = [
@@ -291,7 +294,9 @@ def _with_learning_rates(
     if not any(takes_steps):
         agents = ", ".join(each.config.agent for each in contenders)
         raise ConfigError(f"learning_rates means nothing where {agents} takes no gradient steps")
-    change: dict[str, Any] = {"test_learning_rates": rates}
+    field = "test_learning_rates"
+    given = rates.tolist() if isinstance(rates, np.ndarray) else rates
+    change = {field: converted(type(contenders[0].config), field, given, "learning_rates")}
     return [
         dataclasses.replace(each, config=dataclasses.replace(each.config, **change))
         if takes
@@ -322,7 +327,8 @@ def _evaluated(
     for case in sheet.cases:
         curves = []
         for run_dir, state in zip(contender.run_dirs, states, strict=True):
-            what = f"{run_dir or config.agent}: adapting to {config.test_tasks} held-out tasks"
+            tasks = counted(config.test_tasks, "held-out task")
+            what = f"{run_dir or config.agent}: adapting to {tasks}"
             tell = None
             if progress is not None:
                 progress(what, 0, config.test_tasks)

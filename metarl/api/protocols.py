@@ -7,6 +7,7 @@ from metarl.config.plugins import load_agent
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
+from metarl.foundation.wording import counted
 
 
 def training_of(config: Any) -> str:
@@ -92,4 +93,4 @@ def _steps(count: int, rates: tuple[float, ...]) -> str:
 
 
 def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
+    return counted(count, what, ",")

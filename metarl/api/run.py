@@ -5,6 +5,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from metarl.agent.protocol import Record, TrainingState
 from metarl.api.evaluation import Evaluation, evaluate
 from metarl.api.policy import AdaptedPolicy
 from metarl.config.base import ExperimentConfig
+from metarl.config.fields import converted
 from metarl.config.plugins import trained_policies
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
@@ -24,6 +26,7 @@ from metarl.experiments.interface import Experiment
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.rollout_location import RolloutLocation
 from metarl.foundation.threads import one_thread
+from metarl.foundation.wording import nearest
 from metarl.reports.inline_clips import Clips
 from metarl.reports.interactive import interactive_parts
 from metarl.reports.paths import paths_of
@@ -99,7 +102,7 @@ class Run:
             options: as for `metarl.evaluate`.
 
         """
-        given = tasks is not None and not isinstance(tasks, int)
+        given = tasks is not None and not isinstance(tasks, int | Real)
         if not given and isinstance(self.config, Config):
             options = {"task_range": TRAINING_RANGE, **options}
         (found,) = evaluate(
@@ -220,7 +223,12 @@ class Run:
                 "nothing acts there"
             )
         assert isinstance(config, Config)
-        given = {name: value for name, value in changes.items() if value is not None}
+        named = {field: option for option, field in config.test_options.items()}
+        given = {
+            field: converted(Config, field, value, named.get(field, field))
+            for field, value in changes.items()
+            if value is not None
+        }
         if config.never_adapts:
             given["test_adaptation_steps"] = 0
         return build_experiment(dataclasses.replace(config, **given))
@@ -258,12 +266,19 @@ def report(runs: Folder | Sequence[Folder], output: Folder | None = None) -> Pat
 
     Args:
         runs: a run folder or several, names of policies that come trained, or hf://USER/NAME.
-        output: the page; None: report.html in the first run folder.
+        output: the page; None: report.html in the run folder, if there is only one.
+
+    Raises:
+        ConfigError: there are several runs and no page is named.
 
     """
     if not runs:
         raise ConfigError("name a run folder: metarl report RUN_DIR…")
     folders = list(dict.fromkeys(run_folders(runs)))
+    if output is None and len(folders) > 1:
+        raise ConfigError(
+            "one page about several runs is written where you say: name it by --output FILE.html"
+        )
     file = Path(output) if output is not None else folders[0] / "report.html"
     found = [read_run(folder) for folder in folders]
     first_of_groups = {each.group: each for each in reversed(found)}
@@ -297,6 +312,6 @@ def load(run: Folder, *, run_dir: Folder | None = None, trust: bool = False) -> 
     if run_dir is not None or trust:
         raise ConfigError(f"run_dir and trust mean nothing for {run}, which is not hf://USER/NAME")
     if not Path(run).exists() and str(run) not in (known := trained_policies()):
-        named = ", ".join(known)
-        raise ConfigError(f"there is no run folder {run}; policies that come trained: {named}")
+        hint = nearest(str(run), known, f"policies that come trained: {', '.join(known)}")
+        raise ConfigError(f"there is no run folder {run}; {hint}")
     return Run(run)

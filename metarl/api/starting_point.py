@@ -1,18 +1,26 @@
 """From what a caller names, a preset, an environment or a run, to a configuration to start from."""
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from metarl.config.base import ExperimentConfig, refuse_changes, with_settings
+from metarl.config.base import WORDS, ExperimentConfig, refuse_changes, with_settings
 from metarl.config.fields import read_fields
-from metarl.config.plugins import load_agent, load_preset, preset_names, settings_of
+from metarl.config.plugins import (
+    fields_of_preset,
+    load_agent,
+    load_preset,
+    preset_names,
+    settings_of,
+)
 from metarl.config.reinforcement import Config, environment_name
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
+from metarl.foundation.wording import counted
 from metarl.runs.hub_address import is_hub_address, read_address
 from metarl.runs.run_folder import read_config
 from metarl.tasks.environment_defaults import Guess, environment_defaults
@@ -31,6 +39,10 @@ class StartingPoint:
     run_dir: Path
     guesses: tuple[Guess, ...] = ()
     """Which values are guesses, where there is no preset."""
+    resumed: bool = False
+    """Whether the configuration is the one that the run folder holds."""
+    shortened: bool = False
+    """Whether it has the fewest iterations, since its agent is not trained."""
 
     def notes(self, config: Any, given: Collection[str]) -> list[str]:
         """Say in a line each what a caller may not expect of a configuration.
@@ -47,6 +59,18 @@ class StartingPoint:
             lines.append(
                 f"an evaluation keeps the preset's test_learning_rates = {said}; set by "
                 "--test-learning-rates"
+            )
+        if self.shortened and "iterations" not in given:
+            lines.append(
+                f"agent {config.agent} is not trained: {counted(config.iterations, 'iteration')} "
+                f"{'makes' if config.iterations == 1 else 'make'} its run folder, and more change "
+                "nothing"
+            )
+        followed = self.resumed and self.preset and is_trained(config)
+        if followed and (edits := _edits(self, given)):
+            lines.append(
+                f"preset {self.preset} differs from the configuration of {self.run_dir}, which "
+                f"keeps its own: {', '.join(edits)}"
             )
         return lines
 
@@ -73,7 +97,8 @@ def starting_point(
 
     Raises:
         ConfigError: nothing is named, or something that does not exist or does not fit, such as
-            another agent than that of the run to go on with.
+            another agent than that of the run to go on with, or a preset that sets what its agent
+            fixes to something else.
 
     """
     guesses: list[Guess] = []
@@ -89,6 +114,8 @@ def starting_point(
         refuse_changes(config, changed(config, {"agent": agent or config.agent}))
     elif preset:
         config = load_preset(preset)
+        if isinstance(config, Config) and agent in (None, config.agent):
+            load_agent(config.agent).refuse_others(config, fields_of_preset(preset))
     elif env_id:
         config, guesses = environment_defaults(env_id, agent or Config.agent)
     else:
@@ -96,10 +123,60 @@ def starting_point(
     if preset and config.preset != Path(preset).stem:
         raise ConfigError(f"{run_dir} is a run of {config.trained_on}, not of preset {preset!r}")
     run_dir = run_dir or Path("runs") / _run_name(preset, env_id, agent)
-    config = _of_agent(config, agent or config.agent)
+    usual = config.agent
+    config, settings = _with_settings(config, agent or usual)
+    shortened = not (resume or config.agent == usual or is_trained(config))
+    if shortened:
+        budget = {"env_steps": 0} if isinstance(config, Config) else {}
+        config = changed(config, {"iterations": config.iterations_per_record, **budget})
+    return StartingPoint(preset, config, settings, run_dir, tuple(guesses), resume, shortened)
+
+
+def is_trained(config: ExperimentConfig) -> bool:
+    """Say whether there is anything to train in the agent of a configuration."""
+    if isinstance(config, Config):
+        return load_agent(config.agent).trained
+    return config.agent != "random"
+
+
+def _edits(start: StartingPoint, given: Collection[str]) -> list[str]:
+    """Say what the preset has otherwise than the run that was begun from it, but for what flags
+    have set; nothing where the run does not know its flags, or the preset has gone.
+    """
+    from metarl.runs.provenance import read_sessions  # it takes torch, which help does without
+
+    commands = [str(session.get("command")) for session in read_sessions(start.run_dir)]
+    if not commands or not commands[0].startswith(("metarl train ", "metarl.train(")):
+        return []
+    set_by_flags = {*given, *(name for command in commands for name in fields_named_in(command))}
+    recorded = start.config
+    try:
+        preset = load_preset(start.preset)
+        agent = recorded.agent if "agent" in set_by_flags else preset.agent
+        now = _with_settings(preset, agent)[0].flat()
+    except ConfigError:
+        return []
+    compared = now.keys() - {*WORDS, "preset", *set_by_flags}
+    return [
+        f"{name} was {value!r} and is now {now[name]!r}"
+        for name, value in recorded.flat().items()
+        if name in compared and now[name] != value
+    ]
+
+
+def fields_named_in(command: str) -> set[str]:
+    """Give the names that a command's flags have, or a call's keyword arguments."""
+    found = re.findall(r"--(?:no-)?([\w-]+)|\b(\w+)=", command)
+    return {(flag or keyword).replace("-", "_") for flag, keyword in found}
+
+
+def _with_settings(config: Any, agent: str) -> tuple[Any, Any]:
+    """Give the configuration with an agent and all settings, and these; a preset has only those
+    that it changes.
+    """
+    config = _of_agent(config, agent)
     settings = settings_of(config)
-    config = with_settings(config, dataclasses.asdict(settings))
-    return StartingPoint(preset, config, settings, run_dir, tuple(guesses))
+    return with_settings(config, dataclasses.asdict(settings)), settings
 
 
 def _of_agent(config: Any, agent: str) -> Any:
@@ -110,6 +187,7 @@ def _of_agent(config: Any, agent: str) -> Any:
     # What the preset sets holds for every agent that has the same settings.
     if agent != config.agent and spec.settings is not load_agent(config.agent).settings:
         config = with_settings(config, {})
+    spec.refuse_taken_names(agent)
     return spec.completed(dataclasses.replace(config, agent=agent))
 
 
@@ -166,7 +244,7 @@ def in_its_words(start: StartingPoint, config: Any) -> Any:
         return config
     return dataclasses.replace(
         config,
-        description=f"{environment_name(config.env_id)}, by the values of preset {config.preset}",
+        description=config.description_elsewhere,
         source=f"values of preset {config.preset}, which has another environment",
         published={},
     )

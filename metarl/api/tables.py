@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from metarl.experiments.curves import AdaptationCurve, in_different_units, shown_units
+from metarl.experiments.curves import (
+    AdaptationCurve,
+    in_different_units,
+    interval_in_words,
+    shown_units,
+)
 from metarl.experiments.interface import EvaluatedAgent
+from metarl.foundation.wording import counted
 
 if TYPE_CHECKING:
     from metarl.api.evaluation import Evaluation
@@ -27,10 +33,8 @@ def tables_of(evaluation: "Evaluation") -> list[Table]:
         if found.get("groups")
     }
     if groups:
-        _, _, which = evaluation.title.partition(": mean return on ")
-        tables.append(
-            _over_kinds(f"{evaluation.record['preset']}: kinds of tasks, {which}", groups)
-        )
+        name, _, which = evaluation.title.partition(": mean return on ")
+        tables.append(_over_kinds(f"{name}: kinds of tasks, {which}", groups))
     if any(one.seeds is not None for one in evaluation.found):
         title = f"{evaluation.title}; seeds, interquartile mean (IQM)"
         tables.append(_over_seeds(title, evaluation))
@@ -66,28 +70,28 @@ def _over_tasks(evaluation: "Evaluation") -> Table:
     if any(one.joint.success is not None for one in evaluation.found):
         headings += ["success", "95 % interval"]
     table = _new_table(evaluation.title, *cases, *headings)
-    digits = 2 if evaluation.measure.endswith("return") else 3
+    form = ".2f" if evaluation.measure.endswith("return") else ".3f"
     for one in evaluation.found:
         curve, last = one.joint, len(one.joint.mean) - 1
         rows = [
             [
                 *[one.case] * several,
-                f"{step} {curve.unit_word}{'s' * (step != 1)}" if mixed else str(step),
+                counted(step, curve.unit_word) if mixed else str(step),
                 *[f"{used:,.0f}" for used in curve.experience[step : step + 1] if mixed],
-                f"{curve.mean[step]:.{digits}f}",
-                _interval(curve.ci95[step], digits),
+                f"{curve.mean[step]:{form}}",
+                interval_in_words(curve.ci95[step], form),
                 *_success(curve, step),
             ]
             for step in shown_units(last)
         ]
         if last > 0:
-            gain = f"{curve.gain:+.{digits}f}"
-            interval = _interval(curve.gain_ci95, digits)
+            gain = f"{curve.gain:+{form}}"
+            interval = interval_in_words(curve.gain_ci95, form)
             beside = [""] * mixed
             rows.append([*[""] * several, f"gain, 0 → {last}", *beside, gain, interval])
             if curve.trial is not None:
-                whole = f"{curve.trial.mean:.{digits}f}"
-                interval = _interval(curve.trial.ci95, digits)
+                whole = f"{curve.trial.mean:{form}}"
+                interval = interval_in_words(curve.trial.ci95, form)
                 rows.append([*[""] * several, "whole trial", *beside, whole, interval])
         _add_section(table, one, rows)
     return table
@@ -96,8 +100,10 @@ def _over_tasks(evaluation: "Evaluation") -> Table:
 def _success(curve: AdaptationCurve, step: int) -> list[str]:
     if curve.success is None:
         return []
-    low, high = curve.success.ci95[step]
-    return [f"{curve.success.mean[step]:.1%}", f"[{low:.1%}, {high:.1%}]"]
+    return [
+        f"{curve.success.mean[step]:.1%}",
+        interval_in_words(curve.success.ci95[step], ".1%"),
+    ]
 
 
 def _over_kinds(title: str, groups: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -130,9 +136,9 @@ def _over_seeds(title: str, evaluation: "Evaluation") -> Table:
             [
                 str(step),
                 f"{one.joint.mean[step]:.2f}",
-                _interval(one.seeds.mean_ci95[step], 2),
+                interval_in_words(one.seeds.mean_ci95[step], ".2f"),
                 f"{one.seeds.iqm[step]:.2f}",
-                _interval(one.seeds.iqm_ci95[step], 2),
+                interval_in_words(one.seeds.iqm_ci95[step], ".2f"),
             ]
             for step in range(len(one.seeds.iqm))
         ]
@@ -151,16 +157,11 @@ def _new_table(title: str, *headings: str) -> Table:
 def _add_section(table: Table, one: EvaluatedAgent, rows: Sequence[Sequence[str]]) -> None:
     """Add an agent's rows, and beside them what it is."""
     fewest, most = min(one.iterations), max(one.iterations)
-    trained = f"{most}" if fewest == most else f"{fewest} to {most}"
-    about = [one.agent, f"{trained} iterations"]
+    trained = counted(most, "iteration")
+    about = [one.agent, trained if fewest == most else f"{fewest} to {trained}"]
     if len(one.curves) > 1:
         about.insert(1, f"{len(one.curves)} seeds")
     beside = [*about[: len(rows) - 1], "\n".join(about[len(rows) - 1 :])]
     for label, row in itertools.zip_longest(beside, rows, fillvalue=""):
         table.add_row(label, *row)
     table.add_section()
-
-
-def _interval(ends: Any, digits: int) -> str:
-    low, high = ends
-    return f"[{low:.{digits}f}, {high:.{digits}f}]"

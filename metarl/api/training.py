@@ -66,9 +66,9 @@ def train(
     if resume:
         refuse_changes(start.config, config)
     config = in_its_words(start, config)
-    given = {*fields, *(["agent"] if agent else [])}
-    notes = start.notes(config, given)
-    said = [repr(preset)] * bool(preset) + [f"{name}={value!r}" for name, value in fields.items()]
+    named = {**({"agent": agent} if agent else {}), **fields}
+    notes = start.notes(config, named)
+    said = [repr(preset)] * bool(preset) + [f"{name}={value!r}" for name, value in named.items()]
     run_training(
         config,
         start.run_dir,

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metarl.api.starting_point import StartingPoint, starting_point, with_fields
+from metarl.api.starting_point import StartingPoint, is_trained, starting_point, with_fields
 from metarl.api.tuning_trial import TrialPruned, TrialRunner
-from metarl.config.plugins import load_agent
 from metarl.config.preset_text import preset_text
-from metarl.config.reinforcement import Config
 from metarl.config.search_space import as_text, flags_of, read_space
 from metarl.experiments.build import build_experiment
 from metarl.foundation.errors import ConfigError, MetarlError, RunFolderError
@@ -209,11 +207,7 @@ def _require_tunable(start: StartingPoint, plan: TuningPlan) -> None:
 
     """
     config = start.config
-    if isinstance(config, Config):
-        trained = load_agent(config.agent).trained
-    else:
-        trained = config.agent != "random"
-    if not trained:
+    if not is_trained(config):
         raise ConfigError(f"agent {config.agent} is not trained, so there is nothing to tune")
     build_experiment(config)
     for name, variation in plan.space.items():

@@ -11,6 +11,7 @@ from importlib import import_module
 
 from metarl import __version__
 from metarl.foundation.errors import MetarlError
+from metarl.foundation.wording import nearest
 from metarl.runs.interruptions import Interrupted
 
 VERBS = {
@@ -52,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     verb, *rest = arguments
     if verb not in VERBS:
-        return _complain("metarl", f"unknown verb {verb!r}; there are {', '.join(VERBS)}", 2)
+        hint = nearest(verb, VERBS, f"there are {', '.join(VERBS)}")
+        return _complain("metarl", f"unknown verb {verb!r}; {hint}", 2)
     return _run(verb, rest)
 
 

@@ -30,7 +30,7 @@ class ReportArguments:
     """The folders of one run or several; or names of policies that come trained, or runs on the
     Hugging Face hub, as hf://USER/NAME or hf://USER/NAME@REVISION."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """The page. None: report.html in the first run folder."""
+    """The page. None: report.html in the run folder, if there is only one."""
 
 
 def run(argv: list[str]) -> int:

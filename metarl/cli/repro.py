@@ -16,6 +16,7 @@ from typing import Annotated
 import tyro
 
 from metarl.cli.parsing import parse
+from metarl.foundation.wording import counted
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def run(argv: list[str]) -> int:
     repeated = repeat_episode(arguments.episode)
     print(f"recorded: {repeated.recorded}")
     if not repeated.failure:
-        print(f"did not fail again in {repeated.steps} steps", file=sys.stderr)
+        print(f"did not fail again in {counted(repeated.steps, 'step')}", file=sys.stderr)
         return 1
     separator = "," if repeated.trace else ":"
     print(f"failed again{separator} {repeated.failure}")

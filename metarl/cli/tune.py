@@ -43,6 +43,7 @@ from metarl.config.base import with_settings
 from metarl.config.search_space import FORMS
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.messages import say
+from metarl.foundation.wording import counted
 from metarl.runs.interruptions import Interrupted, Interruptions
 from metarl.workers.cores import usable_cores
 
@@ -130,7 +131,9 @@ def _print(console: Console, found: Any) -> None:
     from metarl.reports.tuning_page import in_order, shown_score, shown_value
 
     ranked = in_order(found.plan, found.trials)
-    table = Table(title=f"{min(_SHOWN, len(ranked))} of {len(ranked)} trials, the best first")
+    table = Table(
+        title=f"{min(_SHOWN, len(ranked))} of {counted(len(ranked), 'trial')}, the best first"
+    )
     for heading in ("trial", "standing", "score", *found.plan.space):
         table.add_column(heading, justify="left" if heading == "standing" else "right")
     for trial in ranked[:_SHOWN]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from metarl.config.fields import Dtype, NotAFlag
+from metarl.config.fields import Dtype, NotAFlag, converted
 from metarl.foundation.errors import ConfigError
 
 
@@ -61,6 +61,11 @@ class ExperimentConfig:
     def name(self) -> str:
         """The preset's name or, where the run started from none, the environment's."""
         return self.preset
+
+    @property
+    def title(self) -> str:
+        """What tables and figures are titled by."""
+        return self.name
 
     @property
     def iterations_per_record(self) -> int:
@@ -148,8 +153,13 @@ def tested(config: C, seed: int, options: Mapping[str, Any]) -> C:
                 f"{name} means nothing for a run of {config.trained_on}; what can be set there: "
                 f"{', '.join(config.test_options)}"
             )
-    changes = {config.test_options[name]: value for name, value in given.items()}
-    return dataclasses.replace(config, seed=seed, **changes)
+    fields = {"seed": ("seed", seed)}
+    fields |= {config.test_options[name]: (name, value) for name, value in given.items()}
+    changes = {
+        field: converted(type(config), field, value, said)
+        for field, (said, value) in fields.items()
+    }
+    return dataclasses.replace(config, **changes)
 
 
 def tested_like(config: C, other: ExperimentConfig) -> C:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metarl.config.base import ExperimentConfig
-from metarl.config.plugins import AgentSpec, agent_names, build_problem, load_agent
+from metarl.config.plugins import AgentSpec, agent_names, load_agent, load_preset, settings_of
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
 from metarl.foundation.errors import ConfigError
@@ -32,7 +32,7 @@ def baselines_of(config: ExperimentConfig) -> list[Baseline]:
     if isinstance(config, SupervisedConfig):
         # As it was initialised, and adapted by a number: there is no learned α.
         found = [Baseline("random", False, {"learn_step_sizes": False})]
-        told = build_problem(config).numbers_told
+        told = settings_of(config).numbers_told
         names = ["pretrained", "oracle"] if told else ["pretrained"]
         return [*found, *(Baseline(name, True, {}) for name in names)]
     assert isinstance(config, Config)
@@ -62,3 +62,16 @@ def family_of(config: ExperimentConfig) -> str:
         return load_agent(config.agent).family
     except ConfigError:  # of a package that has gone
         return "unknown"
+
+
+def published_returns(config: Config) -> dict[str, list[float]]:
+    """Give the source's numbers, as the installed preset has them, if the tasks are still its."""
+    try:
+        preset = load_preset(config.preset)
+    except ConfigError:  # a preset file of the user's, or of a package that has gone
+        return config.published
+    same = ("env_id", "env_kwargs", "horizon", "train_range", "action_scale")
+    alike = isinstance(preset, Config) and all(
+        getattr(preset, name) == getattr(config, name) for name in same
+    )
+    return preset.published if alike else {}

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import pairwise
+from numbers import Integral, Real
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -69,7 +70,10 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return value
     if get_origin(hint) is UnionType:  # a kind, or None, which no table holds
         hint = get_args(hint)[0]
-    if get_origin(hint) is tuple and isinstance(value, list | tuple):
+    value = _plain(value)
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where} = {value!r} must be a list")
         return tuple(_convert(item, get_args(hint)[0], where) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         try:
@@ -85,6 +89,29 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         name = getattr(expected, "__name__", expected)
         raise ConfigError(f"{where} = {value!r} must be of type {name}")
     return value
+
+
+def _plain(value: Any) -> Any:
+    """Give Python's own number for one of another library's, such as numpy's."""
+    if isinstance(value, Integral):
+        return value if isinstance(value, int) else int(value)
+    return float(value) if isinstance(value, Real) else value
+
+
+def converted(kind: type[Any], name: str, value: Any, said: str) -> Any:
+    """Give a value as a field of a dataclass holds it.
+
+    Args:
+        kind: the dataclass.
+        name: the field's.
+        value: of a type that Python or TOML has for such a field.
+        said: what the caller names it, for messages.
+
+    Raises:
+        ConfigError: it is of another type.
+
+    """
+    return _convert(value, get_type_hints(kind)[name], said)
 
 
 def meanings(kind: type[Any]) -> dict[str, str]:

@@ -22,9 +22,8 @@ import contextlib
 import dataclasses
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module, resources
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -36,12 +35,14 @@ from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig, read_either
 from metarl.foundation.errors import ConfigError
+from metarl.foundation.wording import nearest
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
 
 OWN_PACKAGE = "metarl-suite"
 _LEFT_OUT = "metarl: left out "
+_LISTING = "`metarl list` shows all of them"
 
 registering_modules: dict[str, str] = {}
 """The modules that registered environments built elsewhere, by the environments' names."""
@@ -60,9 +61,7 @@ class AgentSpec:
     """What the command line needs to know of an agent before it is built."""
 
     entry_point: str
-    """Where its class is, as "module:Class" (see `metarl.agent.protocol.Agent`); imported to
-    build it.
-    """
+    """Its class, as "module:Class" (see `metarl.agent.protocol.Agent`); imported to build it."""
     settings: type[Any]
     """Its own settings: a frozen dataclass, all fields with defaults, checked on construction."""
     description: str
@@ -81,7 +80,7 @@ class AgentSpec:
     """Whether an evaluation takes all steps by α where `test_learning_rates` says nothing; others
     halve it after the first."""
     trained: bool = True
-    """Whether there is anything to train."""
+    """Whether there is anything to train; if not, a run has one iteration."""
     family: str = "gradient"
     """The name of its family, for `metarl list --family`; its class says the same."""
     unit: str = "gradient step"
@@ -102,34 +101,54 @@ class AgentSpec:
         lacking = {
             name: value for name, value in self.defaults.items() if not getattr(config, name)
         }
+        if "training_tasks" in lacking:  # all of a meta-batch are others
+            lacking["training_tasks"] = max(lacking["training_tasks"], config.tasks_per_batch)
         return dataclasses.replace(config, **lacking, **self.fixes)
 
+    def refuse_others(self, config: Config, names: Collection[str]) -> None:
+        """Refuse a configuration in which one of these fields is not what the agent fixes."""
+        for name, value in self.fixes.items():
+            if name in names and getattr(config, name) != value:
+                raise ConfigError(
+                    f"{name} = {getattr(config, name)!r}: agent {config.agent} is what it is by "
+                    f"{name} = {value!r}; leave it away"
+                )
+
+    def refuse_taken_names(self, agent: str) -> None:
+        """Refuse settings that have the name of a field of the run's configuration."""
+        taken = {item.name for item in dataclasses.fields(Config)}
+        for item in dataclasses.fields(self.settings):
+            if item.name in taken:
+                raise ConfigError(
+                    f"agent {agent!r}: its setting {item.name!r} has the name of a field that "
+                    "every run has; give it another"
+                )
+
     def as_evaluated(self, config: Config) -> Config:
-        """Give the configuration with the step sizes of an evaluation, where they are the agent's
-        own.
-        """
+        """Give the configuration of an evaluation, by the step sizes of the agent, if any."""
         if config.test_learning_rates or not self.keeps_step_size:
             return config
         return dataclasses.replace(config, test_learning_rates=(config.inner_learning_rate,))
 
     def build(self, settings: Any, config: Config) -> Any:
-        """Build the agent (a `metarl.agent.protocol.Agent`, which this light module does not
-        import).
+        """Build the agent, a `metarl.agent.protocol.Agent`, which this light module knows not.
 
         Raises:
             ConfigError: it does not fit the run, or a field is not what makes it what it is.
 
         """
-        for name, value in self.fixes.items():
-            if getattr(config, name) != value:
-                raise ConfigError(
-                    f"{name} = {getattr(config, name)!r}: agent {config.agent} is what it is by "
-                    f"{name} = {value!r}; leave it away"
-                )
+        self.refuse_others(config, self.fixes)
         if reason := self.reason_against(config):
             raise ConfigError(f"agent {config.agent} does not fit: {reason}")
         module, _, name = self.entry_point.partition(":")
-        return getattr(import_module(module), name)(settings, config)
+        try:
+            kind = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(
+                f"agent {config.agent!r}: its entry_point {self.entry_point!r} cannot be loaded: "
+                f'{type(error).__name__}: {error}; write it as "module:Class"'
+            ) from error
+        return kind(settings, config)
 
 
 def environment_ids() -> list[Origin]:
@@ -209,7 +228,9 @@ def _loaded(group: str, kind: str, name: str) -> tuple[Any, str]:
     else:
         entries = {it.name: it for it in reversed(_entries(group))}  # the first of a name counts
         if name not in entries:
-            raise ConfigError(f"unknown {kind} {name!r}; {_nearest(name, sorted(entries))}")
+            raise ConfigError(
+                f"unknown {kind} {name!r}; {nearest(name, sorted(entries), _LISTING)}"
+            )
         entry = entries[name]
         what = f"{kind} {name!r} of package {_package(entry)}"
     try:
@@ -219,7 +240,9 @@ def _loaded(group: str, kind: str, name: str) -> tuple[Any, str]:
 
 
 def settings_of(config: Config | SupervisedConfig) -> Any:
-    """Give the settings of a run's agent or problem; what its table leaves out is at its default.
+    """Give the settings of a run's agent; or its problem, a `metarl.tasks.problems.Problem`.
+
+    What the run's table leaves out is at its default.
 
     Raises:
         ConfigError: the table has what is no setting, or an impossible value.
@@ -230,11 +253,6 @@ def settings_of(config: Config | SupervisedConfig) -> Any:
     else:
         kind, whose = load_agent(config.agent).settings, f"agent {config.agent!r}"
     return read_fields(kind, config.settings, whose)
-
-
-def build_problem(config: SupervisedConfig) -> Any:
-    """Build a run's problem (a `metarl.tasks.problems.Problem`): its class holds its settings."""
-    return settings_of(config)
 
 
 def preset_names() -> list[Origin]:
@@ -252,16 +270,25 @@ def load_preset(name: str) -> Config | SupervisedConfig:
         ConfigError: there is no such preset, or its file is not a valid one.
 
     """
+    return _read_preset(*_preset_file(name))
+
+
+def fields_of_preset(name: str) -> set[str]:
+    """Give the fields that a preset's file sets; argument and errors as for `load_preset`."""
+    return set(_read_table(*_preset_file(name)))
+
+
+def _preset_file(name: str) -> tuple[str, Traversable]:
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
             raise ConfigError(f"there is no preset file {name!r}")
-        return _read_preset(path.stem, path)
+        return path.stem, path
     files = _preset_files()
     if name not in files:
         hint = f"an environment is named by --env-id {name}" if ":" in name else ""
-        raise ConfigError(f"unknown preset {name!r}; {hint or _nearest(name, list(files))}")
-    return _read_preset(name, files[name][1])
+        raise ConfigError(f"unknown preset {name!r}; {hint or nearest(name, files, _LISTING)}")
+    return name, files[name][1]
 
 
 def readable_presets() -> dict[str, Config | SupervisedConfig]:
@@ -290,19 +317,6 @@ def _origins(resource_of: Mapping[str, tuple[str, Traversable]]) -> list[Origin]
 
 def _run_folder_name(found: Traversable) -> str | None:
     return found.name if found.joinpath("config.json").is_file() else None
-
-
-def published_returns(config: Config) -> dict[str, list[float]]:
-    """Give the source's numbers, as the installed preset has them, if the tasks are still its."""
-    try:
-        preset = load_preset(config.preset)
-    except ConfigError:  # a preset file of the user's, or of a package that has gone
-        return config.published
-    same = ("env_id", "env_kwargs", "horizon", "train_range", "action_scale")
-    alike = isinstance(preset, Config) and all(
-        getattr(preset, name) == getattr(config, name) for name in same
-    )
-    return preset.published if alike else {}
 
 
 def _preset_files() -> dict[str, tuple[str, Traversable]]:
@@ -336,17 +350,14 @@ def _named_resources(
 
 
 def _read_preset(name: str, file: Traversable) -> Config | SupervisedConfig:
+    return read_either({"preset": name, **_read_table(name, file)}, f"preset {name!r}")
+
+
+def _read_table(name: str, file: Traversable) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"preset {name!r} is not valid TOML: {error}") from error
-    return read_either({"preset": name, **table}, f"preset {name!r}")
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1, cutoff=0.4)
-    listing = "`metarl list` shows all of them"
-    return f"did you mean {near[0]!r}? ({listing})" if near else listing
 
 
 _named: set[str] = set()

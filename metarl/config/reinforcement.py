@@ -162,6 +162,17 @@ class Config(ExperimentConfig):
         """The preset's name or, where the run started from none, the environment's."""
         return self.preset or environment_name(self.env_id)
 
+    @property
+    def title(self) -> str:
+        """The name or, where the run has another environment than the preset, the environment's."""
+        elsewhere = self.description == self.description_elsewhere
+        return environment_name(self.env_id) if elsewhere else self.name
+
+    @property
+    def description_elsewhere(self) -> str:
+        """The description of a run on another environment than the preset's."""
+        return f"{environment_name(self.env_id)}, by the values of preset {self.preset}"
+
     def is_trained(self, iteration: int, env_steps: int) -> bool:
         """Say whether so many iterations and environment steps are the whole training."""
         if self.env_steps:

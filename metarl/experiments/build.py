@@ -9,7 +9,7 @@ from metarl.agent.gradient import policy_parameters
 from metarl.agent.protocol import TrainingState
 from metarl.config.base import ExperimentConfig
 from metarl.config.fields import read_fields
-from metarl.config.plugins import AgentSpec, build_problem, load_agent
+from metarl.config.plugins import AgentSpec, load_agent, settings_of
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
 from metarl.experiments.environment_experiment import EnvironmentExperiment
@@ -103,7 +103,7 @@ def _shapes(parameters: Parameters) -> dict[str, tuple[int, ...]]:
 
 def _problem_experiment(config: SupervisedConfig) -> ProblemExperiment:
     """Build problem and model."""
-    problem = build_problem(config)
+    problem = settings_of(config)
     input_shape = problem.input_shape
     if config.agent == "oracle":
         if not problem.numbers_told or len(input_shape) != 1:

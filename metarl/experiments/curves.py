@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -239,13 +240,33 @@ def bootstrap_interval(
 ) -> Float[np.ndarray, "step 2"]:
     """Give the 95 % percentile-bootstrap interval of the mean over tasks (Efron 1979).
 
-    Each sample draws as many tasks as there are, with replacement, whole curves at a time.
+    Each sample draws as many tasks as there are, with replacement, whole curves at a time. One task
+    says nothing of others: its interval is NaN.
     """
     count = len(per_task)
     chosen = generator.integers(count, size=(BOOTSTRAP_SAMPLES, count))
     means = np.stack([per_task[draw].mean(0) for draw in chosen])
     interval: np.ndarray = np.percentile(means, [2.5, 97.5], axis=0).T
-    return interval
+    return interval if count > 1 else np.full_like(interval, np.nan)
+
+
+def interval_to_json(interval: Float[np.ndarray, "*any 2"]) -> Any:
+    """Give intervals as JSON has them, with null where there are none."""
+    ends = interval.astype(object)
+    ends[np.isnan(interval)] = None
+    return ends.tolist()
+
+
+def interval_in_words(ends: Float[np.ndarray, "2"], form: str) -> str:
+    """Give an interval in brackets; empty: there is none.
+
+    Args:
+        ends: low and high.
+        form: how each is written, as for `format`.
+
+    """
+    low, high = ends
+    return "" if np.isnan(low) else f"[{low:{form}}, {high:{form}}]"
 
 
 def bootstrap_bytes(tasks: int) -> int:

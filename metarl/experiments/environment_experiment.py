@@ -12,7 +12,7 @@ import numpy as np
 from metarl.agent.device_memory import Sizes
 from metarl.agent.protocol import Actor, Agent, AgentState, Record, TrainingState
 from metarl.agent.stable_baselines import read_policy
-from metarl.config.plugins import published_returns
+from metarl.config.comparability import published_returns
 from metarl.config.reinforcement import Config
 from metarl.experiments.curves import AdaptationCurve, summarise
 from metarl.experiments.evaluation_record import record_of_returns
@@ -26,6 +26,7 @@ from metarl.experiments.room import require_room_to_evaluate, require_room_to_tr
 from metarl.foundation.errors import ConfigError, TaskError
 from metarl.foundation.messages import say_once
 from metarl.foundation.seeding import Split
+from metarl.foundation.wording import counted
 from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import PolicySpec
 from metarl.learning.trajectories import TaskStatistics
@@ -267,7 +268,7 @@ class EnvironmentExperiment:
         config = self.config
         if given is not None:
             case = EvaluationCase("", [self.read_task(task) for task in given])
-            title = f"{config.name}: mean return on {len(given)} given tasks"
+            title = f"{config.title}: mean return on {counted(len(given), 'given task')}"
             return [EvaluationSheet("given", title, (case,), {})]
         known = {TRAINING_RANGE: config.train_range, **config.test_ranges}
         if wanted and wanted not in known:
@@ -285,7 +286,7 @@ class EnvironmentExperiment:
         which = describe_range(own, task_range, config.test_tasks)
         return EvaluationSheet(
             own,
-            f"{config.name}: mean return on {which}",
+            f"{config.title}: mean return on {which}",
             (EvaluationCase("", task_range),),
             {"": by_step},
         )

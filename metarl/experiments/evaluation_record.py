@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium as gym
 
 from metarl.config.reinforcement import Config
-from metarl.experiments.curves import AdaptationCurve
+from metarl.experiments.curves import AdaptationCurve, interval_to_json
 from metarl.experiments.interface import EvaluatedAgent, EvaluationCase
 from metarl.tasks.distribution import Task, task_space, to_json
 
@@ -64,9 +64,9 @@ def _as_json(found: EvaluatedAgent, kinds: Mapping[str, list[int]]) -> dict[str,
         "learning_rates": list(found.learning_rates),
         "adaptation_steps": list(range(len(joint.mean))),
         "mean_return": joint.mean.tolist(),
-        "ci95": joint.ci95.tolist(),
+        "ci95": interval_to_json(joint.ci95),
         "gain": joint.gain,
-        "gain_ci95": joint.gain_ci95.tolist(),
+        "gain_ci95": interval_to_json(joint.gain_ci95),
         "per_task_return": joint.per_task.tolist(),
         "env_steps": joint.env_steps,
         "phase_env_steps": list(joint.phase_env_steps),
@@ -74,10 +74,10 @@ def _as_json(found: EvaluatedAgent, kinds: Mapping[str, list[int]]) -> dict[str,
     }
     if joint.trial is not None:
         described["trial_return"] = joint.trial.mean
-        described["trial_ci95"] = joint.trial.ci95.tolist()
+        described["trial_ci95"] = interval_to_json(joint.trial.ci95)
     if joint.success is not None:
         described["mean_success"] = joint.success.mean.tolist()
-        described["success_ci95"] = joint.success.ci95.tolist()
+        described["success_ci95"] = interval_to_json(joint.success.ci95)
         described["per_task_success"] = joint.success.per_task.tolist()
     if kinds:
         described["groups"] = means_of_kinds(joint, kinds)

@@ -11,7 +11,7 @@ import torch
 
 from metarl.agent.protocol import AgentState, Family, Metrics, Record, TrainingState
 from metarl.config.supervised import SupervisedConfig
-from metarl.experiments.curves import AdaptationCurve
+from metarl.experiments.curves import AdaptationCurve, interval_to_json
 from metarl.experiments.interface import (
     EvaluatedAgent,
     EvaluationCase,
@@ -31,6 +31,7 @@ from metarl.foundation.errors import ConfigError
 from metarl.foundation.memory import require_room
 from metarl.foundation.stopwatch import PhaseSeconds
 from metarl.foundation.threads import one_thread
+from metarl.foundation.wording import counted
 from metarl.learning.adaptation import Parameters
 from metarl.learning.policies import CONTEXT
 from metarl.tasks.problems import training_episodes
@@ -228,7 +229,8 @@ class ProblemExperiment:
             describe_shots(count): config.published_measures(count)
             for count in config.shots_at_test
         }
-        title = f"{config.preset}: {self.measure} on {config.test_tasks} held-out tasks"
+        which = counted(config.test_tasks, "held-out task")
+        title = f"{config.preset}: {self.measure} on {which}"
         return [EvaluationSheet("", title, cases, published)]
 
     def evaluate(
@@ -279,7 +281,7 @@ def _as_json(found: EvaluatedAgent, shots: int) -> dict[str, Any]:
         "learning_rates": list(found.learning_rates),
         "adaptation_steps": list(range(len(joint.mean))),
         "mean": joint.mean.tolist(),
-        "ci95": joint.ci95.tolist(),
+        "ci95": interval_to_json(joint.ci95),
         "median": np.median(joint.per_task, axis=0).tolist(),
     }
     if found.seeds is not None:

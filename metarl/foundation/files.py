@@ -5,10 +5,12 @@ expects, and no symbolic link in a folder is followed, neither to read nor to wr
 """
 
 import contextlib
+import glob
 import json
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +19,8 @@ from metarl.foundation.errors import RunFolderError
 
 MEBIBYTE = 2**20
 PARTIAL = ".partial"
+_ABANDONED_SECONDS = 24 * 3600
+"""Age from which on a partial file has no writer any more."""
 
 
 @contextlib.contextmanager
@@ -117,6 +121,19 @@ def put_in_place(file: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)  # on a full disk its space is needed
         raise
     flush_folder(file.parent)
+    _sweep_abandoned(file)
+
+
+def _sweep_abandoned(file: Path) -> None:
+    """Remove the partial files that killed writers of a file have left.
+
+    A living one takes seconds to write, and may be on another machine: only age tells them apart.
+    """
+    pattern = f"{glob.escape(file.name)}.{'[0-9a-f]' * 16}{PARTIAL}"
+    with contextlib.suppress(OSError):  # a leftover does no harm
+        for leftover in file.parent.glob(pattern):
+            if time.time() - leftover.lstat().st_mtime > _ABANDONED_SECONDS:
+                leftover.unlink()
 
 
 def write_new(file: Path, data: bytes) -> None:

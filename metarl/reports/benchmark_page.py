@@ -243,8 +243,8 @@ def _range(counts: Sequence[int]) -> str:
     return f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
 
 
-def _interval(ends: Sequence[float] | None) -> str:
-    return "–" if ends is None else f"[{ends[0]:z.2f}, {ends[1]:z.2f}]"
+def _interval(ends: Sequence[float | None] | None) -> str:
+    return "–" if ends is None or None in ends else f"[{ends[0]:z.2f}, {ends[1]:z.2f}]"
 
 
 def _first_line(text: str) -> str:

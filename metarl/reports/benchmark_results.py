@@ -15,6 +15,7 @@ from metarl.experiments.curves import (
     BOOTSTRAP_SAMPLES,
     AdaptationCurve,
     bootstrap_interval,
+    interval_to_json,
     join_seeds,
 )
 from metarl.foundation.errors import RunFolderError
@@ -296,14 +297,14 @@ def _of_agent(found: AgentResult, scores: np.ndarray | None) -> dict[str, Any]:
         "held_out_tasks": returns.shape[1],
         "experience": found.experience,
         "mean_return": float(returns.mean()),
-        "ci95_over_tasks": over_tasks.tolist(),
+        "ci95_over_tasks": interval_to_json(over_tasks),
         "iqm_return": interquartile_mean(returns),
         "mean_return_of_seeds": returns.mean(1).tolist(),
         "unit": joint.unit,
         "adaptation": {
             "experience": list(joint.experience),
             "mean_return": joint.mean.tolist(),
-            "ci95_over_tasks": joint.ci95.tolist(),
+            "ci95_over_tasks": interval_to_json(joint.ci95),
         },
     }
     if scores is not None:

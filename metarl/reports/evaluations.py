@@ -13,6 +13,7 @@ from metarl.experiments.curves import GRADIENT_STEP, AdaptationCurve, SuccessCur
 from metarl.experiments.problem_evaluation import describe_shots
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import read_json
+from metarl.foundation.wording import counted
 from metarl.reports.figures import Panel
 from metarl.runs.run_folder import LARGEST_EVALUATION
 from metarl.tasks.distribution import describe_range
@@ -109,7 +110,7 @@ def _of_measures(found: Mapping[str, Any]) -> Evaluation:
     }
     return Evaluation(
         measure=measure,
-        which=f"{measure} on {tasks} held-out tasks",
+        which=f"{measure} on {counted(tasks, 'held-out task')}",
         identity=json.dumps([found.get(name) for name in same]),
         tasks=(),
         curves=curves,

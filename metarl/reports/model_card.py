@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from metarl.config.reinforcement import Config, environment_name
 from metarl.config.supervised import SupervisedConfig
 from metarl.experiments.curves import AdaptationCurve, shown_units
+from metarl.foundation.wording import counted
 from metarl.reports.evaluations import Evaluation
 from metarl.reports.run_contents import TRAINING, Run
 from metarl.reports.sections import EvaluatedTasks, evaluated_tasks
@@ -105,25 +107,25 @@ def _results_of_curve(
     configuration = f"{shots}-shot" if of_problem else range_name
     found = []
     for step in shown_units(len(curve.mean) - 1):
-        after = f"after {step} {curve.unit}{'s' * (step != 1)} of adaptation"
-        low, high = curve.ci95[step]
-        measures = [(evaluation.measure, curve.mean[step], (low, high))]
+        after = f"after {counted(step, curve.unit)} of adaptation"
+        measures = [(evaluation.measure, curve.mean[step], curve.ci95[step])]
         if curve.success is not None:
-            low, high = curve.success.ci95[step]
-            measures.append(("success rate", curve.success.mean[step], (low, high)))
-        for measure, mean, (low, high) in measures:
+            success = curve.success
+            measures.append(("success rate", success.mean[step], success.ci95[step]))
+        for measure, mean, ends in measures:
+            known = np.isfinite(ends).all()
             found.append(
                 EvalResult(
                     task_type="meta-learning" if of_problem else "reinforcement-learning",
                     task_name="few-shot learning" if of_problem else "meta-reinforcement learning",
                     dataset_type=environment_name(where),
-                    dataset_name=f"{config.name}: {evaluation.which}",
+                    dataset_name=f"{config.title}: {evaluation.which}",
                     dataset_config=configuration,
                     dataset_split="test",
                     metric_type=_METRICS.get(measure, measure.replace(" ", "_")),
                     metric_name=f"{measure} {after}",
                     metric_value=round(float(mean), 4),
-                    metric_args={"ci95": [round(float(low), 4), round(float(high), 4)]},
+                    metric_args={"ci95": [round(float(it), 4) for it in ends]} if known else None,
                 )
             )
     return found
@@ -153,6 +155,7 @@ def _text(shared: Shared) -> str:
             )
         ],
         foreign=shared.foreign,
+        iterations=counted(shared.iteration, "iteration", ","),
         iteration=shared.iteration,
         more=run.twice_as_long(shared.iteration),
         name=shared.address.repository.rpartition("/")[2],
@@ -164,7 +167,7 @@ def _text(shared: Shared) -> str:
         started_from=shared.started_from,
         task=_example_task(run),
         time=long.time if run.records else "",
-        title=f"{config.name}, {run.agent}",
+        title=f"{config.title}, {run.agent}",
         trained_on=f"problem `{config.problem}`"
         if isinstance(config, SupervisedConfig)
         else f"environment `{config.env_id}`",
@@ -184,7 +187,7 @@ def _doubt(evaluation: Evaluation, shared: Shared) -> str:
         several = f"{len(measured)} seeds"
         return f"These are means over {several}, of which this repository holds one. {again}"
     return (
-        f"Measured after {measured[0]:,} iterations, while the checkpoint here is of "
+        f"Measured after {counted(measured[0], 'iteration', ',')}, while the checkpoint here is of "
         f"{shared.iteration:,}. {again}"
     )
 

@@ -68,7 +68,7 @@ def paths_of(run: Run) -> list[TaskPaths]:
             ]
             for task, states in zip(tasks, phases, strict=True)
         ]
-    title = f"{config.name}, {config.agent}, seed {run.config.seed}"
+    title = f"{config.title}, {config.agent}, seed {run.config.seed}"
     word = family.unit.rpartition(" ")[2]
     labels = [
         f"after {phase} {word}{'s' * (phase > 1)}" if phase else "before adaptation"

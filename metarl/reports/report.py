@@ -78,7 +78,7 @@ def render_page(
     not_evaluated = [
         run
         for run in runs
-        if not run.evaluations and run.config.name not in {it.preset for it in evaluated}
+        if not run.evaluations and run.config.title not in {it.preset for it in evaluated}
     ]
     trained = [run for run in runs if run.records]
     records = {
@@ -90,7 +90,7 @@ def render_page(
         runs=runs,
         of_environments=[run for run in runs if not run.of_problem],
         of_problems=[run for run in runs if run.of_problem],
-        title=" and ".join(dict.fromkeys(run.config.name for run in runs)),
+        title=" and ".join(dict.fromkeys(run.config.title for run in runs)),
         presets=presets_of(runs),
         how_well=how_well(evaluated),
         how_long=[how_long(run) for run in runs],

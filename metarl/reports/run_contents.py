@@ -71,7 +71,7 @@ class Run:
         settings = dataclasses.asdict(self.config)
         for name in SEEDS_DIFFER_IN:
             settings.pop(name, None)
-        return self.config.name, self.agent, json.dumps(settings)
+        return self.config.title, self.agent, json.dumps(settings)
 
     @property
     def iteration(self) -> int:

@@ -28,7 +28,7 @@ def picture(look: Look, width: int, height: int) -> list[str]:
     if look.config is None:
         return [f"{look.run_dir}: waiting for the run to begin"]
     config = look.config
-    lines = [f"{look.run_dir}: {config.name}, {config.agent}, seed {config.seed}"]
+    lines = [f"{look.run_dir}: {config.title}, {config.agent}, seed {config.seed}"]
     lines += [_state(look), ""]
     if look.records:
         lines += [*_curves(look, width, height), ""]

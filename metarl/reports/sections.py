@@ -5,10 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metarl.config.plugins import published_returns
+from metarl.config.comparability import published_returns
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
-from metarl.experiments.curves import AdaptationCurve, in_different_units, shown_units
+from metarl.experiments.curves import (
+    AdaptationCurve,
+    in_different_units,
+    interval_in_words,
+    shown_units,
+)
 from metarl.reports.evaluations import Evaluation, panels_by_shots
 from metarl.reports.figures import Panel
 from metarl.reports.run_contents import TRAINING, Run, groups_of
@@ -149,7 +154,7 @@ def evaluated_tasks(runs: Sequence[Run]) -> list[EvaluatedTasks]:
     found: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         for name, evaluation in run.evaluations.items():
-            found.setdefault((run.config.name, name, evaluation.identity), []).append(run)
+            found.setdefault((run.config.title, name, evaluation.identity), []).append(run)
     seeds = {run.run_dir: members for members in groups_of(runs).values() for run in members}
     joined = []
     for (preset, range_name, _), members in found.items():
@@ -194,20 +199,21 @@ def _panels(
 
 
 def _mean(curve: AdaptationCurve, step: int, digits: int) -> str:
-    low, high = curve.ci95[step]
     rate = f", success {curve.success.mean[step]:.1%}" if curve.success else ""
-    return f"{curve.mean[step]:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]{rate}"
+    return f"{_with_interval(curve.mean[step], curve.ci95[step], digits)}{rate}"
 
 
 def _trial(curve: AdaptationCurve, digits: int) -> str:
     if curve.trial is None:
         return ""
-    low, high = curve.trial.ci95
-    return f"{curve.trial.mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return _with_interval(curve.trial.mean, curve.trial.ci95, digits)
 
 
 def _gain(curve: AdaptationCurve, digits: int) -> str:
     if len(curve.mean) == 1:
         return "takes no step"
-    low, high = curve.gain_ci95
-    return f"{curve.gain:+.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return _with_interval(curve.gain, curve.gain_ci95, digits, "+")
+
+
+def _with_interval(mean: float, ends: np.ndarray, digits: int, sign: str = "") -> str:
+    return f"{mean:{sign}.{digits}f} {interval_in_words(ends, f'.{digits}f')}".rstrip()

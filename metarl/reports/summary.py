@@ -53,7 +53,7 @@ def presets_of(runs: Sequence[Run]) -> list[Preset]:
     """Say of each preset what it is, and who was trained on it."""
     found: dict[str, list[Run]] = {}
     for run in runs:
-        found.setdefault(run.config.name, []).append(run)
+        found.setdefault(run.config.title, []).append(run)
     return [
         Preset(
             name,

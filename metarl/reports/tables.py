@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from metarl.agent.protocol import Record
-from metarl.experiments.curves import AdaptationCurve
+from metarl.experiments.curves import AdaptationCurve, interval_in_words
+from metarl.foundation.wording import counted
 from metarl.reports.clip_returns import ClipReturns
 from metarl.reports.figures import Panel
 
@@ -89,9 +90,9 @@ def adaptation_table(panels: Sequence[Panel], digits: int) -> Table:
     rows = []
     for panel in panels:
         for name, curve in panel.curves.items():
-            for at, (mean, (low, high)) in enumerate(zip(curve.mean, curve.ci95, strict=True)):
-                row = [name, *([panel.title] if by_panel else []), _units(at, curve.unit_word)]
-                row += [f"{mean:.{digits}f}", f"[{low:.{digits}f}, {high:.{digits}f}]"]
+            for at, (mean, ends) in enumerate(zip(curve.mean, curve.ci95, strict=True)):
+                row = [name, *([panel.title] if by_panel else []), counted(at, curve.unit_word)]
+                row += [f"{mean:.{digits}f}", interval_in_words(ends, f".{digits}f")]
                 if with_experience:
                     row.append(f"{curve.experience[at]:,.0f}" if curve.experience else "")
                 if with_success:
@@ -101,7 +102,7 @@ def adaptation_table(panels: Sequence[Panel], digits: int) -> Table:
             for at, mean in means.items():
                 unit = panel.curves.get(name, curves[0]).unit_word
                 row = [f"{name}, published", *([panel.title] if by_panel else [])]
-                row += [_units(at, unit), f"{mean:g}"]
+                row += [counted(at, unit), f"{mean:g}"]
                 rows.append([*row, *[""] * (len(headings) - len(row))])
     return Table(headings, rows)
 
@@ -120,7 +121,7 @@ def task_table(
     for name, curve in curves.items():
         last = curve.per_task.shape[1] - 1
         for at in dict.fromkeys((0, last)):
-            headings.append(f"{name}, after {_units(at, curve.unit_word)}")
+            headings.append(f"{name}, after {counted(at, curve.unit_word)}")
     rows = []
     for task in range(len(next(iter(curves.values())).per_task)):
         row = [str(task + 1)]
@@ -173,7 +174,3 @@ def _mean_and_range(values: np.ndarray) -> str:
 
 def _place(position: np.ndarray) -> str:
     return f"({position[0]:.2f}, {position[1]:.2f})"
-
-
-def _units(count: int, unit: str) -> str:
-    return f"{count} {unit}{'s' * (count != 1)}"

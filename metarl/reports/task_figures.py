@@ -8,6 +8,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from metarl.experiments.curves import AdaptationCurve
+from metarl.foundation.wording import counted
 from metarl.reports.figures import plain
 from metarl.reports.report_figures import Drawn, legend_below
 from metarl.reports.tables import task_table
@@ -67,7 +68,7 @@ def _plane_of_tasks(
         steps = curve.per_task.shape[1] - 1
         points = axes.scatter(*values.T, c=last, vmin=low, vmax=high, s=30, cmap="viridis")
         points.set(edgecolor="0.5", linewidth=0.5)
-        title = plain(f"{label}, after {steps} {curve.unit_word}s")
+        title = plain(f"{label}, after {counted(steps, curve.unit_word)}")
         axes.set_title(title, fontsize="medium")
         axes.set_aspect("equal")
         axes.grid(alpha=0.3)

@@ -10,6 +10,7 @@ from metarl.config.search_space import as_text
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.files import write_whole
 from metarl.foundation.versions import versions
+from metarl.foundation.wording import counted
 from metarl.reports.figures import save_figure
 from metarl.reports.tuning_figures import fields_figure, trials_figure
 from metarl.runs.tuning_plan import Standing, Trial, TuningPlan, run_folder_of
@@ -167,7 +168,7 @@ def _page(
 def _counted(trials: Sequence[Trial]) -> str:
     standings = [trial.standing for trial in trials]
     counts = [f"{standings.count(it)} {it}" for it in _STANDINGS if it in standings]
-    return f"{len(trials)} trials: {', '.join(counts)}."
+    return f"{counted(len(trials), 'trial')}: {', '.join(counts)}."
 
 
 def _judged(plan: TuningPlan) -> str:

@@ -16,6 +16,7 @@ from metarl.foundation.device_errors import advice_on, device_failure
 from metarl.foundation.errors import DeviceError, RunFolderError
 from metarl.foundation.messages import say
 from metarl.foundation.versions import physics_warning, versions
+from metarl.foundation.wording import counted
 from metarl.runs.checkpoints import Checkpoints
 from metarl.runs.interruptions import Interrupted, Interruptions
 from metarl.runs.metrics import MetricsFile
@@ -250,9 +251,9 @@ def load_newest_state(
 def _trained_for(config: ExperimentConfig, state: TrainingState) -> str:
     """Say of a run that is trained for how long, and how it is trained for longer."""
     if config.is_trained(state.iteration, 0):
-        done, name, more = f"{state.iteration} iterations", "iterations", 2 * state.iteration
+        done, name, more = counted(state.iteration, "iteration"), "iterations", 2 * state.iteration
     else:
-        done, name, more = f"{state.env_steps} env steps", "env-steps", 2 * state.env_steps
+        done, name, more = counted(state.env_steps, "env step"), "env-steps", 2 * state.env_steps
     return f"has its {done}; go on with --{name} {more} --resume"
 
 
@@ -282,8 +283,9 @@ def _resumed(
     checkpoints.set_aside_after(state.iteration)
     if missing := metrics.cut_back(state.iteration):
         _warn(
-            f"{run_dir} lacks the metrics of {missing} of {state.iteration} iterations; the "
-            "policy does not need them, and training goes on"
+            f"{run_dir} lacks the metrics of {missing} of "
+            f"{counted(state.iteration, 'iteration')}; the policy does not need them, and training "
+            "goes on"
         )
     return state
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from metarl.config.plugins import trained_policies
 from metarl.foundation.errors import RunFolderError
 from metarl.foundation.messages import say
+from metarl.foundation.wording import nearest
 from metarl.runs.hub_address import is_hub_address, read_address
 from metarl.runs.hub_runs import fetched_run
 
@@ -34,15 +35,21 @@ def run_folder(given: Path) -> Path:
             trained policy.
 
     Raises:
-        RunFolderError: the policy cannot be copied.
+        RunFolderError: the policy cannot be copied, or nothing has that name.
         MetarlError: the run cannot be fetched from the hub (`metarl.runs.hub_runs`).
 
     """
     if is_hub_address(given):
         return fetched_run(read_address(given))
     name = str(given)
-    if given.exists() or given.is_symlink() or name not in (trained := trained_policies()):
+    if given.exists() or given.is_symlink():
         return given
+    trained = trained_policies()
+    if name not in trained:
+        if len(given.parts) > 1:
+            return given
+        listing = "`metarl train` makes one, and `metarl list` shows policies that come trained"
+        raise RunFolderError(f"there is no run folder {name}; {nearest(name, trained, listing)}")
     copy = FOLDER / name
     if copy.exists():
         say(f"metarl: {name} is the trained policy in {copy}")

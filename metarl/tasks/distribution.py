@@ -15,6 +15,7 @@ and `metarl evaluate` reports each kind beside the mean.
 Ids travel with their module, `package:namespace/Name-v0`, so that a fresh process can make them.
 """
 
+import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -25,11 +26,12 @@ from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from jaxtyping import Float
 
-from metarl.foundation.errors import ConfigError
+from metarl.foundation.errors import ConfigError, MetarlError
 from metarl.foundation.seeding import Purpose, integer_seed, stream
+from metarl.foundation.wording import counted
 from metarl.tasks.observations import flat_observations
 
 Task = Any
@@ -64,7 +66,7 @@ def make_environment(
             hold no numbers.
 
     """
-    registered(env_id)
+    _require_constructor(env_id, registered(env_id))
     try:
         environment = gym.make(
             env_id, max_episode_steps=horizon, disable_env_checker=True, **env_kwargs
@@ -95,7 +97,34 @@ def make_environment(
             f"environment {env_id!r}: task_space = {space!r} is no space of Gymnasium's, such as "
             "gymnasium.spaces.Box(-1.0, 1.0, (2,))"
         )
+    if environment.has_wrapper_attr("sample_task"):
+        _require_argument(env_id, environment.get_wrapper_attr("sample_task"))
     return flat_observations(environment, env_id)
+
+
+def _require_constructor(env_id: str, spec: EnvSpec) -> None:
+    """Refuse an environment whose class cannot be loaded."""
+    entry = spec.entry_point
+    try:
+        if entry is None:
+            raise ValueError("it was registered without one")
+        if isinstance(entry, str):
+            load_env_creator(entry)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"environment {env_id!r}: its entry_point {entry!r} cannot be loaded: "
+            f'{type(error).__name__}: {error}; register it with entry_point="module:Class"'
+        ) from error
+
+
+def _require_argument(env_id: str, sample_task: Any) -> None:
+    try:
+        inspect.signature(sample_task).bind(None)
+    except TypeError as error:
+        raise ConfigError(
+            f"environment {env_id!r}: sample_task must take one argument, the generator that it "
+            f"draws from, as def sample_task(self, generator): {error}"
+        ) from error
 
 
 def registered(env_id: str) -> EnvSpec:
@@ -123,6 +152,13 @@ def registered(env_id: str) -> EnvSpec:
             else "write module:EnvId-v0, so that the module that registers it is imported first"
         )
         raise ConfigError(f"no environment {env_id!r} is registered; {hint}") from error
+    except MetarlError:
+        raise
+    except Exception as error:  # a stranger's module may raise anything
+        raise ConfigError(
+            f"environment {env_id!r}: its module {module!r} cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _where_to_find(module: str | None) -> str:
@@ -337,5 +373,5 @@ def describe_range(range_name: str, task_range: Mapping[str, Any], tasks: int) -
 
     """
     if "set" in task_range:
-        return f"{tasks} tasks of set {task_range['set']}"
-    return f"{tasks} held-out tasks" + (f" of range {range_name}" if range_name else "")
+        return f"{counted(tasks, 'task')} of set {task_range['set']}"
+    return counted(tasks, "held-out task") + (f" of range {range_name}" if range_name else "")

@@ -104,6 +104,7 @@ def settings_are_a_record(subject: AgentSubject) -> str:
     for item in dataclasses.fields(kind):
         if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
             raise Failure(f"settings field {item.name!r} has no default")
+    subject.spec.refuse_taken_names(subject.name)
     given = read_fields(kind, subject.settings, "settings")
     written = json.dumps(dataclasses.asdict(given))
     if read_fields(kind, json.loads(written), "settings") != given:
@@ -199,10 +200,6 @@ def _require_sound(before: np.ndarray, after: AgentState, record: Record, where:
         )
     if not np.isfinite(theta).all():
         raise Failure(f"{where}, θ is not finite after iteration {record['iteration']}")
-    try:
-        json.dumps(record)
-    except TypeError as error:
-        raise Failure(f"{where}, the metrics are no JSON: {error}; give Python numbers") from error
     for name, value in record.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise Failure(f"{where}, metric {name!r} is {value}")

@@ -1,5 +1,6 @@
 """Checks of spaces and observations."""
 
+import operator
 from typing import Any
 
 import gymnasium as gym
@@ -103,21 +104,39 @@ def elements_vary(subject: Subject) -> str:
             seed, actions = subject.reset_seed(episode), subject.actions(environment, episode)
             first, steps = play(environment, tasks[episode % TASKS], seed, actions)
             seen += [first, *(step.observation for step in steps)]
-        meant = declaration(environment, "constant_observation") or ()
+        meant = _declared_constant(environment, space.shape[0])
     varies = np.ptp(np.stack(seen), axis=0) > 0
     for part, place in layout.slices():
         if part.image or part.one_hot:  # a picture has a background
             varies[place] = varies[place].any()
     constant = set(map(int, np.flatnonzero(~varies)))
     pinned = set(map(int, np.flatnonzero(space.low == space.high)))
-    expected = pinned | set(range(space.shape[0]) if meant is True else meant)
+    expected = pinned | meant
     if unexpected := sorted(constant - expected):
         raise Failure(
             f"observation elements {layout.name_elements(unexpected)} never changed in "
-            f"{EPISODES_TO_VARY} episodes of different tasks; leave them out, or declare their "
-            "indices in constant_observation"
+            f"{EPISODES_TO_VARY} episodes of different tasks; leave them out, or declare "
+            f"constant_observation = {tuple(sorted(meant | set(unexpected)))}, their places in "
+            "the flattened observation"
         )
     if constant:
         named = layout.name_elements(sorted(constant))
         return f"elements {named} never changed, as declared; the others did"
     return f"all {space.shape[0]} elements changed"
+
+
+def _declared_constant(environment: gym.Env[Any, Any], count: int) -> set[int]:
+    """Give the places, among so many in the flattened observation, that may stay constant."""
+    meant = declaration(environment, "constant_observation") or ()
+    if meant is True:
+        return set(range(count))
+    try:
+        places = {operator.index(place) for place in meant}
+    except TypeError:
+        places = {-1}
+    if not places <= set(range(count)):
+        raise Failure(
+            f"constant_observation = {meant!r} must be True, or a list of numbers from 0 to "
+            f"{count - 1}: places in the flattened observation"
+        )
+    return places

@@ -1,8 +1,10 @@
 """How many workers to start."""
 
 import os
+from numbers import Integral
 
 from metarl.foundation.errors import ConfigError
+from metarl.foundation.wording import counted
 
 
 def usable_cores() -> int:
@@ -27,8 +29,9 @@ def checked_workers(wanted: int | str, tasks: int, memory: int = 0) -> tuple[int
             nobody watches over.
 
     """
-    if isinstance(wanted, str):
-        if wanted not in ("ray", "auto") and ":" not in wanted:
+    if not isinstance(wanted, Integral):
+        address = isinstance(wanted, str) and (wanted in ("ray", "auto") or ":" in wanted)
+        if not address:
             raise ConfigError(
                 f"workers = {wanted!r} must be a number, ray, or the address of a Ray cluster"
             )
@@ -41,5 +44,5 @@ def checked_workers(wanted: int | str, tasks: int, memory: int = 0) -> tuple[int
     if wanted < 0:
         raise ConfigError(f"workers = {wanted} must be 0 or more")
     if wanted > tasks:
-        return tasks, f"using {tasks} workers, one for each task, instead of {wanted}"
-    return wanted, None
+        return tasks, f"using {counted(tasks, 'worker')}, one for each task, instead of {wanted}"
+    return int(wanted), None

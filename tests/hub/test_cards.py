@@ -81,7 +81,7 @@ def test_the_card_says_what_has_to_be_trusted():
 @pytest.mark.parametrize(
     ("iterations", "doubt"),
     [
-        ([1], "Measured after 1 iterations, while the checkpoint here is of 2."),
+        ([1], "Measured after 1 iteration, while the checkpoint here is of 2."),
         ([2, 2, 2], "These are means over 3 seeds, of which this repository holds one."),
         ([], "The evaluation does not record of which checkpoint it is."),
     ],
