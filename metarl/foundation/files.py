@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -125,14 +124,15 @@ def put_in_place(file: Path) -> Iterator[Path]:
 
 
 def _sweep_abandoned(file: Path) -> None:
-    """Remove the partial files that killed writers of a file have left.
+    """Remove the partial files that killed writers of a file, just written, have left.
 
     A living one takes seconds to write, and may be on another machine: only age tells them apart.
     """
     pattern = f"{glob.escape(file.name)}.{'[0-9a-f]' * 16}{PARTIAL}"
     with contextlib.suppress(OSError):  # a leftover does no harm
+        now = file.stat().st_mtime  # by the clock of what holds both
         for leftover in file.parent.glob(pattern):
-            if time.time() - leftover.lstat().st_mtime > _ABANDONED_SECONDS:
+            if now - leftover.lstat().st_mtime > _ABANDONED_SECONDS:
                 leftover.unlink()
 
 
