@@ -1,10 +1,9 @@
 """Small experiments of agent varibad, and shards that it has met tasks in."""
 
-import contextlib
+from functools import partial
 
-from building import pool, tiny_config
+import short_trials
 
-from metarl.experiments.build import build_experiment
 from metarl_agents import varibad
 
 SIZES = {
@@ -24,31 +23,9 @@ SIZES = {
 }
 AGENT = "metarl_agents:VARIBAD"
 
+met = partial(short_trials.met, varibad.meet)
+
 
 def config_of(discrete=False, settings=None, **changes):
     """Trials of three episodes of one to five steps."""
-    small = {
-        "env_id": "early_ends:EarlyEnds-v0",
-        "env_kwargs": {"discrete": discrete},
-        "agent": AGENT,
-        "horizon": 5,
-        "adaptation_steps": 2,
-        "tasks_per_batch": 7,
-        "episodes_per_task": 2,
-        "hidden_sizes": (5,),
-        "dtype": "float64",
-        "discount": 0.9,
-        "gae_lambda": 0.8,
-    }
-    return tiny_config(**{**small, **changes}, agent_settings={**SIZES, **(settings or {})})
-
-
-@contextlib.contextmanager
-def met(config, state=None):
-    """A shard that has met the tasks of the first iteration; with the state it acted by."""
-    experiment = build_experiment(config)
-    state = state or experiment.first_state().agent
-    with pool(experiment) as workers:
-        tasks, key = experiment.sample_tasks(1)
-        workers.map(varibad.meet, state, tasks, key)
-        yield workers._shard, state, workers
+    return short_trials.config_of(AGENT, {**SIZES, **(settings or {})}, discrete, **changes)
