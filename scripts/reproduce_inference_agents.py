@@ -138,7 +138,8 @@ def evaluate(name: str, folder: Path, workers: int, small: bool) -> None:
             by_agent[agent].append(run)
     tasks = 2 if small else COMPARISONS[name].tasks
     with_few = {agent: with_few_episodes(runs, tasks, workers) for agent, runs in by_agent.items()}
-    (folder / "few_episodes.json").write_text(json.dumps(with_few, indent=1) + "\n")
+    if with_few:
+        (folder / "few_episodes.json").write_text(json.dumps(with_few, indent=1) + "\n")
 
 
 def with_few_episodes(runs: list[Path], tasks: int, workers: int) -> dict[int, Any]:
