@@ -168,6 +168,15 @@ def choosing():
     yield "choosing.md", f"are at {both} after two episodes (40 env steps)"
     yield "choosing.md", f"is at {sparse['pearl'][5]:.1f} after five episodes"
     yield "choosing.md", f"is at {sparse['maml-trpo'][3]:.1f} after three steps of twenty episodes"
+    few = load("results/inference/semicircle-dense/few_episodes.json")["maml-trpo"]
+    one, two, five, ten = (f"{few[it]['mean_return'][1]:.1f}" for it in ("1", "2", "5", "10"))
+    yield "choosing.md", f"is at {one} (one episode), {two} (two), {five} (five) and {ten} (ten)"
+    cheetah = load("results/inference/half-cheetah-vel/evaluation.json")["curves"]
+    pearl, memory = (cheetah[name]["mean_return"] for name in ("pearl", "rl2"))
+    yield "choosing.md", f"and is at {pearl[1]:.0f} after one episode in a new task"
+    yield "choosing.md", f"`pearl`: {pearl[1]:.0f} on half-cheetah velocity"
+    yield "choosing.md", f"where `rl2` is at {memory[1]:.0f} after"
+    yield "../README.md", f"before and after 1 and 2 episodes | {listed(pearl, 1)} |"
     field = load("results/field/results.json")["comparisons"]["semicircle-sparse"]["agents"]
     yield "choosing.md", f"gets nothing ({field['multitask']['mean_return']:.1f})"
 
