@@ -199,7 +199,7 @@ def load_agent(name: str) -> AgentSpec:
         ConfigError: no installed package brings it, or the one that does is broken.
 
     """
-    spec, what = _loaded("metarl.agents", "agent", name)
+    spec, what = _loaded("metarl.agents", name, f"agent {name!r}", f"unknown agent {name!r}")
     if not isinstance(spec, AgentSpec):
         raise ConfigError(f"{what} is no AgentSpec but {type(spec).__name__}")
     return spec
@@ -215,24 +215,22 @@ def load_problem(name: str) -> type[Any]:
         ConfigError: no installed package brings it, or the one that does is broken.
 
     """
-    kind, what = _loaded("metarl.problems", "problem", name)
+    kind, what = _loaded("metarl.problems", name, f"problem {name!r}", f"unknown problem {name!r}")
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         raise ConfigError(f"{what} is no dataclass but {type(kind).__name__}")
     return kind
 
 
-def _loaded(group: str, kind: str, name: str) -> tuple[Any, str]:
+def _loaded(group: str, name: str, what: str, unknown: str) -> tuple[Any, str]:
     """Load what an entry point names, or "module:NAME"; say also what that is, for messages."""
     if ":" in name:
-        entry, what = EntryPoint(name, name, group), f"{kind} {name!r}"
+        entry = EntryPoint(name, name, group)
     else:
         entries = {it.name: it for it in reversed(_entries(group))}  # the first of a name counts
         if name not in entries:
-            raise ConfigError(
-                f"unknown {kind} {name!r}; {nearest(name, sorted(entries), _LISTING)}"
-            )
+            raise ConfigError(f"{unknown}; {nearest(name, sorted(entries), _LISTING)}")
         entry = entries[name]
-        what = f"{kind} {name!r} of package {_package(entry)}"
+        what = f"{what} of package {_package(entry)}"
     try:
         return entry.load(), f"{what}: {entry.value}"
     except Exception as error:  # a stranger's plug-in may raise anything
