@@ -176,10 +176,6 @@ def choosing():
     yield "choosing.md", f"and is at {pearl[1]:.0f} after one episode in a new task"
     yield "choosing.md", f"`pearl`: {pearl[1]:.0f} on half-cheetah velocity"
     yield "choosing.md", f"where `rl2` is at {memory[1]:.0f} after"
-    yield "../README.md", f"before and after 1 and 2 episodes | {listed(pearl, 1)} |"
-    errors = load("results/inference/sinusoid/summary.json")
-    waves = [errors[f"cavia-{size}"]["error"][-1] for size in (1, 2, 3, 4, 5, 50)]
-    yield "../README.md", f"parameters of CAVIA, 1 seed | {listed(waves, 2)} |"
     field = load("results/field/results.json")["comparisons"]["semicircle-sparse"]["agents"]
     yield "choosing.md", f"gets nothing ({field['multitask']['mean_return']:.1f})"
 

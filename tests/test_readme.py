@@ -47,6 +47,11 @@ MEASURED = {
         1,
     ),
     "sinusoid": ("sinusoid/evaluation.json", ("curves", 0, "mean", (1, 5, 10)), 2),
+    "PEARL on half-cheetah velocity": (
+        "inference/half-cheetah-vel/evaluation.json",
+        ("curves", "pearl", "mean_return"),
+        1,
+    ),
 }
 """Rows of the table of results: file, the way to the numbers in it, and decimals."""
 
