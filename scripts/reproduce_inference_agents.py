@@ -32,6 +32,7 @@ from shared import ROOT, SMALL_EVALUATION, metarl, parse, parser
 import metarl as front_door
 from metarl.config.comparability import unit_of
 from metarl.config.plugins import load_preset
+from metarl.experiments.curves import interval_in_words
 from metarl.runs.metrics import read_metrics
 from metarl.runs.run_folder import read_config
 
@@ -130,14 +131,15 @@ def evaluate(name: str, folder: Path, workers: int, small: bool) -> None:
         (folder / "summary.json").write_text(json.dumps(errors, indent=1) + "\n")
         return
     flags = SMALL_EVALUATION if small else ["--tasks", COMPARISONS[name].tasks]
-    metarl("evaluate", *compared(name, folder), *flags, "--output", folder, "--workers", workers)
+    runs = compared(name, folder)
+    metarl("evaluate", *runs, *flags, "--output", folder, "--workers", workers)
     by_agent: dict[str, list[Path]] = defaultdict(list)
-    for run in compared(name, folder):
+    for run in runs:
         agent = read_config(run).agent
         if unit_of(agent) == "gradient step":
             by_agent[agent].append(run)
     tasks = 2 if small else COMPARISONS[name].tasks
-    with_few = {agent: with_few_episodes(runs, tasks, workers) for agent, runs in by_agent.items()}
+    with_few = {agent: with_few_episodes(own, tasks, workers) for agent, own in by_agent.items()}
     if with_few:
         (folder / "few_episodes.json").write_text(json.dumps(with_few, indent=1) + "\n")
 
@@ -196,10 +198,7 @@ def table(results: Path) -> str:
         for agent, curve in found["curves"].items():
             seeds = trained_for[agent]
             used = curve.get("experience") or range(len(curve["mean_return"]))
-            points = [
-                f"{mean:.2f} [{low:.2f}, {high:.2f}]"
-                for mean, (low, high) in zip(curve["mean_return"], curve["ci95"], strict=True)
-            ]
+            points = returns_of(curve)
             later = ", ".join(
                 f"{steps:.0f}: {point}" for steps, point in zip(used, points, strict=True) if steps
             )
@@ -231,6 +230,12 @@ def table(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def returns_of(curve: dict[str, Any]) -> list[str]:
+    """Write a curve's mean returns, each with its interval."""
+    pairs = zip(curve["mean_return"], curve["ci95"], strict=True)
+    return [f"{mean:.2f} {interval_in_words(ends, '.2f')}" for mean, ends in pairs]
+
+
 def rows_with_few_episodes(folder: Path) -> list[str]:
     """Give the table of gradient steps on few episodes each."""
     file = folder / "few_episodes.json"
@@ -247,9 +252,7 @@ def rows_with_few_episodes(folder: Path) -> list[str]:
             "|---" * steps + "|",
         ]
         for episodes, curve in curves.items():
-            pairs = zip(curve["mean_return"], curve["ci95"], strict=True)
-            cells = [f"{mean:.2f} [{low:.2f}, {high:.2f}]" for mean, (low, high) in pairs]
-            lines.append(f"| {episodes} | {' | '.join(cells[1:])} |")
+            lines.append(f"| {episodes} | {' | '.join(returns_of(curve)[1:])} |")
     return lines
 
 
