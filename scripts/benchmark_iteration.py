@@ -277,9 +277,10 @@ def main() -> None:
     results = {
         "command": command(options, "rounds"),
         **ran_on(*PACKAGES),
-        "bare products": bare_products(options.rounds, W | smaller),
         "W": work_unit(options.rounds, W | smaller),
         "navigation-2d": navigation(options.rounds, NAVIGATION | smaller),
+        # Last: its memory is this process's, and started processes inherit the peak of it.
+        "bare products": bare_products(options.rounds, W | smaller),
     }
     write(options.output, "iteration", results, table(results))
 

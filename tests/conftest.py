@@ -15,7 +15,7 @@ HOOK = install_import_hook(["metarl", "metarl_envs", "metarl_agents"], "beartype
 # Modules that tests and the workers they spawn import by name; spawn hands sys.path on.
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-_LONG_FILES = ("test_scripts.py", "test_cli.py", "test_check_agent.py")
+_LONG_FILES = ("test_scripts.py", "test_cli.py", "test_check_agent.py", "test_ray_workers.py")
 
 # As in the workers. On a busy machine, threads that wait for each other are many times slower.
 torch.set_num_threads(1)

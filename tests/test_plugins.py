@@ -1,10 +1,13 @@
 """A stranger's package: what it brings is found, and what is broken in it stops nothing else."""
 
+import shutil
+
 import pytest
 
 from metarl.cli import main
 from metarl.config import plugins
 from metarl.config.comparability import baselines_of
+from metarl.foundation.entry_points import installed_entries, package_of
 from metarl.foundation.errors import ConfigError
 
 ENTRY_POINTS = """\
@@ -129,3 +132,16 @@ def test_a_broken_package_spoils_no_listing(capsys):
     assert "no licence" in printed
     assert "is not valid TOML" in printed
     assert "half-cheetah-dir" in printed
+
+
+def test_what_is_installed_or_removed_meanwhile_is_noticed(tmp_path):
+    before = installed_entries("metarl.agents")
+    about = tmp_path / "newcomer-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: newcomer\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[metarl.agents]\nnew = newcomer:SPEC\n")
+    *ours, new = installed_entries("metarl.agents")
+    assert tuple(ours) == before
+    assert (new.name, package_of(new)) == ("new", "newcomer")
+    shutil.rmtree(about)
+    assert installed_entries("metarl.agents") == before

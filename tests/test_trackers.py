@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def test_tensorboard_shows_the_metrics_and_a_resumed_run_repeats_no_point():
     for file in newest.iterdir():
         file.unlink()
     newest.rmdir()  # as if killed after the third iteration, before its checkpoint
+    time.sleep(1.1)  # TensorBoard puts files in order by the second in which they began
     assert resume("--iterations", "4", "--workers", "0") == 0
     records = metrics()
     assert [record["iteration"] for record in records] == [1, 2, 3, 4]

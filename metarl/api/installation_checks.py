@@ -13,7 +13,6 @@ from packaging.requirements import Requirement
 
 from metarl.api.findings import Finding
 from metarl.config.plugins import (
-    OWN_PACKAGE,
     Origin,
     agent_names,
     environment_ids,
@@ -25,6 +24,7 @@ from metarl.config.plugins import (
     problem_names,
     trained_names,
 )
+from metarl.foundation.entry_points import OWN_PACKAGE
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.versions import OWN_VERSION
 

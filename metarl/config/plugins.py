@@ -24,9 +24,8 @@ import sys
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from importlib import import_module, resources
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,13 +33,13 @@ from typing import TYPE_CHECKING, Any
 from metarl.config.fields import read_fields
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig, read_either
+from metarl.foundation.entry_points import installed_entries, package_of
 from metarl.foundation.errors import ConfigError
 from metarl.foundation.wording import nearest
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
 
-OWN_PACKAGE = "metarl-suite"
 _LEFT_OUT = "metarl: left out "
 _LISTING = "`metarl list` shows all of them"
 
@@ -157,7 +156,7 @@ def environment_ids() -> list[Origin]:
     import gymnasium as gym
 
     found = []
-    for entry in _entries("metarl.environments"):
+    for entry in installed_entries("metarl.environments"):
         try:
             import_module(entry.value)
         except Exception as error:  # a stranger's plug-in may raise anything
@@ -165,7 +164,7 @@ def environment_ids() -> list[Origin]:
             continue
         for spec in list(gym.registry.values()):
             if f"{_module_of(spec)}.".startswith(f"{entry.value}."):
-                found.append(Origin(f"{entry.value}:{spec.id}", _package(entry)))
+                found.append(Origin(f"{entry.value}:{spec.id}", package_of(entry)))
     return sorted(found, key=lambda origin: origin.name)
 
 
@@ -181,11 +180,11 @@ def problem_names() -> list[Origin]:
 
 def _names(group: str, kind: str) -> list[Origin]:
     found: dict[str, Origin] = {}
-    for entry in _entries(group):
+    for entry in installed_entries(group):
         if entry.name in found:
             _leave_out(entry, f"{found[entry.name].package} has {kind} of that name")
         else:
-            found[entry.name] = Origin(entry.name, _package(entry))
+            found[entry.name] = Origin(entry.name, package_of(entry))
     return sorted(found.values(), key=lambda origin: origin.name)
 
 
@@ -226,11 +225,13 @@ def _loaded(group: str, name: str, what: str, unknown: str) -> tuple[Any, str]:
     if ":" in name:
         entry = EntryPoint(name, name, group)
     else:
-        entries = {it.name: it for it in reversed(_entries(group))}  # the first of a name counts
+        entries = {
+            it.name: it for it in reversed(installed_entries(group))
+        }  # the first of a name counts
         if name not in entries:
             raise ConfigError(f"{unknown}; {nearest(name, sorted(entries), _LISTING)}")
         entry = entries[name]
-        what = f"{what} of package {_package(entry)}"
+        what = f"{what} of package {package_of(entry)}"
     try:
         return entry.load(), f"{what}: {entry.value}"
     except Exception as error:  # a stranger's plug-in may raise anything
@@ -331,7 +332,7 @@ def _named_resources(
 ) -> dict[str, tuple[str, Traversable]]:
     """Give what lies in a group's packages and has a name there, with the package that has it."""
     resource_of: dict[str, tuple[str, Traversable]] = {}
-    for entry in _entries(group):
+    for entry in installed_entries(group):
         try:
             found = [(name_of(it), it) for it in resources.files(entry.value).iterdir()]
         except Exception as error:  # a stranger's plug-in may raise anything
@@ -343,7 +344,7 @@ def _named_resources(
             if name in resource_of:
                 _leave_out(entry, f"{resource_of[name][0]} has a {kind} named {name!r}")
             else:
-                resource_of[name] = (_package(entry), resource)
+                resource_of[name] = (package_of(entry), resource)
     return resource_of
 
 
@@ -361,14 +362,9 @@ def _read_table(name: str, file: Traversable) -> dict[str, Any]:
 _named: set[str] = set()
 
 
-def _entries(group: str) -> list[EntryPoint]:
-    """Give a group's entry points, our own first, so that no stranger's name hides one of ours."""
-    return sorted(entry_points(group=group), key=lambda entry: _package(entry) != OWN_PACKAGE)
-
-
 def _leave_out(entry: EntryPoint, reason: str) -> None:
     """Say once on standard error why something of a package is left out."""
-    said = f"{_LEFT_OUT}{entry.name} ({entry.group}) of package {_package(entry)}: {reason}"
+    said = f"{_LEFT_OUT}{entry.name} ({entry.group}) of package {package_of(entry)}: {reason}"
     if said not in _named:
         _named.add(said)
         print(said, file=sys.stderr)
@@ -386,13 +382,3 @@ def _module_of(spec: "EnvSpec") -> str:
     if isinstance(spec.entry_point, str):
         return spec.entry_point.partition(":")[0]
     return getattr(spec.entry_point, "__module__", "")
-
-
-def _package(entry: EntryPoint) -> str:
-    return _name_of(entry.dist) if entry.dist is not None else "?"
-
-
-@lru_cache(maxsize=64)
-def _name_of(package: Distribution) -> str:
-    """Give a package's name, for which all of its metadata are read each time."""
-    return package.name

@@ -9,7 +9,6 @@ do. "module:name" means whatever Python finds under that name, which a stranger 
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from importlib.metadata import entry_points
 from typing import Any
 
 import gymnasium as gym
@@ -18,6 +17,7 @@ from metarl.config.base import ExperimentConfig
 from metarl.config.plugins import load_agent, load_problem, readable_presets
 from metarl.config.reinforcement import Config
 from metarl.config.supervised import SupervisedConfig
+from metarl.foundation.entry_points import installed_entries
 from metarl.foundation.errors import ConfigError
 from metarl.tasks.distribution import registered
 
@@ -82,7 +82,7 @@ def _is_installed_environment(env_id: str) -> bool:
     module, _, name = env_id.rpartition(":")
     if not module:
         return name in gym.registry
-    plugins = {entry.value for entry in entry_points(group="metarl.environments")}
+    plugins = {entry.value for entry in installed_entries("metarl.environments")}
     named = {text.rpartition(":")[0] for text in _known_to_presets()}
     return env_id == _WRAPPED or module in plugins | named
 

@@ -2,15 +2,12 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.metadata import (
-    PackageNotFoundError,
-    distribution,
-    entry_points,
-    packages_distributions,
-)
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from typing import Any
 
 import gymnasium as gym
+
+from metarl.foundation.entry_points import installed_entries
 
 _BEHIND_OURS = {"metaworld", "gymnasium_robotics", "minigrid"}
 """Modules that environments of ours may stand on without being of their classes."""
@@ -35,7 +32,7 @@ def environment_packages(
         layer = layer.env if isinstance(layer, gym.Wrapper) else None
     names, unknown = set(), set()
     # What is installed to be edited says nothing of its modules but by its entry points.
-    for entry in entry_points(group="metarl.environments"):
+    for entry in installed_entries("metarl.environments"):
         module = entry.value.partition(".")[0]
         if entry.dist is not None and module in modules:
             names.add(entry.dist.name)
