@@ -55,7 +55,7 @@ def measure(spread: Spread, results: Path) -> dict[str, Any]:
     found = json.loads((folder / "evaluation.json").read_text())
     (curve,) = found["curves"].values()
     seeds = {}
-    for run in curve["runs"]:
+    for run in sorted(curve["runs"], key=lambda run: run["training_seed"]):
         seed = run["training_seed"]
         parts = np.array_split(training_returns(spread, results, seed), PARTS)
         seeds[str(seed)] = {
