@@ -225,9 +225,8 @@ def _loaded(group: str, name: str, what: str, unknown: str) -> tuple[Any, str]:
     if ":" in name:
         entry = EntryPoint(name, name, group)
     else:
-        entries = {
-            it.name: it for it in reversed(installed_entries(group))
-        }  # the first of a name counts
+        # The first of a name counts.
+        entries = {it.name: it for it in reversed(installed_entries(group))}
         if name not in entries:
             raise ConfigError(f"{unknown}; {nearest(name, sorted(entries), _LISTING)}")
         entry = entries[name]
