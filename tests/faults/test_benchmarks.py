@@ -11,14 +11,14 @@ from sessions import newest_checkpoint, recorded, records, wait_for
 
 import metarl
 
-ITERATIONS = 30
+ITERATIONS = 60
 CELL = "b/cells/nav/reptile/seed-3"
 FIELDS = {"agent", "seed", "env_steps", "tasks_per_batch", "episodes_per_task", "horizon"}
 FIELDS |= {"hidden_sizes", "checkpoint_interval"}
 """What the suite sets."""
 COMMAND = ["benchmark", "suite.toml", "--output", "b", "--workers", 1]
 
-pytestmark = [pytest.mark.whole_runs, pytest.mark.usefixtures("in_the_folder_of_runs")]
+pytestmark = pytest.mark.usefixtures("in_the_folder_of_runs")
 
 
 def has_ended(process):
